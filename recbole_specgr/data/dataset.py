@@ -1,0 +1,271 @@
+"""RecBole's sequential data set, split at two timestamps, with histories that are never materialised.
+
+A row is an interaction that has an earlier one by the same user: the *target*. Its history is everything the user did
+before it, over phases, cut to the last `MAX_ITEM_LIST_LENGTH`. All interactions lie in one array sorted by (user,
+time, line of the file), so a history is two numbers, where the user starts and where the target stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data.dataset import Dataset, SequentialDataset
+from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource, FeatureType
+from scipy.sparse import spmatrix
+
+from recbole_specgr.data.split import (
+    PHASES,
+    exact_times,
+    first_times,
+    launch_times,
+    readable_time,
+    split_times,
+)
+
+#: RecBole's settings that decide which interactions there are.
+FILTERS = (
+    "val_interval",
+    "filter_inter_by_user_or_item",
+    "user_inter_num_interval",
+    "item_inter_num_interval",
+)
+RULES = {
+    "candidates": "valid: items first seen before t_test; test: all interacted items; never the padding item",
+    "ties": "line of the interaction file",
+    "repeats": "first of every (user, item)",
+    "targets": "interactions with an earlier one by the same user",
+}
+Index = int | slice | list | np.ndarray | torch.Tensor
+
+
+class InductiveDataset(SequentialDataset):
+    """Timestamp-split sequences and what each phase may rank.
+
+    The data set and the three views that `build` returns share all arrays and have
+
+    ==============  ===============================  ======================================================
+    `phase`         "train" | "valid" | "test"       None on the whole data set
+    `seen`          BoolTensor [n_items]             the item occurs in train (the padding item never)
+    `candidates`    BoolTensor [n_items]             what the phase ranks
+    `first_seen`    LongTensor [n_items]             when the item first exists, largest int64 if never
+    `split_times`   (int, int)                       t_valid, t_test in the unit of the data
+    `fingerprint`   str                              sha256 of the interactions (tokens, times, order)
+    `protocol`      dict                             plain data: everything that two results must share to compare
+    ==============  ===============================  ======================================================
+
+    An item that `launch_holdout` holds back exists from its launch on: what was done with it before is dropped, from
+    histories too. It stays a candidate even when nothing is left of it.
+    """
+
+    phase: str | None = None
+
+    # ---- loading: RecBole's pipeline, with exact times -------------------------------------------------------------
+
+    def _load_data(self, token: str, dataset_path: str) -> None:
+        if self.config["benchmark_filename"] is not None:
+            raise ValueError(
+                f"benchmark_filename [{self.config['benchmark_filename']}] brings its own split; "
+                "InductiveDataset splits one .inter file by timestamp_split. Remove the setting."
+            )
+        super()._load_data(token, dataset_path)
+        if self.time_field not in self.inter_feat:
+            raise ValueError(
+                f"The time field [{self.time_field}] (TIME_FIELD) was not loaded from {token}.inter; its loaded "
+                f"columns are {list(self.inter_feat.columns)}. Check TIME_FIELD, load_col and unload_col."
+            )
+
+    def _remove_duplication(self) -> None:
+        """Keeps the first of every (user, item), and the order of the file (RecBole's own sort is not stable)."""
+        if self.config["rm_dup_inter"] not in (None, "first"):
+            raise ValueError(
+                f"rm_dup_inter [{self.config['rm_dup_inter']}]: the protocol keeps the first of a repeated "
+                "(user, item). Leave the setting empty."
+            )
+        self._check_field("uid_field", "iid_field")
+        frame = self.inter_feat
+        exact_times(frame[self.time_field].to_numpy(), self.time_field)
+        in_time = frame.sort_values(self.time_field, kind="stable")
+        repeats = in_time.index[in_time.duplicated([self.uid_field, self.iid_field])]
+        frame.drop(repeats, inplace=True)
+
+    def _data_filtering(self) -> None:
+        super()._data_filtering()
+        # Here and not later: `normalize_all` would rescale the times, and RecBole's tensors are float32.
+        self._times = exact_times(self.inter_feat[self.time_field].to_numpy(), self.time_field)
+
+    def _data_processing(self) -> None:
+        super()._data_processing()
+        self._split()
+
+    # ---- the split -------------------------------------------------------------------------------------------------
+
+    def _split(self) -> None:
+        """Sorts, cuts, holds back, and marks the items; all before RecBole turns the frame into tensors."""
+        frame, times = self.inter_feat, self._times
+        items = frame[self.iid_field].to_numpy()
+        self.split_times = split_times(times, self.config["timestamp_split"])
+        self.fingerprint = self._fingerprint(frame[self.uid_field].to_numpy(), items, times)
+
+        launch = self._launch(items)
+        existed = first_times(items, times, self.item_num)
+        interacted = existed < np.iinfo(np.int64).max
+        first_seen = np.maximum(existed, launch)
+
+        # RecBole numbers users by appearance in the file; lexsort is stable, so the file's order breaks ties.
+        order = np.lexsort((times, frame[self.uid_field].to_numpy()))
+        order = order[times[order] >= launch[items[order]]]
+        self.inter_feat = frame.iloc[order].reset_index(drop=True)
+        self._times = times[order]
+
+        users, items = self.inter_feat[self.uid_field].to_numpy(), items[order]
+        self._phases = np.searchsorted(np.asarray(self.split_times), self._times, side="right")
+        seen = np.zeros(self.item_num, dtype=bool)
+        seen[items[self._phases == 0]] = True
+        self.rows = torch.arange(len(users))
+        self.starts = torch.from_numpy(np.searchsorted(users, users))
+        self.seen = torch.from_numpy(seen)
+        self.first_seen = torch.from_numpy(first_seen)
+        self.interacted = torch.from_numpy(interacted)
+        self.held_back = torch.from_numpy(launch > np.iinfo(np.int64).min)
+
+    def _launch(self, items: np.ndarray) -> np.ndarray:
+        """int64 [n_items]: the launch of the items held back, the smallest int64 for all others."""
+        launch = np.full(self.item_num, np.iinfo(np.int64).min)
+        if self.config["launch_holdout"]:
+            tokens = self.id2token(self.iid_field, np.unique(items))
+            held = launch_times(tokens.tolist(), self.config["launch_holdout"], self.split_times)
+            launch[self.token2id(self.iid_field, list(held))] = list(held.values())
+        return launch
+
+    def _fingerprint(self, users: np.ndarray, items: np.ndarray, times: np.ndarray) -> str:
+        """sha256 of the filtered interactions by token: equal data give it whatever RecBole's internal ids are."""
+        digest = hashlib.sha256()
+        ranks = []
+        for field, ids in ((self.uid_field, users), (self.iid_field, items)):
+            used, inverse = np.unique(ids, return_inverse=True)
+            tokens = self.id2token(field, used)
+            order = np.argsort(tokens)
+            digest.update("\0".join(tokens[order].tolist()).encode() + b"\1")
+            ranks.append(np.argsort(order)[inverse])
+        order = np.lexsort((times, ranks[0]))
+        for column in (*ranks, times):
+            digest.update(np.ascontiguousarray(column[order], dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+    @property
+    def candidates(self) -> torch.Tensor:
+        """BoolTensor [n_items]: what this phase ranks; on the whole data set what test ranks."""
+        if self.phase == "train":
+            return self.seen
+        if self.phase == "valid":
+            return self.interacted & (self.first_seen < self.split_times[1])
+        return self.interacted
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Plain data that two results must share to be comparable."""
+        holdout = self.config["launch_holdout"]
+        return {
+            "dataset": self.dataset_name,
+            "fingerprint": self.fingerprint,
+            "split_times": list(self.split_times),
+            "filters": {key: self.config[key] for key in FILTERS if self.config[key] is not None},
+            "launch_holdout": dict(holdout) if holdout else None,
+            "max_item_list_length": int(self.max_item_list_len),
+            **RULES,
+        }
+
+    # ---- views -----------------------------------------------------------------------------------------------------
+
+    def build(self) -> list[InductiveDataset]:
+        """The train, valid and test views. Raises ValueError when one of them has no target."""
+        if isinstance(self.inter_feat, pd.DataFrame):
+            self._change_feat_format()
+            self._drop_unused_col()
+        target = (self.rows > self.starts).numpy()
+        rows = [np.flatnonzero(target & (self._phases == number)) for number in range(len(PHASES))]
+        for number, phase in enumerate(PHASES):
+            if len(rows[number]) == 0:
+                raise ValueError(self._empty_message(number, phase))
+        return [self._view(phase, torch.from_numpy(found)) for phase, found in zip(PHASES, rows)]
+
+    def _empty_message(self, number: int, phase: str) -> str:
+        cuts = [readable_time(cut) for cut in self.split_times]
+        bounds = (f"before {cuts[0]}", f"from {cuts[0]} to before {cuts[1]}", f"from {cuts[1]} on")[number]
+        inside = int((self._phases == number).sum())
+        return (
+            f"The {phase} phase of [{self.dataset_name}] is empty: {bounds} there are {inside:,} interactions and none "
+            f"with an earlier one by the same user. timestamp_split is {self.config['timestamp_split']}; the times run "
+            f"from {readable_time(int(self._times.min()))} to {readable_time(int(self._times.max()))}. Choose two cuts "
+            "inside that range, or quantiles such as [0.8, 0.9]."
+        )
+
+    def _change_feat_format(self) -> None:
+        Dataset._change_feat_format(self)  # past SequentialDataset's, which would materialise every history
+        self._history_items = self.inter_feat[self.iid_field]
+        self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
+        for field, kind, length in (
+            (self.item_id_list_field, FeatureType.TOKEN_SEQ, self.max_item_list_len),
+            (self.item_list_length_field, FeatureType.TOKEN, 1),
+        ):
+            self.set_field_property(field, kind, FeatureSource.INTERACTION, length)
+
+    def _view(self, phase: str, rows: torch.Tensor) -> InductiveDataset:
+        view = self.copy(_take(self.inter_feat, rows))
+        view.phase, view.rows, view.starts = phase, rows, self.starts[rows]
+        return view
+
+    def __getitem__(self, index: Index, join: bool = True) -> Interaction:
+        """The rows of `index` as one batch: user_id, item_id [B], item_id_list [B, L] padded right, item_length [B]."""
+        index = _as_tensor_index(index, len(self))
+        batch = _take(self.inter_feat, index)
+        history, length = self.histories(index)
+        batch.update(Interaction({self.item_id_list_field: history, self.item_list_length_field: length}))
+        return self.join(batch) if join else batch
+
+    def histories(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Item ids [..., L], padded with 0 on the right, and lengths [...] of the rows of `index` [...]."""
+        end, start = self.rows[index], self.starts[index]
+        length = (end - start).clamp(max=self.max_item_list_len)
+        offset = torch.arange(self.max_item_list_len)
+        inside = offset < length[..., None]
+        position = (end - length)[..., None] + offset
+        return self._history_items[position.where(inside, 0)].where(inside, 0), length
+
+    def sort(self, by: str | list[str], ascending: bool | list[bool] = True) -> None:
+        self._reorder(lambda: self.inter_feat.sort(by=by, ascending=ascending))
+
+    def shuffle(self) -> None:
+        self._reorder(self.inter_feat.shuffle)
+
+    def _reorder(self, reorder) -> None:
+        """RecBole's loaders may reorder `inter_feat` in place; each row must keep its history."""
+        self.inter_feat["_row"] = torch.arange(len(self.rows))
+        reorder()
+        order = self.inter_feat["_row"]
+        self.inter_feat.drop("_row")
+        self.rows, self.starts = self.rows[order], self.starts[order]
+
+    def inter_matrix(self, form: str = "coo", value_field: str | None = None) -> spmatrix:
+        """[n_users, n_items] of this view's targets (RecBole's own needs materialised histories)."""
+        return Dataset.inter_matrix(self, form, value_field)
+
+
+def _take(interaction: Interaction, index: torch.Tensor) -> Interaction:
+    """`interaction[index]` without RecBole's detour over a Python list."""
+    return Interaction({field: interaction[field][index] for field in interaction})
+
+
+def _as_tensor_index(index: Index, length: int) -> torch.Tensor:
+    if isinstance(index, slice):
+        return (
+            torch.arange(*index.indices(length))
+            if index.step is None or index.step > 0
+            else (torch.from_numpy(np.arange(length)[index].copy()))
+        )
+    return torch.as_tensor(np.ascontiguousarray(index) if isinstance(index, np.ndarray) else index)
