@@ -1,0 +1,71 @@
+"""Scores -> ranked lists of item ids, and the check that a list given by a model is one."""
+
+import torch
+from torch import Tensor
+
+from recbole_specgr.errors import UserError
+
+EMPTY = -1  # fills a list that has fewer than k items
+
+
+def rank_scores(scores: Tensor, k: int, allowed: Tensor) -> Tensor:
+    """Return the ids of the k best allowed items of each row, best first.
+
+    Args:
+        scores: [B, n_items]; overwritten: items that are not allowed become -inf.
+        allowed: BoolTensor [n_items].
+
+    Returns:
+        LongTensor [B, k]. Equal scores come in the order of their ids, on every device. Items scored -inf, and places
+        beyond the number of items, are -1.
+
+    Raises:
+        ValueError: an allowed item has a score that is not a number.
+    """
+    scores.masked_fill_(~allowed, -torch.inf)
+    values, items = scores.topk(min(k + 1, scores.size(1)))
+    if values[:, 0].isnan().any():  # topk sorts NaN before every number
+        raise ValueError(f"The model's scores hold NaN ({int(scores.isnan().any(1).sum())} of {len(scores)} rows).")
+    if values.size(1) > k:
+        # topk picks arbitrarily among equals, which matters where the k-th and the next are equal.
+        tied = ((values[:, k - 1] == values[:, k]) & values[:, k].isfinite()).nonzero().squeeze(1)
+        values, items = values[:, :k], items[:, :k]
+        if len(tied):
+            items[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    items, order = items.sort(dim=1)
+    values, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
+    ranked = items.gather(1, order).masked_fill_(values == -torch.inf, EMPTY)
+    return torch.nn.functional.pad(ranked, (0, k - ranked.size(1)), value=EMPTY)
+
+
+def check_ranked(ranked: Tensor, rows: int, k: int, candidates: Tensor) -> None:
+    """Raise ValueError unless `ranked` is [rows, k] with distinct candidates, then -1 to the end, in every row.
+
+    Args:
+        candidates: BoolTensor [n_items], the items that may be ranked (never the padding item 0).
+    """
+    if ranked.shape != (rows, k) or ranked.is_floating_point():
+        raise ValueError(
+            f"full_sort_topk returned {ranked.dtype} {list(ranked.shape)}; wanted are integer item ids [{rows}, {k}]."
+        )
+    empty = ranked == EMPTY
+    inside = (ranked >= 0) & (ranked < len(candidates))
+    known = inside & candidates[ranked.clamp(0, len(candidates) - 1)]
+    ordered = ranked.sort(dim=1).values
+    faults = {
+        "an id outside the item table": ~(inside | empty),
+        "the padding item or an item that is not a candidate of this phase": inside & ~known,
+        "an item after -1": empty[:, :-1] & ~empty[:, 1:],
+        "the same item twice": (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != EMPTY),
+    }
+    if torch.stack([fault.any() for fault in faults.values()]).any():  # one transfer from the device
+        what, fault = next((what, fault) for what, fault in faults.items() if fault.any())
+        row = int(fault.any(1).nonzero()[0])
+        raise ValueError(f"full_sort_topk returned {what}, in row {row} of the batch: {ranked[row].tolist()}.")
+
+
+def check_topk(topk: list[int], candidates: Tensor, phase: str) -> None:
+    """Raise UserError when a list length in `topk` exceeds the number of candidates (BoolTensor [n_items])."""
+    count = int(candidates.sum())
+    if max(topk) > count:
+        raise UserError(f"topk: {max(topk)} is above the {count} items that the {phase} phase ranks; lower --topk.")
