@@ -1,0 +1,376 @@
+"""RecBole's Config with our layers, YAML values and no surprises.
+
+Lowest to highest: RecBole's own files, `properties/overall.yaml`, `dataset/<D>.yaml`, `model/<M>.yaml`,
+`tuned/<D>/<M>.yaml`, the baseline's file, `config_file_list`, `config_dict`. The command line (`recbole_specgr.cli`)
+hands its `--key=value` in as the last: a Config never looks at `sys.argv`.
+"""
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config as RecBoleConfig
+from recbole.evaluator import metric_information, metric_types, smaller_metrics
+from recbole.utils import EvaluatorType, InputType, ModelType
+
+from recbole_specgr.compat import alias_numpy
+from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.layers import Layer, deep_merge, expand_dotted, stack
+from recbole_specgr.registry import ModelEntry, base_class, find_dataset, resolve
+from recbole_specgr.resources import folders
+from recbole_specgr.yaml_values import Loader, read_mapping
+
+# What is derived anew from the other settings on whatever machine a run is loaded.
+DERIVED = {
+    "MODEL_TYPE",
+    "MODEL_INPUT_TYPE",
+    "eval_type",
+    "eval_args",
+    "valid_metric_bigger",
+    "valid_neg_sample_args",
+    "test_neg_sample_args",
+    "device",
+    "single_spec",
+    "rank",
+    "local_rank",
+    "world_size",
+    "verbose",
+}
+# The protocol: what RecBole calls eval_args is not a choice here, except for the cuts.
+EVAL_ARGS = {"order": "TO", "group_by": "none", "mode": "full"}
+SUBSETS = ("in_sample_", "unseen_")
+
+
+class Settings(dict):
+    """A config_dict that says where it came from, for error messages."""
+
+    def __init__(self, values: dict[str, Any], source: str):
+        super().__init__(values)
+        self.source = source
+
+
+class Config(RecBoleConfig):
+    """Every setting of a run, by `config["key"]`.
+
+    `config["model"]` is the model's canonical name (a baseline keeps its own), `config["base_model"]` the name of the
+    class that is built, `config["stages"]` the ordered stages with what each overrides.
+
+    Args:
+        model: a name (see `recbole_specgr.registry`) or a class; None takes `model` from the files or `config_dict`.
+        dataset: a data set's name; None takes `dataset` from there.
+        config_file_list: YAML files.
+        config_dict: settings; dotted keys reach into groups.
+        settings: what `to_dict` returned; takes the place of all property and baseline files.
+
+    Raises:
+        UserError: an unknown model, data set or setting, or a value that can't be.
+    """
+
+    def __init__(
+        self,
+        model: str | type | None = None,
+        dataset: str | None = None,
+        config_file_list: list[str] | None = None,
+        config_dict: dict[str, Any] | None = None,
+        *,
+        settings: dict[str, Any] | None = None,
+    ):
+        self._settings = settings
+        self._user_layers: list[Layer] = []
+        super().__init__(model, dataset, config_file_list, config_dict)
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any], config_dict: dict[str, Any] | None = None) -> "Config":
+        """The Config that `to_dict` was called on, on this machine; `config_dict` overrides (`data_path`, `gpu_id`)."""
+        return cls(settings["model"], settings["dataset"], config_dict=config_dict, settings=settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain data for YAML, without what depends on the machine; `from_dict` takes it back."""
+        plain = {key: _plain(value) for key, value in self.final_config_dict.items() if key not in DERIVED}
+        plain["data_path"] = self._data_root
+        if plain["train_neg_sample_args"]["distribution"] == "none":
+            plain["train_neg_sample_args"] = None
+        return plain
+
+    # RecBole's steps, in the order its __init__ takes them.
+
+    def compatibility_settings(self) -> None:
+        alias_numpy()
+
+    def _init_parameters_category(self) -> None:
+        super()._init_parameters_category()
+        # RecBole appends to these lists, which are its modules' own: one config would leak into the next.
+        self.parameters = {category: list(names) for category, names in self.parameters.items()}
+
+    def _build_yaml_loader(self) -> type:
+        return Loader
+
+    def _load_config_files(self, file_list: list[str] | None) -> dict[str, Any]:
+        if isinstance(file_list, (str, Path)):
+            file_list = [file_list]
+        layers = [_user_layer(read_mapping(Path(file)), str(file)) for file in file_list or []]
+        self._user_layers += layers
+        return _merged(layers)
+
+    def _load_variable_config_dict(self, config_dict: dict[str, Any] | None) -> dict[str, Any]:
+        layers = [_user_layer(config_dict, getattr(config_dict, "source", "config_dict"))] if config_dict else []
+        self._user_layers += layers
+        return _merged(layers)
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        return {}
+
+    def _merge_external_config_dict(self) -> None:
+        self.external_config_dict = _merged(self._user_layers)
+
+    def _get_model_and_dataset(self, model: str | type | None, dataset: str | None) -> tuple[str, type, str]:
+        model = model or self.external_config_dict.get("model")
+        if model is None:
+            raise UserError("No model is named. Give --model=NAME (--list-models shows them all).")
+        self._entry = self._resolve(model)
+        if self._entry.model_class.type != ModelType.SEQUENTIAL:
+            raise UserError(f"[{self._entry.name}] is not a sequential model; the inductive protocol needs one.")
+        overall = _merged([_file_layer(path) for path in _property_files("overall")])
+        dataset = dataset or self.external_config_dict.get("dataset") or overall["dataset"]
+        saved = self._settings or {}
+        self._data_root = str(
+            self.external_config_dict.get("data_path") or saved.get("data_path") or overall["data_path"]
+        )
+        self._data_folder = find_dataset(str(dataset), self._data_root)
+        return self._entry.name, self._entry.model_class, str(dataset)
+
+    def _resolve(self, model: str | type) -> ModelEntry:
+        if isinstance(model, type):
+            return ModelEntry(model.__name__, model, {})
+        if self._settings is None:
+            return resolve(model)
+        # A finished run names its class itself: the baseline's file may have changed or gone since.
+        base = self._settings.get("base")
+        found = base_class(base or self._settings["base_model"], "the run's settings")
+        return ModelEntry(model, found, {}, base=base)
+
+    def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
+        base_model = model_class.__name__
+        super()._load_internal_config_dict(base_model, model_class, dataset)
+        model_type = self.internal_config_dict.pop("MODEL_TYPE")
+        layers = (
+            self._property_layers(base_model, dataset)
+            if self._settings is None
+            else [Layer("the run's settings", self._settings, declares=True, open_groups=True)]
+        )
+        known = {name for names in self.parameters.values() for name in names}
+        self._reject_eval_args([*layers, *self._user_layers])
+        self.internal_config_dict = stack([*layers, *self._user_layers], known | {"model", "dataset"})
+        self.internal_config_dict.update(MODEL_TYPE=model_type, base_model=base_model)
+        if self._entry.base is not None:
+            self.internal_config_dict["base"] = self._entry.base
+
+    def _property_layers(self, base_model: str, dataset: str) -> list[Layer]:
+        name, entry = self._entry.name, self._entry
+        dataset_files = _property_files(f"dataset/{dataset}") or [
+            path for path in [self._data_folder / f"{dataset}.yaml"] if path.is_file()
+        ]
+        layers = [
+            Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),
+            *(_file_layer(path, declares=index == 0) for index, path in enumerate(_property_files("overall"))),
+            *(_file_layer(path) for path in dataset_files),
+            # Whoever writes a model writes its property file, so a model file of the working directory may declare.
+            *(_file_layer(path, declares=True) for path in _property_files(f"model/{base_model}")),
+            *(_file_layer(path) for path in _property_files(f"tuned/{dataset}/{base_model}")),
+        ]
+        if entry.baseline_file is not None:
+            own_class = ":" in entry.base
+            layers.append(_user_layer(entry.baseline, str(entry.baseline_file), declares=own_class))
+            if name != base_model:
+                layers += [_file_layer(path) for path in _property_files(f"tuned/{dataset}/{name}")]
+        return layers
+
+    @staticmethod
+    def _reject_eval_args(layers: list[Layer]) -> None:
+        for layer in layers:
+            if layer.open_groups:
+                continue
+            for key, value in (layer.values.get("eval_args") or {}).items():
+                if key == "split":
+                    raise UserError(
+                        f"[eval_args.split] from {layer.source} can't be set: the split is by time. Set the cuts with "
+                        f"[timestamp_split], such as --timestamp_split=[0.8,0.9]."
+                    )
+                if value != EVAL_ARGS.get(key):
+                    raise UserError(
+                        f"[eval_args.{key}: {value}] from {layer.source} can't be set: the inductive protocol splits by "
+                        f"time and ranks every candidate, see [timestamp_split]."
+                    )
+
+    def _get_final_config_dict(self) -> dict[str, Any]:
+        return copy.deepcopy(self.internal_config_dict)
+
+    def _set_default_parameters(self) -> None:
+        final = self.final_config_dict
+        final["eval_args"] = {"split": {"timestamp": _timestamp_split(final["timestamp_split"])}, **EVAL_ARGS}
+        if final["run_dir"] is not None:
+            final["run_dir"] = str(final["run_dir"])
+        _check_counts(final)
+        _check_metrics(final)
+        self._check_item_columns()
+        pairwise = (
+            getattr(self.model_class, "input_type", None) == InputType.PAIRWISE or final.get("loss_type") == "BPR"
+        )
+        if pairwise and final.get("train_neg_sample_args") is None:
+            final["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1}
+        super()._set_default_parameters()
+        final["data_path"] = str(self._data_folder)
+        metric = _without_subset(final["valid_metric"]).split("@")[0]
+        final["valid_metric_bigger"] = metric not in smaller_metrics
+
+    def _check_item_columns(self) -> None:
+        """RecBole's feature models name an item column that the data set must have; its own default is ml-100k's."""
+        final = self.final_config_dict
+        columns = (final.get("load_col") or {}).get("item")
+        for key in ("selected_features", "item_attribute"):
+            if key not in self._model_keys():
+                continue
+            wanted = final[key] if isinstance(final[key], list) else [final[key]]
+            if None in wanted:
+                raise UserError(
+                    f"[{self.model}] uses an item column, but the data set [{self.dataset}] doesn't say which: give "
+                    f"[{key}] on the command line or in {self.dataset}.yaml. Its columns: {', '.join(columns or ['?'])}."
+                )
+            for column in wanted:
+                if columns is not None and column not in columns:
+                    raise UserError(
+                        f"[{key}: {column}]: the item columns loaded for [{self.dataset}] are {', '.join(columns)}."
+                    )
+
+    def _model_keys(self) -> set[str]:
+        """The settings that RecBole's property file of the model declares."""
+        import recbole.config
+
+        base_model = self.final_config_dict["base_model"]
+        path = Path(recbole.config.__file__).parent.parent / "properties" / "model" / f"{base_model}.yaml"
+        return set(read_mapping(path)) if path.is_file() else set()
+
+    def _init_device(self) -> None:
+        """Read torchrun's environment; RecBole expects its own launcher, nccl, and hides GPUs."""
+        final = self.final_config_dict
+        world_size = int(os.environ.get("WORLD_SIZE", 1))
+        rank, local_rank = int(os.environ.get("RANK", 0)), int(os.environ.get("LOCAL_RANK", 0))
+        cuda = bool(final["use_gpu"]) and torch.cuda.is_available()
+        device = torch.device("cuda", local_rank if world_size > 1 else _gpu_index(final["gpu_id"])) if cuda else None
+        if device is not None:
+            if device.index >= torch.cuda.device_count():
+                raise UserError(f"There is no GPU {device.index}: this machine shows {torch.cuda.device_count()}.")
+            torch.cuda.set_device(device)
+        if world_size > 1 and not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+        final.update(
+            device=device or torch.device("cpu"),
+            single_spec=world_size == 1,
+            rank=rank,
+            local_rank=local_rank,
+            world_size=world_size,
+        )
+        if rank:
+            final.update(state="error", show_progress=False, verbose=False)
+
+
+def _user_layer(values: dict[str, Any], source: str, declares: bool = False) -> Layer:
+    return Layer(source, expand_dotted(values, source), declares)
+
+
+def _file_layer(path: Path, declares: bool = False) -> Layer:
+    return _user_layer(read_mapping(path), str(path), declares)
+
+
+def _property_files(name: str) -> list[Path]:
+    """The property files of that name: the package's own, then the working directory's, which goes over it."""
+    return [file for folder in folders("properties") if (file := folder / f"{name}.yaml").is_file()]
+
+
+def _merged(layers: list[Layer]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = deep_merge(merged, layer.values)
+    return merged
+
+
+def _timestamp_split(cuts: Any) -> list[float]:
+    wrong = UserError(
+        f"[timestamp_split] must be two increasing times, or two increasing quantiles below 1 such as [0.8, 0.9], "
+        f"but is [{cuts}]."
+    )
+    if not isinstance(cuts, (list, tuple)) or len(cuts) != 2:
+        raise wrong
+    if any(isinstance(cut, bool) or not isinstance(cut, (int, float)) for cut in cuts):
+        raise wrong
+    if not 0 < cuts[0] < cuts[1] or cuts[0] < 1 <= cuts[1]:
+        raise wrong
+    return list(cuts)
+
+
+def _check_counts(final: dict[str, Any]) -> None:
+    for key in ("train_batch_size", "eval_batch_size", "eval_step", "MAX_ITEM_LIST_LENGTH"):
+        if not isinstance(final[key], int) or final[key] < 1:
+            raise UserError(f"[{key}] must be a whole number from 1, but is [{final[key]}].")
+    for key in ("epochs", "stopping_step"):
+        if not isinstance(final[key], int) or final[key] < 0:
+            raise UserError(f"[{key}] must be a whole number from 0, but is [{final[key]}].")
+    topk = final["topk"] if isinstance(final["topk"], list) else [final["topk"]]
+    if not topk or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in topk):
+        raise UserError(f"[topk] must be whole numbers from 1, such as [10, 50], but is [{final['topk']}].")
+    final["topk"] = topk
+
+
+def _check_metrics(final: dict[str, Any]) -> None:
+    metrics = final["metrics"] if isinstance(final["metrics"], list) else [final["metrics"]]
+    # Ranked lists are all an evaluation keeps, so a metric that needs every item's score can't be taken.
+    usable = [
+        name
+        for name, kind in metric_types.items()
+        if kind == EvaluatorType.RANKING and not {"rec.meanrank", "rec.score"} & set(metric_information[name])
+    ]
+    for metric in metrics:
+        if str(metric).lower() not in usable:
+            raise UserError(
+                f"[metrics]: there is no top-k metric [{metric}].{did_you_mean(metric, usable)} "
+                f"There are: {', '.join(usable)}."
+            )
+    final["metrics"] = metrics
+    name, _, k = _without_subset(str(final["valid_metric"])).partition("@")
+    keys = [f"{metric}@{k}" for metric in metrics for k in final["topk"]]
+    if f"{name}@{k}" not in [key.lower() for key in keys]:
+        raise UserError(
+            f"[valid_metric: {final['valid_metric']}] is not among the results: {', '.join(keys)}, each also with "
+            f"{' or '.join(SUBSETS)} before it. Set [metrics] and [topk] to add it."
+        )
+
+
+def _without_subset(valid_metric: str) -> str:
+    name = valid_metric.lower()
+    for subset in SUBSETS:
+        name = name.removeprefix(subset)
+    return name
+
+
+def _gpu_index(gpu_id: Any) -> int:
+    text = "" if gpu_id is None else str(gpu_id).strip()
+    if not text:
+        return 0
+    if not text.isdecimal():
+        raise UserError(
+            f"[gpu_id] must be one GPU's number, but is [{gpu_id}]. For several: torchrun --nproc_per_node=N"
+        )
+    return int(text)
+
+
+def _plain(value: Any) -> Any:
+    """`value` in the types that safe YAML has."""
+    if isinstance(value, dict):
+        return {str(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(member) for member in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,91 @@
+"""Fixtures every test may use."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets: RECBOLE_SPECGR_DATA, else ../shared/data beside the checkout; skips when absent."""
+    path = Path(os.environ.get("RECBOLE_SPECGR_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no data sets under {path}; set RECBOLE_SPECGR_DATA")
+    return path
+
+
+GENRES = ("action", "comedy", "drama", "horror", "romance", "western")
+WORDS = ("night", "river", "house", "king", "stone", "winter", "ship", "road", "garden", "letter")
+
+
+def write_tiny_dataset(data_path: Path, name: str = "tiny", n_users: int = 60, n_items: int = 80) -> Path:
+    """Write RecBole atomic files of a small synthetic data set to `data_path/name` and return that folder.
+
+    Users like one genre. Times are 1,600,000,000 s + 37 s a step, increasing over all interactions and unique, none
+    of them exact in float32. A quarter of the items launch late: item i of that quarter is not used before 70 % to
+    95 % of the time span. No (user, item) pair repeats. `name.yaml` is the data set's property file.
+    """
+    rng = np.random.default_rng(7)
+    folder = data_path / name
+    folder.mkdir(parents=True)
+    genre = rng.integers(len(GENRES), size=n_items)
+    launch = np.where(np.arange(n_items) < 3 * n_items // 4, 0.0, rng.uniform(0.7, 0.95, n_items))
+    taste = rng.integers(len(GENRES), size=n_users)
+    users = rng.permutation(np.repeat(np.arange(n_users), rng.integers(8, 20, n_users)))
+    used: set[tuple[int, int]] = set()
+    lines = []
+    for step, user in enumerate(users):
+        weight = (
+            np.where(genre == taste[user], 6.0, 1.0) * np.where(launch > 0, 3.0, 1.0) * (launch <= step / len(users))
+        )
+        item = int(rng.choice(n_items, p=weight / weight.sum()))
+        if (user, item) in used:
+            continue
+        used.add((user, item))
+        lines.append(f"u{user}\ti{item}\t{1_600_000_000 + 37 * step}")
+    (folder / f"{name}.inter").write_text(
+        "\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n", encoding="utf-8"
+    )
+    items = [
+        f"i{i}\tThe {WORDS[i % 10]} {WORDS[(i * 7 + 3) % 10]} {i}\t{GENRES[genre[i]]}\t"
+        f"A {GENRES[genre[i]]} about a {WORDS[(i * 3) % 10]}"
+        for i in range(n_items)
+    ]
+    (folder / f"{name}.item").write_text(
+        "\n".join(["item_id:token\ttitle:token_seq\tgenre:token_seq\tdescription:token_seq", *items]) + "\n",
+        encoding="utf-8",
+    )
+    (folder / f"{name}.yaml").write_text(
+        "load_col:\n"
+        "  inter: [user_id, item_id, timestamp]\n"
+        "  item: [item_id, title, genre, description]\n"
+        "text_fields: [title, genre, description]\n"
+        "selected_features: [genre]\n"
+        "item_attribute: genre\n",
+        encoding="utf-8",
+    )
+    return folder
+
+
+@pytest.fixture
+def tiny_dataset(tmp_path, monkeypatch) -> dict:
+    """Settings that point a Config at a fresh synthetic data set: `Config("SASRec", "tiny", config_dict=tiny_dataset)`.
+
+    The working directory becomes `tmp_path`, and everything the program writes stays under it.
+    """
+    write_tiny_dataset(tmp_path / "dataset")
+    monkeypatch.chdir(tmp_path)
+    return {
+        "data_path": str(tmp_path / "dataset"),
+        "runs_path": str(tmp_path / "runs"),
+        "cache_path": str(tmp_path / "cache"),
+        "show_progress": False,
+        "use_gpu": False,
+        "text_dim": 16,
+    }
