@@ -8,6 +8,8 @@ time, line of the file), so a history is two numbers, where the user starts and 
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from recbole_specgr.data.split import (
     readable_time,
     split_times,
 )
+from recbole_specgr.errors import UserError
 
 #: RecBole's settings that decide which interactions there are.
 FILTERS = (
@@ -66,15 +69,20 @@ class InductiveDataset(SequentialDataset):
 
     # ---- loading: RecBole's pipeline, with exact times -------------------------------------------------------------
 
+    def _from_scratch(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # RecBole's own pandas calls, dozens of lines a run
+            super()._from_scratch()
+
     def _load_data(self, token: str, dataset_path: str) -> None:
         if self.config["benchmark_filename"] is not None:
-            raise ValueError(
+            raise UserError(
                 f"benchmark_filename [{self.config['benchmark_filename']}] brings its own split; "
                 "InductiveDataset splits one .inter file by timestamp_split. Remove the setting."
             )
         super()._load_data(token, dataset_path)
         if self.time_field not in self.inter_feat:
-            raise ValueError(
+            raise UserError(
                 f"The time field [{self.time_field}] (TIME_FIELD) was not loaded from {token}.inter; its loaded "
                 f"columns are {list(self.inter_feat.columns)}. Check TIME_FIELD, load_col and unload_col."
             )
@@ -82,7 +90,7 @@ class InductiveDataset(SequentialDataset):
     def _remove_duplication(self) -> None:
         """Keeps the first of every (user, item), and the order of the file (RecBole's own sort is not stable)."""
         if self.config["rm_dup_inter"] not in (None, "first"):
-            raise ValueError(
+            raise UserError(
                 f"rm_dup_inter [{self.config['rm_dup_inter']}]: the protocol keeps the first of a repeated "
                 "(user, item). Leave the setting empty."
             )
@@ -97,6 +105,20 @@ class InductiveDataset(SequentialDataset):
         super()._data_filtering()
         # Here and not later: `normalize_all` would rescale the times, and RecBole's tensors are float32.
         self._times = exact_times(self.inter_feat[self.time_field].to_numpy(), self.time_field)
+
+    def _remap(self, remap_list: list) -> None:
+        """RecBole's, but item texts of one token keep their own length (numpy would pad all to the longest)."""
+        if len(remap_list) != 1 or remap_list[0][1:] not in self._text_tokens():
+            super()._remap(remap_list)
+            return
+        feature, field, _ = remap_list[0]
+        codes, texts = pd.factorize(feature[field].to_numpy())
+        feature[field] = codes + 1
+        self.field2id_token[field] = np.array(["[PAD]", *texts], dtype=object)
+        self.field2token_id[field] = {text: number for number, text in enumerate(self.field2id_token[field])}
+
+    def _text_tokens(self) -> list[tuple[str, FeatureType]]:
+        return [(field, FeatureType.TOKEN) for field in self.config["text_fields"] or ()]
 
     def _data_processing(self) -> None:
         super()._data_processing()
@@ -183,7 +205,7 @@ class InductiveDataset(SequentialDataset):
     # ---- views -----------------------------------------------------------------------------------------------------
 
     def build(self) -> list[InductiveDataset]:
-        """The train, valid and test views. Raises ValueError when one of them has no target."""
+        """The train, valid and test views. Raises UserError when one of them has no target."""
         if isinstance(self.inter_feat, pd.DataFrame):
             self._change_feat_format()
             self._drop_unused_col()
@@ -191,7 +213,7 @@ class InductiveDataset(SequentialDataset):
         rows = [np.flatnonzero(target & (self._phases == number)) for number in range(len(PHASES))]
         for number, phase in enumerate(PHASES):
             if len(rows[number]) == 0:
-                raise ValueError(self._empty_message(number, phase))
+                raise UserError(self._empty_message(number, phase))
         return [self._view(phase, torch.from_numpy(found)) for phase, found in zip(PHASES, rows)]
 
     def _empty_message(self, number: int, phase: str) -> str:
@@ -243,7 +265,7 @@ class InductiveDataset(SequentialDataset):
     def shuffle(self) -> None:
         self._reorder(self.inter_feat.shuffle)
 
-    def _reorder(self, reorder) -> None:
+    def _reorder(self, reorder: Callable[[], None]) -> None:
         """RecBole's loaders may reorder `inter_feat` in place; each row must keep its history."""
         self.inter_feat["_row"] = torch.arange(len(self.rows))
         reorder()
@@ -263,9 +285,5 @@ def _take(interaction: Interaction, index: torch.Tensor) -> Interaction:
 
 def _as_tensor_index(index: Index, length: int) -> torch.Tensor:
     if isinstance(index, slice):
-        return (
-            torch.arange(*index.indices(length))
-            if index.step is None or index.step > 0
-            else (torch.from_numpy(np.arange(length)[index].copy()))
-        )
+        return torch.from_numpy(np.arange(length)[index].copy())
     return torch.as_tensor(np.ascontiguousarray(index) if isinstance(index, np.ndarray) else index)

@@ -14,6 +14,8 @@ from numbers import Real
 
 import numpy as np
 
+from recbole_specgr.errors import UserError
+
 PHASES = ("train", "valid", "test")
 #: Ticks per second of every unit a time column may be in. Told apart by size: 1e11 s is the year 5138, 1e11 ms is 1973.
 TIME_UNITS = {"s": 1, "ms": 10**3, "us": 10**6}
@@ -21,7 +23,7 @@ _EXACT_IN_FLOAT64 = 2**53
 
 
 def exact_times(values: np.ndarray, field: str) -> np.ndarray:
-    """float64 or integer times [N] -> int64 [N], or a ValueError that names the first time that is not exact.
+    """float64 or integer times [N] -> int64 [N], or a UserError that names the first time that is not exact.
 
     RecBole keeps `float` fields as float32, in which seconds are 128 s apart and milliseconds 131 s apart, so order
     and split are decided on what this returns.
@@ -37,7 +39,7 @@ def exact_times(values: np.ndarray, field: str) -> np.ndarray:
     ):
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
-            raise ValueError(
+            raise UserError(
                 f"{int(wrong.sum()):,} of {len(values):,} values of the time field [{field}] are {what} "
                 f"(the first is [{values[first]}] in row {first + 1}): {advice}; "
                 "scripts/import_dataset.py writes exact whole times."
@@ -67,30 +69,30 @@ def split_times(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
     linearly interpolated quantile, so that phases are those of `numpy.quantile` without its rounding. Otherwise they
     are absolute. A time equal to a cut belongs to the later phase.
 
-    Raises ValueError for anything else than two ascending quantiles or two ascending whole times in the unit of the
+    Raises UserError for anything else than two ascending quantiles or two ascending whole times in the unit of the
     data.
     """
     where = f"timestamp_split [{setting}]"
     if isinstance(setting, str) or not isinstance(setting, Sequence | np.ndarray) or len(setting) != 2:
-        raise ValueError(f"{where} must be two numbers, [t_valid, t_test], for example [0.8, 0.9].")
+        raise UserError(f"{where} must be two numbers, [t_valid, t_test], for example [0.8, 0.9].")
     if not all(isinstance(cut, Real) and not isinstance(cut, bool) and math.isfinite(cut) for cut in setting):
-        raise ValueError(f"{where} must hold numbers: quantiles below 1, or times in the unit of the data.")
+        raise UserError(f"{where} must hold numbers: quantiles below 1, or times in the unit of the data.")
     if not setting[0] < setting[1]:
-        raise ValueError(f"{where} must ascend: validation starts at the first, test at the second.")
+        raise UserError(f"{where} must ascend: validation starts at the first, test at the second.")
     if len(times) == 0:
-        raise ValueError(f"{where} cannot be applied: there are no interactions.")
+        raise UserError(f"{where} cannot be applied: there are no interactions.")
     if 0 < setting[0] and setting[1] < 1:
         ordered = np.sort(times)
-        # Fraction(str()) because 0.7 * 10 is not 7 in floating point.
+        # Fraction(str()) because 0.7 * 10 is not always 7 in floating point.
         return tuple(int(ordered[math.ceil(Fraction(str(cut)) * (len(ordered) - 1))]) for cut in setting)
-    if min(setting) < 1 and max(setting) <= 1 or 0 < min(setting) < 1:
-        raise ValueError(f"{where} mixes or exceeds quantiles: give two above 0 and below 1, or two absolute times.")
     if any(cut != int(cut) for cut in setting):
-        raise ValueError(f"{where} must be whole numbers in the unit of the data when they are absolute times.")
+        raise UserError(
+            f"{where} must be two quantiles above 0 and below 1, or two whole numbers in the unit of the data's times."
+        )
     cuts = (int(setting[0]), int(setting[1]))
     data, given = time_unit(times), time_unit(cuts)
     if data != given and not (times.min() < cuts[0] and cuts[1] <= times.max()):
-        raise ValueError(
+        raise UserError(
             f"{where} looks like times in {given}, but the data's times are in {data}: they run from "
             f"{readable_time(int(times.min()), data)} to {readable_time(int(times.max()), data)}. "
             f"Give the two cuts in {data}."
@@ -111,18 +113,18 @@ def launch_times(tokens: Sequence[str], setting: Mapping, cuts: tuple[int, int])
     The draw is over the sorted `tokens` (those of all interacted items), so it depends on nothing else than them and
     the seed. One half launches at t_valid, the other, smaller by at most one, at t_test.
 
-    Raises ValueError for a share outside (0, 1), a missing or negative seed, or another key.
+    Raises UserError for a share outside (0, 1), a missing or negative seed, or another key.
     """
     unknown = set(setting) - {"share", "seed"} if isinstance(setting, Mapping) else {"not a mapping"}
     if unknown or set(setting) != {"share", "seed"}:
-        raise ValueError(
+        raise UserError(
             f"launch_holdout [{setting}] must be a mapping of exactly two keys: {{share: 0.2, seed: 2026}}."
         )
     share, seed = setting["share"], setting["seed"]
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
-        raise ValueError(f"launch_holdout.share [{share}] must be a number above 0 and below 1.")
+        raise UserError(f"launch_holdout.share [{share}] must be a number above 0 and below 1.")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"launch_holdout.seed [{seed}] must be a whole number, 0 or above.")
+        raise UserError(f"launch_holdout.seed [{seed}] must be a whole number, 0 or above.")
     tokens = sorted(tokens)
     drawn = np.random.default_rng(seed).permutation(len(tokens))[: round(share * len(tokens))]
     half = (len(drawn) + 1) // 2
