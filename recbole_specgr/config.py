@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from recbole.config import Config as RecBoleConfig
-from recbole.evaluator import metric_information, metric_types, smaller_metrics
-from recbole.utils import EvaluatorType, InputType, ModelType
+from recbole.evaluator import smaller_metrics
+from recbole.utils import InputType, ModelType
 
 from recbole_specgr.compat import alias_numpy
-from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.errors import UserError
+from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
 from recbole_specgr.layers import Layer, deep_merge, expand_dotted, stack
 from recbole_specgr.registry import ModelEntry, base_class, find_dataset, resolve
 from recbole_specgr.resources import folders
@@ -40,7 +41,6 @@ DERIVED = {
 }
 # The protocol: what RecBole calls eval_args is not a choice here, except for the cuts.
 EVAL_ARGS = {"order": "TO", "group_by": "none", "mode": "full"}
-SUBSETS = ("in_sample_", "unseen_")
 
 
 class Settings(dict):
@@ -200,8 +200,8 @@ class Config(RecBoleConfig):
                     )
                 if value != EVAL_ARGS.get(key):
                     raise UserError(
-                        f"[eval_args.{key}: {value}] from {layer.source} can't be set: the inductive protocol splits by "
-                        f"time and ranks every candidate, see [timestamp_split]."
+                        f"[eval_args.{key}: {value}] from {layer.source} can't be set: the inductive protocol "
+                        f"splits by time and ranks every candidate, see [timestamp_split]."
                     )
 
     def _get_final_config_dict(self) -> dict[str, Any]:
@@ -209,7 +209,7 @@ class Config(RecBoleConfig):
 
     def _set_default_parameters(self) -> None:
         final = self.final_config_dict
-        final["eval_args"] = {"split": {"timestamp": _timestamp_split(final["timestamp_split"])}, **EVAL_ARGS}
+        final["eval_args"] = {"split": {"timestamp": final["timestamp_split"]}, **EVAL_ARGS}
         if final["run_dir"] is not None:
             final["run_dir"] = str(final["run_dir"])
         _check_counts(final)
@@ -236,7 +236,8 @@ class Config(RecBoleConfig):
             if None in wanted:
                 raise UserError(
                     f"[{self.model}] uses an item column, but the data set [{self.dataset}] doesn't say which: give "
-                    f"[{key}] on the command line or in {self.dataset}.yaml. Its columns: {', '.join(columns or ['?'])}."
+                    f"--{key}=COLUMN, or a line `{key}: COLUMN` in {self.dataset}.yaml. The item columns loaded are "
+                    f"{', '.join(columns or ['none'])}."
                 )
             for column in wanted:
                 if columns is not None and column not in columns:
@@ -296,20 +297,6 @@ def _merged(layers: list[Layer]) -> dict[str, Any]:
     return merged
 
 
-def _timestamp_split(cuts: Any) -> list[float]:
-    wrong = UserError(
-        f"[timestamp_split] must be two increasing times, or two increasing quantiles below 1 such as [0.8, 0.9], "
-        f"but is [{cuts}]."
-    )
-    if not isinstance(cuts, (list, tuple)) or len(cuts) != 2:
-        raise wrong
-    if any(isinstance(cut, bool) or not isinstance(cut, (int, float)) for cut in cuts):
-        raise wrong
-    if not 0 < cuts[0] < cuts[1] or cuts[0] < 1 <= cuts[1]:
-        raise wrong
-    return list(cuts)
-
-
 def _check_counts(final: dict[str, Any]) -> None:
     for key in ("train_batch_size", "eval_batch_size", "eval_step", "MAX_ITEM_LIST_LENGTH"):
         if not isinstance(final[key], int) or final[key] < 1:
@@ -325,32 +312,21 @@ def _check_counts(final: dict[str, Any]) -> None:
 
 def _check_metrics(final: dict[str, Any]) -> None:
     metrics = final["metrics"] if isinstance(final["metrics"], list) else [final["metrics"]]
-    # Ranked lists are all an evaluation keeps, so a metric that needs every item's score can't be taken.
-    usable = [
-        name
-        for name, kind in metric_types.items()
-        if kind == EvaluatorType.RANKING and not {"rec.meanrank", "rec.score"} & set(metric_information[name])
-    ]
-    for metric in metrics:
-        if str(metric).lower() not in usable:
-            raise UserError(
-                f"[metrics]: there is no top-k metric [{metric}].{did_you_mean(metric, usable)} "
-                f"There are: {', '.join(usable)}."
-            )
+    check_metrics(metrics)
     final["metrics"] = metrics
     name, _, k = _without_subset(str(final["valid_metric"])).partition("@")
     keys = [f"{metric}@{k}" for metric in metrics for k in final["topk"]]
     if f"{name}@{k}" not in [key.lower() for key in keys]:
         raise UserError(
             f"[valid_metric: {final['valid_metric']}] is not among the results: {', '.join(keys)}, each also with "
-            f"{' or '.join(SUBSETS)} before it. Set [metrics] and [topk] to add it."
+            f"{' or '.join(f'{subset}_' for subset in SUBSETS)} before it. Set [metrics] and [topk] to add it."
         )
 
 
 def _without_subset(valid_metric: str) -> str:
     name = valid_metric.lower()
     for subset in SUBSETS:
-        name = name.removeprefix(subset)
+        name = name.removeprefix(f"{subset}_")
     return name
 
 

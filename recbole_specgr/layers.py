@@ -109,7 +109,8 @@ def _checked_group(name: str, values: Any, declared: dict[str, Any], source: str
     checked = {}
     for key, value in values.items():
         _require_known(key, declared, source, prefix=f"{name}.")
-        checked[key] = _checked_value(f"{name}.{key}", value, declared[key], source)
+        check = _checked_group if isinstance(declared[key], dict) and declared[key] else _checked_value
+        checked[key] = check(f"{name}.{key}", value, declared[key], source)
     return checked
 
 

@@ -99,6 +99,22 @@ def get_dataset_class(config) -> type:
     return getattr(dataset, f"{config['base_model']}Dataset", dataset.InductiveDataset)
 
 
+def get_trainer(config) -> type:
+    """`<base model>Trainer` of `recbole_specgr.training.trainer` where there is one; else RecBole's trainer of a model
+    of RecBole's, made to evaluate by the inductive protocol; else the trainer of our models."""
+    from recbole.utils import get_trainer as get_recbole_trainer
+
+    from recbole_specgr.training import trainer
+
+    own = getattr(trainer, f"{config['base_model']}Trainer", None)
+    if own is not None:
+        return own
+    if not config.model_class.__module__.startswith("recbole."):
+        return trainer.Trainer
+    base = get_recbole_trainer(config["MODEL_TYPE"], config["base_model"])
+    return type(base.__name__, (trainer.InductiveEvaluation, base), {})
+
+
 def find_dataset(name: str, data_path: str | Path) -> Path:
     """The folder with `<name>.inter`: under `data_path`, else among the examples that come with RecBole.
 
