@@ -144,12 +144,12 @@ class InductiveDataset(SequentialDataset):
         self.inter_feat = frame.iloc[order].reset_index(drop=True)
         self._times = times[order]
 
-        users, items = self.inter_feat[self.uid_field].to_numpy(), items[order]
+        self._users, self._items = self.inter_feat[self.uid_field].to_numpy(), items[order]
         self._phases = np.searchsorted(np.asarray(self.split_times), self._times, side="right")
         seen = np.zeros(self.item_num, dtype=bool)
-        seen[items[self._phases == 0]] = True
-        self.rows = torch.arange(len(users))
-        self.starts = torch.from_numpy(np.searchsorted(users, users))
+        seen[self._items[self._phases == 0]] = True
+        self.rows = torch.arange(len(order))
+        self.starts = torch.from_numpy(np.searchsorted(self._users, self._users))
         self.seen = torch.from_numpy(seen)
         self.first_seen = torch.from_numpy(first_seen)
         self.interacted = torch.from_numpy(interacted)
@@ -178,6 +178,11 @@ class InductiveDataset(SequentialDataset):
         for column in (*ranks, times):
             digest.update(np.ascontiguousarray(column[order], dtype="<i8").tobytes())
         return digest.hexdigest()
+
+    @property
+    def interactions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Users, items and exact times, int64 [N] each, of all interactions of all phases in (user, time) order."""
+        return self._users, self._items, self._times
 
     @property
     def candidates(self) -> torch.Tensor:
@@ -229,7 +234,7 @@ class InductiveDataset(SequentialDataset):
 
     def _change_feat_format(self) -> None:
         Dataset._change_feat_format(self)  # past SequentialDataset's, which would materialise every history
-        self._history_items = self.inter_feat[self.iid_field]
+        self._history_items = torch.from_numpy(self._items)
         self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
         for field, kind, length in (
             (self.item_id_list_field, FeatureType.TOKEN_SEQ, self.max_item_list_len),

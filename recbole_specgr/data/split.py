@@ -81,7 +81,7 @@ def split_times(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
         raise UserError(f"{where} must ascend: validation starts at the first, test at the second.")
     if len(times) == 0:
         raise UserError(f"{where} cannot be applied: there are no interactions.")
-    if 0 < setting[0] and setting[1] < 1:
+    if setting[0] > 0 and setting[1] < 1:
         ordered = np.sort(times)
         # Fraction(str()) because 0.7 * 10 is not always 7 in floating point.
         return tuple(int(ordered[math.ceil(Fraction(str(cut)) * (len(ordered) - 1))]) for cut in setting)

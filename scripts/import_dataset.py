@@ -1,0 +1,45 @@
+#!/usr/bin/env python
+"""Turn a file of interactions and a file of items into a data set that run_recbole.py takes by name.
+
+python scripts/import_dataset.py --interactions reviews.csv.gz --items meta.jsonl.gz --name games
+python run_recbole.py --model=SpecGRPP --dataset=games
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
+
+from recbole_specgr.data.importer import import_dataset
+from recbole_specgr.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 1 with one line on stderr that says what is wrong with the input."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--interactions", required=True, metavar="FILE", help="CSV, TSV, Parquet or JSONL, also .gz")
+    parser.add_argument("--items", required=True, metavar="FILE", help="the same formats; one row an item")
+    parser.add_argument("--name", required=True, help="name of the data set")
+    parser.add_argument("--output", default="dataset", metavar="FOLDER", help="where NAME/ goes (default: dataset)")
+    parser.add_argument("--user-column", metavar="COLUMN", help="guessed from common names when not given")
+    parser.add_argument("--item-column", metavar="COLUMN", help="guessed from common names when not given")
+    parser.add_argument("--time-column", metavar="COLUMN", help="guessed from common names when not given")
+    parser.add_argument(
+        "--text-fields", metavar="A,B", help="columns of the items file that describe an item, in order"
+    )
+    parser.add_argument("--text-features", metavar="FILE.npz", help="arrays item_id [M], features [M, d]")
+    parser.add_argument("--overwrite", action="store_true", help="replace the data set when it exists")
+    options = vars(parser.parse_args(arguments))
+    if options["text_fields"]:
+        options["text_fields"] = [field.strip() for field in options["text_fields"].split(",") if field.strip()]
+    try:
+        print(import_dataset(**options))
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
