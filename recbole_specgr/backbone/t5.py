@@ -1,0 +1,324 @@
+"""T5 (Raffel et al. 2020) for semantic-id sequences, as in `transformers` but for three things that decoding needs.
+
+Queries, keys and values are projected by one matrix; keys and values of the encoder memory are computed once a user
+(`T5.memory`); and the decoder can extend a token *tree* (`T5.extend`), not only a sequence. Attention weights are not
+dropped out, so that fused kernels apply in training too; everything else follows T5 v1.0: relative position bias in
+the first layer of each stack and shared by the others, RMS norm before each block, no biases, ReLU feed-forward, and
+a head tied to the embedding and scaled by `d_model ** -0.5`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recbole_specgr.backbone.token_tree import Memory, TokenTree
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """Sizes, under the names that `transformers.T5Config` gives them."""
+
+    vocab_size: int
+    d_model: int = 64
+    d_kv: int = 64
+    d_ff: int = 1024
+    num_layers: int = 4
+    num_decoder_layers: int = 4
+    num_heads: int = 4
+    dropout_rate: float = 0.1
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    pad_token_id: int = 0
+
+    @property
+    def inner_dim(self) -> int:
+        return self.num_heads * self.d_kv
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm without mean or bias."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(config.d_model))
+        self.eps = config.layer_norm_epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class RelativePositionBias(nn.Module):
+    """One learned number a head and bucket of (key position - query position)."""
+
+    def __init__(self, config: T5Config, bidirectional: bool) -> None:
+        super().__init__()
+        self.num_buckets, self.max_distance = (
+            config.relative_attention_num_buckets,
+            config.relative_attention_max_distance,
+        )
+        self.bidirectional = bidirectional
+        self.weight = nn.Parameter(torch.empty(self.num_buckets, config.num_heads))
+
+    def buckets(self, distance: Tensor) -> Tensor:
+        """Bucket of each signed distance: half of the buckets are exact, the rest grow logarithmically."""
+        buckets, offset = self.num_buckets, torch.zeros_like(distance)
+        if self.bidirectional:
+            buckets //= 2
+            offset, distance = (distance > 0).long() * buckets, distance.abs()
+        else:
+            distance = -distance.clamp(max=0)
+        exact = buckets // 2
+        ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(self.max_distance / exact)
+        far = (exact + (ratio * (buckets - exact)).long()).clamp(max=buckets - 1)
+        return offset + torch.where(distance < exact, distance, far)
+
+    def forward(self, query: Tensor, key: Tensor) -> Tensor:
+        """Positions `[q]` and `[k]` -> bias `[heads, q, k]`."""
+        return self.weight[self.buckets(key[None, :] - query[:, None])].permute(2, 0, 1)
+
+
+class SelfAttention(nn.Module):
+    """Attention among the tokens of one sequence; positions come in through the additive `bias`."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.heads = config.num_heads
+        self.qkv = nn.Linear(config.d_model, 3 * config.inner_dim, bias=False)
+        self.o = nn.Linear(config.inner_dim, config.d_model, bias=False)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        return self.o(merge_heads(attend(*split_heads(self.qkv(x), self.heads, 3), bias)))
+
+
+class CrossAttention(nn.Module):
+    """Attention of decoder tokens to the encoder memory, whose keys and values are made once."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.heads = config.num_heads
+        self.q = nn.Linear(config.d_model, config.inner_dim, bias=False)
+        self.kv = nn.Linear(config.d_model, 2 * config.inner_dim, bias=False)
+        self.o = nn.Linear(config.inner_dim, config.d_model, bias=False)
+
+    def keys_values(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder output `[B, S, d_model]` -> keys, values `[B, heads, S, d_kv]`."""
+        return split_heads(self.kv(encoded), self.heads, 2)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        (query,) = split_heads(self.q(x), self.heads)
+        return self.o(merge_heads(attend(query, keys, values, bias)))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.wo(self.dropout(F.relu(self.wi(x), inplace=True)))
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.self_norm, self.self_attention = RMSNorm(config), SelfAttention(config)
+        self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        x = x + self.dropout(self.self_attention(self.self_norm(x), bias))
+        return x + self.dropout(self.ff(self.ff_norm(x)))
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.self_norm, self.self_attention = RMSNorm(config), SelfAttention(config)
+        self.cross_norm, self.cross_attention = RMSNorm(config), CrossAttention(config)
+        self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    def forward(self, x: Tensor, bias: Tensor, keys: Tensor, values: Tensor, memory_bias: Tensor) -> Tensor:
+        x = x + self.dropout(self.self_attention(self.self_norm(x), bias))
+        x = x + self.dropout(self.cross_attention(self.cross_norm(x), keys, values, memory_bias))
+        return x + self.dropout(self.ff(self.ff_norm(x)))
+
+
+class T5(nn.Module):
+    """Encoder-decoder over one vocabulary of semantic-id tokens.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.encoder_bias = RelativePositionBias(config, bidirectional=True)
+        self.decoder_bias = RelativePositionBias(config, bidirectional=False)
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
+        self.encoder_norm, self.decoder_norm = RMSNorm(config), RMSNorm(config)
+        self.dropout = nn.Dropout(config.dropout_rate)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """T5's initialisation: logits are not divided by `sqrt(d_kv)`, so the queries start that much smaller."""
+        c = self.config
+        nn.init.normal_(self.embedding.weight)
+        for bias in (self.encoder_bias, self.decoder_bias):
+            nn.init.normal_(bias.weight, std=c.d_model**-0.5)
+        for module in self.modules():
+            if isinstance(module, SelfAttention | CrossAttention):
+                nn.init.normal_(module.o.weight, std=c.inner_dim**-0.5)
+            if isinstance(module, SelfAttention):
+                nn.init.normal_(module.qkv.weight, std=c.d_model**-0.5)
+                nn.init.normal_(module.qkv.weight[: c.inner_dim], std=(c.d_model * c.d_kv) ** -0.5)
+            elif isinstance(module, CrossAttention):
+                nn.init.normal_(module.q.weight, std=(c.d_model * c.d_kv) ** -0.5)
+                nn.init.normal_(module.kv.weight, std=c.d_model**-0.5)
+            elif isinstance(module, FeedForward):
+                nn.init.normal_(module.wi.weight, std=c.d_model**-0.5)
+                nn.init.normal_(module.wo.weight, std=c.d_ff**-0.5)
+
+    # -- whole sequences: the encoder, and the decoder under teacher forcing -----------------------------------------
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Tokens `[B, S]`, padded anywhere with `pad_token_id` -> last hidden states `[B, S, d_model]`."""
+        position = torch.arange(tokens.size(1), device=tokens.device)
+        bias = self.encoder_bias(position, position) + self.padding_bias(tokens)
+        x = self.dropout(self.embedding(tokens))
+        for layer in self.encoder:
+            x = layer(x, bias)
+        return self.dropout(self.encoder_norm(x))
+
+    def padding_bias(self, tokens: Tensor) -> Tensor:
+        """Additive mask `[B, 1, 1, S]`: 0 at tokens, the least finite number at padding."""
+        weight = self.embedding.weight
+        floor = torch.finfo(weight.dtype).min
+        return torch.zeros(tokens.shape, dtype=weight.dtype, device=weight.device).masked_fill_(
+            tokens == self.config.pad_token_id, floor
+        )[:, None, None, :]
+
+    def decode(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
+        """Teacher forcing: logits `[B, L, vocab_size]` of the tokens that follow start, labels[:, 0], ...
+
+        Args:
+            encoded: encoder output `[B, S, d_model]`.
+            tokens: the encoder's input `[B, S]`, for its padding.
+            labels: target tokens `[B, L]`; the decoder starts from the padding token.
+        """
+        shifted = F.pad(labels[:, :-1], (1, 0), value=self.config.pad_token_id)
+        position = torch.arange(shifted.size(1), device=shifted.device)
+        future = position[None, :] > position[:, None]
+        bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))[None]
+        memory_bias, x = self.padding_bias(tokens), self.dropout(self.embedding(shifted))
+        for layer in self.decoder:
+            x = layer(x, bias, *layer.cross_attention.keys_values(encoded), memory_bias)
+        return self.logits(self.dropout(self.decoder_norm(x)))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """`[..., d_model]` -> `[..., vocab_size]` by the tied head."""
+        return F.linear(hidden * self.config.d_model**-0.5, self.embedding.weight)
+
+    def loss(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
+        """Mean token cross entropy of `labels` `[B, L]` (paper, Eq. 5)."""
+        logits = self.decode(encoded, tokens, labels).flatten(0, 1)
+        return F.cross_entropy(at_least_float32(logits), labels.flatten())
+
+    # -- trees: the decoding primitive ---------------------------------------------------------------------------------
+
+    def memory(self, tokens: Tensor, encoded: Tensor | None = None) -> Memory:
+        """Everything of the user's history that decoding needs, computed once.
+
+        Args:
+            tokens: encoder input `[B, S]`.
+            encoded: its encoding `[B, S, d_model]` where the caller has it already.
+        """
+        encoded = self.encode(tokens) if encoded is None else encoded
+        cross = [layer.cross_attention.keys_values(encoded) for layer in self.decoder]
+        return Memory([k.contiguous() for k, _ in cross], [v.contiguous() for _, v in cross], self.padding_bias(tokens))
+
+    def extend(
+        self,
+        memory: Memory,
+        tree: TokenTree,
+        tokens: Tensor,
+        parents: Tensor,
+        depth: int,
+        valid: Tensor | None = None,
+        columns: slice = slice(None),
+    ) -> Tensor:
+        """Add n nodes to every user's token tree and return what follows each of them.
+
+        A new node attends to itself, to its ancestors (their keys and values are in the tree) and to the user's
+        memory. No row is computed twice and nothing is repeated over the nodes. Where not all of `tokens` are valid,
+        only valid rows pass through the projections and the feed-forward layers.
+
+        Args:
+            memory: of B users.
+            tree: grows by n nodes.
+            tokens: `[B, n]`.
+            parents: slots of the parents in the tree `[B, n]`, all at `depth - 1`; ignored by the first call, which
+                adds the root.
+            depth: of the new nodes; the root's is 0.
+            valid: `[B, n]`, False where a user has fewer than n new nodes; those rows hold no meaning.
+            columns: the part of the vocabulary that is returned.
+
+        Returns:
+            Logits minus the log of the full vocabulary's partition sum, in float32 or wider: log p(token | path),
+            `[B, n, len(columns)]`.
+        """
+        rows = None if valid is None else valid.flatten().nonzero().squeeze(1)
+        first = tree.grow(parents, tokens.size(1), depth)
+        bias = tree.attention_bias(first, self.decoder_bias)
+        shape = tokens.shape
+
+        def pack(x: Tensor) -> Tensor:  # [B, n, d] -> the valid rows [R, d]
+            return x.flatten(0, 1) if rows is None else x.flatten(0, 1)[rows]
+
+        def spread(x: Tensor) -> Tensor:  # [R, d] -> [B, n, d]
+            if rows is None:
+                return x.unflatten(0, shape)
+            return x.new_zeros(shape[0] * shape[1], x.size(1)).index_copy_(0, rows, x).unflatten(0, shape)
+
+        x = pack(self.embedding(tokens))
+        for i, layer in enumerate(self.decoder):
+            attention = layer.self_attention
+            query, key, value = split_heads(spread(attention.qkv(layer.self_norm(x))), attention.heads, 3)
+            keys, values = tree.store(i, first, key, value)
+            x = x + attention.o(pack(merge_heads(attend(query, keys, values, bias))))
+            cross = layer.cross_attention
+            (query,) = split_heads(spread(cross.q(layer.cross_norm(x))), cross.heads)
+            x = x + cross.o(pack(merge_heads(attend(query, memory.keys[i], memory.values[i], memory.bias))))
+            x = x + layer.ff(layer.ff_norm(x))
+        logits = at_least_float32(self.logits(self.decoder_norm(x)))
+        return spread(logits[:, columns] - logits.logsumexp(-1, keepdim=True))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), scale=1.0)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def split_heads(x: Tensor, heads: int, parts: int = 1) -> tuple[Tensor, ...]:
+    """`[B, n, parts * heads * d]` -> `parts` tensors `[B, heads, n, d]`."""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """`[B, H, n, d]` -> `[B, n, H * d]`."""
+    return x.transpose(1, 2).flatten(2)

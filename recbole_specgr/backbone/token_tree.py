@@ -1,0 +1,100 @@
+"""What the decoder keeps between calls: the users' memories and their growing token trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Memory:
+    """The encoder's output as the decoder reads it, for B users.
+
+    Attributes:
+        keys, values: a tensor `[B, heads, S, d_kv]` for each decoder layer.
+        bias: additive padding mask `[B, 1, 1, S]`.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    bias: Tensor
+
+    def select(self, users: Tensor) -> Memory:
+        """The memory of some users, `users` `[b]`."""
+        return Memory([k[users] for k in self.keys], [v[users] for v in self.values], self.bias[users])
+
+
+class TokenTree:
+    """Keys and values of every node that was ever extended, for B users at once.
+
+    Nodes are numbered by *slots* in the order in which they came; slot 0 is the root. A slot has the same depth for
+    every user, so depths are plain integers and nothing is read back from the device. Buffers grow by doubling.
+
+    Args:
+        users: B.
+        layers: number of decoder layers.
+        capacity: slots to allocate at once.
+    """
+
+    def __init__(self, users: int, layers: int, capacity: int = 128) -> None:
+        self.users, self.capacity = users, capacity
+        self.depths: list[int] = []
+        self.ancestors: Tensor | None = None  # [B, capacity, capacity]: the node itself and all above it
+        self.keys: list[Tensor | None] = [None] * layers  # [B, heads, capacity, d_kv]
+        self.values: list[Tensor | None] = [None] * layers
+
+    @property
+    def slots(self) -> int:
+        return len(self.depths)
+
+    def grow(self, parents: Tensor, n: int, depth: int) -> int:
+        """Reserve n slots below the slots `parents` `[B, n]`; returns the first of them."""
+        first, end = self.slots, self.slots + n
+        self.depths += [depth] * n
+        while self.capacity < end:
+            self.capacity *= 2
+        if self.ancestors is None:
+            self.ancestors = parents.new_zeros(self.users, self.capacity, self.capacity, dtype=torch.bool)
+        elif self.ancestors.size(1) < end:
+            self.ancestors = enlarged(enlarged(self.ancestors, 1, self.capacity), 2, self.capacity)
+        if first:
+            above = self.ancestors[:, :first, :first].gather(1, parents[:, :, None].expand(-1, -1, first))
+            self.ancestors[:, first:end, :first] = above
+        self.ancestors[:, first:end, first:end] = torch.eye(n, dtype=torch.bool, device=parents.device)
+        return first
+
+    def attention_bias(self, first: int, position_bias: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Additive bias `[B, heads, n, slots]` of the nodes from slot `first` on: relative depth, or -inf."""
+        visible = self.ancestors[:, None, first : self.slots, : self.slots]
+        depths = torch.tensor(self.depths, device=visible.device)
+        return torch.where(visible, position_bias(depths[first:], depths), float("-inf"))
+
+    def store(self, layer: int, first: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write keys and values `[B, heads, n, d_kv]` of the nodes from slot `first` on; returns those of all slots."""
+        for buffers, new in ((self.keys, key), (self.values, value)):
+            if buffers[layer] is None:
+                buffers[layer] = new.new_empty(*new.shape[:2], self.capacity, new.size(3))
+            elif buffers[layer].size(2) < self.slots:
+                buffers[layer] = enlarged(buffers[layer], 2, self.capacity)
+            buffers[layer][:, :, first : self.slots] = new
+        return self.keys[layer][:, :, : self.slots], self.values[layer][:, :, : self.slots]
+
+    def select(self, users: Tensor) -> TokenTree:
+        """The trees of some users, `users` `[b]`."""
+        tree = TokenTree(len(users), len(self.keys), self.capacity)
+        tree.depths = list(self.depths)
+        tree.ancestors = self.ancestors[users]
+        tree.keys, tree.values = [k[users] for k in self.keys], [v[users] for v in self.values]
+        return tree
+
+
+def enlarged(buffer: Tensor, dim: int, size: int) -> Tensor:
+    """`buffer` with `size` entries along `dim`, the new ones zero."""
+    shape = list(buffer.shape)
+    shape[dim] = size
+    new = buffer.new_zeros(shape)
+    new.narrow(dim, 0, buffer.size(dim)).copy_(buffer)
+    return new

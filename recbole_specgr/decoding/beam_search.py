@@ -1,0 +1,109 @@
+"""Beam search over the prefix index, for whole batches of users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recbole_specgr.backbone.t5 import T5
+from recbole_specgr.backbone.token_tree import Memory, TokenTree
+from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
+
+NOTHING = float("-inf")
+
+
+@dataclass
+class Beams:
+    """The best prefixes of one length, best first; where a user has fewer, the score is -inf.
+
+    Attributes:
+        nodes: numbers in the prefix index `[B, beams]`.
+        parents: for each, the index of the beam that it continues `[B, beams]`.
+        scores: sum of the tokens' log-probabilities `[B, beams]`.
+    """
+
+    nodes: Tensor
+    parents: Tensor
+    scores: Tensor
+
+    @classmethod
+    def root(cls, users: int, like: Tensor) -> Beams:
+        zero = torch.zeros(users, 1, dtype=torch.long, device=like.device)
+        return cls(zero, zero, like.new_zeros(users, 1))
+
+    @property
+    def exist(self) -> Tensor:
+        return self.scores > NOTHING
+
+    def select(self, users: Tensor) -> Beams:
+        return Beams(self.nodes[users], self.parents[users], self.scores[users])
+
+
+def step(beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int, width: int) -> Beams:
+    """The best `width` continuations of `beams` among the prefixes that exist.
+
+    Args:
+        beams: at `depth`.
+        log_probs: of the next digit's tokens after each beam `[B, beams, level size]`.
+        first_token: the token that the first column of `log_probs` stands for.
+        width: number of beams to keep.
+    """
+    child, exists = index.children(depth, beams.nodes)
+    column = index.levels[depth + 1].token[child] - first_token
+    scores = beams.scores[:, :, None] + log_probs.gather(2, column)
+    scores = scores.masked_fill(~exists, NOTHING).flatten(1)
+    best, choice = scores.topk(min(width, scores.size(1)), dim=1)
+    return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
+
+
+def check_finite(log_probs: Tensor) -> None:
+    """Raise ValueError where a model's log-probabilities are NaN, before they become a silently wrong list."""
+    if bool(log_probs.isnan().any()):
+        raise ValueError(
+            "the generative model's probabilities are NaN: its weights have diverged (a lower learning_rate or "
+            "clip_grad_norm helps) or its checkpoint is broken"
+        )
+
+
+def beam_search(
+    backbone: T5,
+    memory: Memory,
+    index: PrefixIndex,
+    level_slices: Sequence[slice],
+    k: int,
+    num_beams: int,
+) -> tuple[Tensor, Tensor]:
+    """The k most probable items of each user that the beams reach.
+
+    Args:
+        backbone: scores the digits.
+        memory: of B users.
+        index: the candidates' ids.
+        level_slices: each digit's part of the vocabulary.
+        k: list length.
+        num_beams: prefixes kept at each depth but the last, which keeps k. With as many beams as there are
+            prefixes the list is exact.
+
+    Returns:
+        Items `[B, k]`, -1 where there are no more, and their log-probabilities `[B, k]` (the sum over the digits).
+    """
+    users = memory.bias.size(0)
+    capacity = sum(min(num_beams, level.nodes) for level in index.levels[:-1])
+    tree = TokenTree(users, len(memory.keys), capacity)
+    beams = Beams.root(users, memory.bias)
+    slots = beams.nodes
+    for depth, columns in enumerate(level_slices):
+        tokens = index.levels[depth].token[beams.nodes]
+        log_probs = backbone.extend(memory, tree, tokens, slots, depth, columns=columns)
+        if depth == 0:
+            check_finite(log_probs)
+        first_slot = tree.slots - tokens.size(1)
+        width = k if depth == len(level_slices) - 1 else num_beams
+        beams = step(beams, log_probs, index, depth, columns.start, width)
+        slots = first_slot + beams.parents
+    items = torch.where(beams.exist, index.leaf_items(beams.nodes), -1)
+    pad = (0, k - items.size(1))
+    return torch.nn.functional.pad(items, pad, value=-1), torch.nn.functional.pad(beams.scores, pad, value=NOTHING)

@@ -1,0 +1,361 @@
+"""SpecGR's inference (paper, "Speculative Generative Recommendation"): draft, verify, re-draft, exit; in batches.
+
+Round j drafts the best items below the beams' prefixes, scores them by Eq. 2 and accepts those above the threshold;
+then the beams take a step. Users that have enough accepted items leave. All users of a batch go through a round
+together, each prefix is put through the decoder once a user however many drafts and beams share it, and a draft
+whose partial score already lies at or below the threshold is dropped, since log-probabilities only fall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recbole_specgr.backbone.t5 import T5
+from recbole_specgr.backbone.token_tree import Memory, TokenTree
+from recbole_specgr.decoding.beam_search import NOTHING, Beams, check_finite, step
+from recbole_specgr.semantic_ids.prefix_index import Level, PrefixIndex
+
+
+@dataclass(frozen=True)
+class DraftVerifySettings:
+    """What the user can turn. The five switches are the components that the paper's Table 3 takes away one by one.
+
+    Attributes:
+        draft_size: items drafted a round (delta).
+        num_beams: prefixes that guide re-drafting and fill up the list (beta).
+        threshold: least mean log-probability of a token, exclusive, of an accepted item (gamma).
+        inductive_drafting: False drafts seen items only (1.1).
+        score_adjustment: False counts the identification digit of unseen items too (1.2).
+        guided_redrafting: False re-drafts from all items (1.3).
+        reranking: False keeps accepted items in the order in which they were drafted (1.4).
+        adaptive_exit: False runs all rounds for every user (1.5).
+
+    Raises:
+        ValueError: for a size below 1 or a threshold that is no number.
+    """
+
+    draft_size: int = 50
+    num_beams: int = 50
+    threshold: float = -1.6
+    inductive_drafting: bool = True
+    score_adjustment: bool = True
+    guided_redrafting: bool = True
+    reranking: bool = True
+    adaptive_exit: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("draft_size", "num_beams"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is [{getattr(self, name)}], but must be at least 1")
+        if self.threshold != self.threshold:
+            raise ValueError("threshold is [nan]; give a mean log-probability such as -1.6")
+
+
+@dataclass
+class DraftVerifyResult:
+    """Ranked lists and how they came about.
+
+    Attributes:
+        items: `[B, K]`, -1 where there are no more.
+        scores: mean log-probability of a token (Eq. 2) `[B, K]`, -inf beside -1.
+        rounds: rounds that each user took `[B]`.
+        drafted: drafts of each round `[B, rounds]`.
+        accepted: of these, how many were accepted `[B, rounds]`.
+        round_of: round in which each listed item was accepted `[B, K]`, -1 for one that the beams filled in.
+    """
+
+    items: Tensor
+    scores: Tensor
+    rounds: Tensor
+    drafted: Tensor
+    accepted: Tensor
+    round_of: Tensor
+
+
+def draft_verify(
+    backbone: T5,
+    memory: Memory,
+    index: PrefixIndex,
+    level_slices: Sequence[slice],
+    draft_scores: Tensor,
+    seen: Tensor,
+    k: int,
+    settings: DraftVerifySettings,
+) -> DraftVerifyResult:
+    """The K best items of each user by speculation.
+
+    Args:
+        backbone: the verifier.
+        memory: of B users.
+        index: the candidates' ids; the last digit identifies.
+        level_slices: each digit's part of the vocabulary.
+        draft_scores: the drafter's score of every item `[B, n_items]`.
+        seen: items of the training data `[n_items]`.
+        k: list length (K).
+        settings: sizes, threshold and switches.
+
+    Raises:
+        ValueError: where a draft score is NaN, which comes from a model that has diverged.
+    """
+    if bool(draft_scores.isnan().any()):
+        raise ValueError("the drafter's scores hold NaN: its weights or its item vectors are broken")
+    users, rounds = draft_scores.size(0), index.n_digits
+    result = DraftVerifyResult(
+        items=seen.new_full((users, k), -1, dtype=torch.long),
+        scores=memory.bias.new_full((users, k), NOTHING),
+        rounds=seen.new_zeros(users, dtype=torch.long),
+        drafted=seen.new_zeros((users, rounds), dtype=torch.long),
+        accepted=seen.new_zeros((users, rounds), dtype=torch.long),
+        round_of=seen.new_full((users, k), -1, dtype=torch.long),
+    )
+    verifier = Verifier(backbone, memory, index, level_slices)
+    available = torch.zeros_like(draft_scores, dtype=torch.bool)
+    available[:, index.items if settings.inductive_drafting else index.items[seen[index.items]]] = True
+    length = torch.full_like(seen, rounds, dtype=torch.long)
+    if settings.score_adjustment:
+        length -= (~seen).long()
+    accepted = Ranking.empty(users, memory.bias)
+    beams, alive = Beams.root(users, memory.bias), torch.arange(users, device=seen.device)
+    beam_places = beams.nodes
+    for depth in range(rounds):
+        if depth:
+            beam_places = verifier.place(depth, beams.nodes, beam_places.gather(1, beams.parents), beams.exist)
+        eligible = available
+        if depth and settings.guided_redrafting:
+            eligible = available & below(beams, index.levels[depth])
+        drafts, is_draft = draft(draft_scores, eligible, min(settings.draft_size, index.size))
+        available.scatter_(1, drafts, False)  # what is no draft cannot become eligible later either
+        scores, accept = verifier.verify(drafts, is_draft, length[drafts], settings.threshold)
+        accepted = accepted.append(drafts, scores.masked_fill(~accept, NOTHING), depth)
+        result.rounds[alive] += 1
+        result.drafted[alive, depth], result.accepted[alive, depth] = is_draft.sum(1), accept.sum(1)
+
+        exits = (
+            accepted.count >= k
+            if settings.adaptive_exit or depth == rounds - 1
+            else torch.zeros_like(alive, dtype=torch.bool)
+        )
+        if bool(exits.any()):
+            accepted.select(exits).best(k, settings.reranking).write(result, alive[exits])
+            stay = ~exits
+            if not bool(stay.any()):
+                return result
+            alive, accepted, beams, beam_places = (
+                alive[stay],
+                accepted.select(stay),
+                beams.select(stay),
+                beam_places[stay],
+            )
+            draft_scores, available, verifier = draft_scores[stay], available[stay], verifier.select(stay)
+        log_probs = verifier.log_probs(depth, beam_places)
+        width = max(settings.num_beams, k) if depth == rounds - 1 else settings.num_beams
+        shorter, beams = beams, step(beams, log_probs, index, depth, level_slices[depth].start, width)
+
+    # not enough was accepted in all rounds: the beams, which are whole ids by now, fill up the list
+    items = torch.where(beams.exist, index.leaf_items(beams.nodes), 0)
+    total = torch.where(length[items] == rounds, beams.scores, shorter.scores.gather(1, beams.parents))
+    beam_scores = (total / length[items]).masked_fill(~beams.exist, NOTHING)
+    accepted.fill(items, beam_scores, k).best(k, settings.reranking).write(result, alive)
+    return result
+
+
+def below(beams: Beams, level: Level) -> Tensor:
+    """Items whose prefix is among the beams (Eq. 3): `[b, n_items]`."""
+    guided = torch.zeros(len(beams.nodes), level.nodes, dtype=torch.bool, device=beams.nodes.device)
+    guided.scatter_(1, beams.nodes, beams.exist)
+    return guided[:, level.of_item.clamp(min=0)]
+
+
+def draft(scores: Tensor, eligible: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The best eligible items, best first: `[b, size]`, and which of them are drafts and not mere padding."""
+    best, items = scores.masked_fill(~eligible, NOTHING).topk(size, dim=1)
+    return items, best > NOTHING
+
+
+@dataclass
+class Ranking:
+    """Items of each user in the order in which they were accepted; a score of -inf marks a gap. All `[b, n]`."""
+
+    items: Tensor
+    scores: Tensor
+    rounds: Tensor
+
+    @classmethod
+    def empty(cls, users: int, like: Tensor) -> Ranking:
+        none = torch.zeros(users, 0, dtype=torch.long, device=like.device)
+        return cls(none, like.new_zeros(users, 0), none)
+
+    @property
+    def count(self) -> Tensor:
+        return (self.scores > NOTHING).sum(1)
+
+    def append(self, items: Tensor, scores: Tensor, round_: int) -> Ranking:
+        rounds = torch.full_like(items, round_)
+        return Ranking(
+            torch.cat([self.items, items], 1), torch.cat([self.scores, scores], 1), torch.cat([self.rounds, rounds], 1)
+        )
+
+    def fill(self, items: Tensor, scores: Tensor, k: int) -> Ranking:
+        """Append the first of `items` `[b, n]` that are not listed yet, until there are k."""
+        listed = (items[:, :, None] == self.items[:, None, :]) & (self.scores > NOTHING)[:, None, :]
+        new = (scores > NOTHING) & ~listed.any(2)
+        new &= new.cumsum(1) <= (k - self.count)[:, None]
+        return self.append(items, scores.masked_fill(~new, NOTHING), -1)
+
+    def best(self, k: int, reranking: bool) -> Ranking:
+        """The k best by score, or without re-ranking the first k."""
+        key = self.scores if reranking else (self.scores > NOTHING).to(self.scores.dtype)
+        order = key.sort(dim=1, descending=True, stable=True).indices[:, :k]
+        return Ranking(self.items.gather(1, order), self.scores.gather(1, order), self.rounds.gather(1, order))
+
+    def select(self, users: Tensor) -> Ranking:
+        return Ranking(self.items[users], self.scores[users], self.rounds[users])
+
+    def write(self, result: DraftVerifyResult, users: Tensor) -> None:
+        """Into the rows `users` `[b]` of the result."""
+        n, gap = self.items.size(1), self.scores == NOTHING
+        result.items[users, :n] = self.items.masked_fill(gap, -1)
+        result.scores[users, :n] = self.scores
+        result.round_of[users, :n] = self.rounds.masked_fill(gap, -1)
+
+
+@dataclass
+class PlacedNodes:
+    """The prefixes of one length that are in the users' trees.
+
+    A *place* is a position in this list; it is the same prefix's for one user, and of one tree slot for all users.
+
+    Attributes:
+        nodes: numbers in the prefix index `[b, places]`, -1 where a user has no prefix in this place.
+        slots: slots in the token tree `[places]`.
+        log_probs: of the next digit's tokens `[b, places, level size]`.
+    """
+
+    nodes: Tensor
+    slots: Tensor
+    log_probs: Tensor
+
+    def append(self, nodes: Tensor, slots: Tensor, log_probs: Tensor) -> PlacedNodes:
+        return PlacedNodes(
+            torch.cat([self.nodes, nodes], 1), torch.cat([self.slots, slots]), torch.cat([self.log_probs, log_probs], 1)
+        )
+
+    def select(self, users: Tensor) -> PlacedNodes:
+        return PlacedNodes(self.nodes[users], self.slots, self.log_probs[users])
+
+
+class Verifier:
+    """The generative model's view of prefixes: each is put into the token tree once a user and then looked up.
+
+    Args:
+        backbone, memory, index, level_slices: as in `draft_verify`.
+
+    Raises:
+        ValueError: where the model's probabilities are NaN.
+    """
+
+    def __init__(self, backbone: T5, memory: Memory, index: PrefixIndex, level_slices: Sequence[slice]) -> None:
+        self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
+        users, device = memory.bias.size(0), memory.bias.device
+        self.tree = TokenTree(users, len(memory.keys))
+        self.placed = [
+            PlacedNodes(
+                nodes=torch.zeros(users, 0, dtype=torch.long, device=device),
+                slots=torch.zeros(0, dtype=torch.long, device=device),
+                log_probs=memory.bias.new_zeros(users, 0, columns.stop - columns.start),
+            )
+            for columns in level_slices
+        ]
+        root = torch.zeros(users, 1, dtype=torch.long, device=device)
+        self._extend(0, root, root, None)
+        check_finite(self.placed[0].log_probs)
+
+    def _extend(self, depth: int, nodes: Tensor, parent_slots: Tensor, valid: Tensor | None) -> None:
+        tokens, first = self.index.levels[depth].token[nodes.clamp(min=0)], self.tree.slots
+        log_probs = self.backbone.extend(
+            self.memory, self.tree, tokens, parent_slots, depth, valid, self.level_slices[depth]
+        )
+        slots = torch.arange(first, self.tree.slots, device=nodes.device)
+        self.placed[depth] = self.placed[depth].append(nodes, slots, log_probs)
+
+    def place(self, depth: int, nodes: Tensor, parents: Tensor, valid: Tensor) -> Tensor:
+        """The places of prefixes, which are put into the trees where they are missing.
+
+        Args:
+            depth: length of the prefixes, at least 1.
+            nodes: their numbers in the index `[b, m]`, in each row distinct or with equal ones side by side.
+            parents: places of the prefixes that are one token shorter `[b, m]`.
+            valid: which of them to place `[b, m]`; the place of an invalid one has no meaning.
+        """
+        placed = self.placed[depth]
+        match = nodes[:, :, None] == placed.nodes[:, None, :]
+        places = match.to(torch.uint8).argmax(2) if match.size(2) else torch.zeros_like(nodes)
+        missing = valid & ~match.any(2)
+        # number the missing prefixes of a user 0, 1, 2, ...; equal ones share a number
+        before = missing.cumsum(1) - missing.long()
+        starts_run = torch.ones_like(missing)
+        starts_run[:, 1:] = nodes[:, 1:] != nodes[:, :-1]
+        run_start = torch.where(starts_run, torch.arange(nodes.size(1), device=nodes.device), 0).cummax(1).values
+        first = missing & (before == before.gather(1, run_start))
+        number = first.cumsum(1) - 1
+        new = int(number[:, -1].max()) + 1
+        if new:
+            column = torch.where(first, number, new)  # the last column takes what is not new, and goes
+            new_nodes = nodes.new_full((len(nodes), new + 1), -1).scatter_(1, column, nodes)[:, :new]
+            new_parents = nodes.new_zeros(len(nodes), new + 1).scatter_(1, column, parents)[:, :new]
+            filled = torch.arange(new, device=nodes.device) <= number[:, -1:]
+            new_nodes = new_nodes.masked_fill(~filled, -1)
+            parent_slots = self.placed[depth - 1].slots[new_parents.masked_fill(~filled, 0)]
+            self._extend(depth, new_nodes, parent_slots, None if bool(filled.all()) else filled)
+            places = torch.where(missing, placed.nodes.size(1) + number, places)
+        return places
+
+    def log_probs(self, depth: int, places: Tensor) -> Tensor:
+        """What may follow the prefixes at `places` `[b, m]`: `[b, m, level size]`."""
+        log_probs = self.placed[depth].log_probs
+        return log_probs.gather(1, places[:, :, None].expand(-1, -1, log_probs.size(2)))
+
+    def verify(self, items: Tensor, is_draft: Tensor, length: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """Eq. 2: mean log-probability of the first `length` tokens of each draft, and whether it is accepted.
+
+        A draft leaves as soon as its partial sum over `length` is at or below the threshold; its score is then that
+        upper bound.
+
+        Args:
+            items: drafts `[b, m]`.
+            is_draft: False at padding `[b, m]`.
+            length: tokens that count `[b, m]`.
+            threshold: gamma.
+
+        Returns:
+            Scores `[b, m]` and acceptance `[b, m]`.
+        """
+        order = self.index.levels[-1].of_item[items].argsort(1)  # equal prefixes side by side
+        items, alive, length = items.gather(1, order), is_draft.gather(1, order), length.gather(1, order)
+        places = torch.zeros_like(items)
+        total = self.placed[0].log_probs.new_zeros(items.shape)
+        for depth, columns in enumerate(self.level_slices):
+            counts = alive & (depth < length)
+            if not bool(counts.any()):
+                break
+            if depth:
+                places = self.place(depth, self.index.levels[depth].of_item[items], places, counts)
+            token = self.index.levels[depth + 1].token[self.index.levels[depth + 1].of_item[items]] - columns.start
+            log_probs = self.placed[depth].log_probs.flatten(1)
+            step_log_prob = log_probs.gather(1, places * (columns.stop - columns.start) + token)
+            total = torch.where(counts, total + step_log_prob, total)
+            alive &= total / length > threshold
+        back = order.argsort(1)
+        return (total / length).gather(1, back), alive.gather(1, back)
+
+    def select(self, users: Tensor) -> Verifier:
+        """The same prefixes for some of the users, `users` `[b]` bool."""
+        chosen = object.__new__(Verifier)
+        chosen.backbone, chosen.index, chosen.level_slices = self.backbone, self.index, self.level_slices
+        chosen.memory, chosen.tree = self.memory.select(users), self.tree.select(users)
+        chosen.placed = [placed.select(users) for placed in self.placed]
+        return chosen
