@@ -1,0 +1,71 @@
+"""Checkpoints: tensors and plain data, written whole or not at all, read with `weights_only=True`."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recbole_specgr.cache import atomic_write
+from recbole_specgr.errors import UserError
+
+
+def save_checkpoint(path: Path, model: nn.Module, **content: Any) -> None:
+    """Write the model's class name, its parameters and `content` (tensors and plain data only)."""
+    state = {
+        "model": type(model).__name__,
+        "state_dict": model.state_dict(),
+        "other_parameter": model.other_parameter(),
+        **content,
+    }
+    with atomic_write(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UserError: the file is truncated, or not a checkpoint of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {path}.")
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} can't be read as a checkpoint ({path.stat().st_size:,} bytes): it is truncated, or of another "
+            f"program. Train again, or resume from another run."
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"model", "state_dict"} <= checkpoint.keys():
+        raise UserError(f"{path} is not a checkpoint of this package: it has no model name and parameters.")
+    return checkpoint
+
+
+def restore_model(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> None:
+    """Put a checkpoint's parameters into `model`.
+
+    Raises:
+        UserError: they are of another model, or of this model with other sizes.
+    """
+    name, theirs, ours = type(model).__name__, checkpoint["state_dict"], model.state_dict()
+    if checkpoint["model"] != name:
+        raise UserError(f"{path} is a checkpoint of {checkpoint['model']}, not of {name}.")
+    faults = [f"{key} is missing" for key in ours.keys() - theirs.keys()]
+    faults += [f"{key} is not a parameter of the model" for key in theirs.keys() - ours.keys()]
+    faults += [
+        f"{key} is {list(theirs[key].shape)}, the model's is {list(ours[key].shape)}"
+        for key in ours.keys() & theirs.keys()
+        if theirs[key].shape != ours[key].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise UserError(
+            f"{path} does not fit this {name}: {'; '.join(sorted(faults)[:3])}{more}. It was trained on another data "
+            f"set or with other settings."
+        )
+    model.load_state_dict(theirs)
+    model.load_other_parameter(checkpoint.get("other_parameter"))
