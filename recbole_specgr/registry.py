@@ -100,19 +100,20 @@ def get_dataset_class(config) -> type:
 
 
 def get_trainer(config) -> type:
-    """`<base model>Trainer` of `recbole_specgr.training.trainer` where there is one; else RecBole's trainer of a model
-    of RecBole's, made to evaluate by the inductive protocol; else the trainer of our models."""
+    """`<Model>Trainer` of `recbole_specgr.training`, for the model's class or the nearest it derives from. Else RecBole's
+    trainer, in our stages, for what derives from a model of RecBole's; else the trainer of our models."""
     from recbole.utils import get_trainer as get_recbole_trainer
 
-    from recbole_specgr.training import trainer
+    from recbole_specgr import training
 
-    own = getattr(trainer, f"{config['base_model']}Trainer", None)
-    if own is not None:
-        return own
-    if not config.model_class.__module__.startswith("recbole."):
-        return trainer.Trainer
-    base = get_recbole_trainer(config["MODEL_TYPE"], config["base_model"])
-    return type(base.__name__, (trainer.InductiveEvaluation, base), {})
+    for model_class in config.model_class.__mro__:
+        named = getattr(training, f"{model_class.__name__}Trainer", None)
+        if named is not None:
+            return named
+        if model_class.__module__.startswith(f"{RECBOLE}."):
+            base = get_recbole_trainer(config["MODEL_TYPE"], model_class.__name__)
+            return type(base.__name__, (training.StagedTrainer, base), {})
+    return training.Trainer
 
 
 def find_dataset(name: str, data_path: str | Path) -> Path:
