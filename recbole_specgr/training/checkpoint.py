@@ -13,10 +13,12 @@ from recbole_specgr.errors import UserError
 
 def save_checkpoint(path: Path, model: nn.Module, **content: Any) -> None:
     """Write the model's class name, its parameters and `content` (tensors and plain data only)."""
+    # Some RecBole models name whole modules here, whose parameters are in the state_dict anyway.
+    other = {name: value for name, value in model.other_parameter().items() if not isinstance(value, nn.Module)}
     state = {
         "model": type(model).__name__,
         "state_dict": model.state_dict(),
-        "other_parameter": model.other_parameter(),
+        "other_parameter": other,
         **content,
     }
     with atomic_write(path) as temporary:
