@@ -37,6 +37,7 @@ FILTERS = (
     "user_inter_num_interval",
     "item_inter_num_interval",
 )
+NO_FILTER = (None, "[0,inf)")
 RULES = {
     "candidates": "valid: items first seen before t_test; test: all interacted items; never the padding item",
     "ties": "line of the interaction file",
@@ -201,7 +202,7 @@ class InductiveDataset(SequentialDataset):
             "dataset": self.dataset_name,
             "fingerprint": self.fingerprint,
             "split_times": list(self.split_times),
-            "filters": {key: self.config[key] for key in FILTERS if self.config[key] is not None},
+            "filters": {key: self.config[key] for key in FILTERS if self.config[key] not in NO_FILTER},
             "launch_holdout": dict(holdout) if holdout else None,
             "max_item_list_length": int(self.max_item_list_len),
             **RULES,
@@ -243,8 +244,9 @@ class InductiveDataset(SequentialDataset):
             self.set_field_property(field, kind, FeatureSource.INTERACTION, length)
 
     def _view(self, phase: str, rows: torch.Tensor) -> InductiveDataset:
-        view = self.copy(_take(self.inter_feat, rows))
+        view = self.copy(None)
         view.phase, view.rows, view.starts = phase, rows, self.starts[rows]
+        view.inter_feat = _ViewFeature(_take(self.inter_feat, rows), view)
         return view
 
     def __getitem__(self, index: Index, join: bool = True) -> Interaction:
@@ -281,6 +283,29 @@ class InductiveDataset(SequentialDataset):
     def inter_matrix(self, form: str = "coo", value_field: str | None = None) -> spmatrix:
         """[n_users, n_items] of this view's targets (RecBole's own needs materialised histories)."""
         return Dataset.inter_matrix(self, form, value_field)
+
+
+class _ViewFeature(Interaction):
+    """A view's interactions. A model that looks a history up in them (FEARec) gets the rows it asks for."""
+
+    def __init__(self, rows: Interaction, view: InductiveDataset):
+        super().__init__(rows.interaction)
+        self.view = view
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str) and index in (self.view.item_id_list_field, self.view.item_list_length_field):
+            return _HistoryColumn(self.view, which=int(index == self.view.item_list_length_field))
+        return super().__getitem__(index)
+
+
+class _HistoryColumn:
+    """`column[index]` is the history (which = 0) or its length (1) of those rows, gathered when asked for."""
+
+    def __init__(self, view: InductiveDataset, which: int):
+        self.view, self.which = view, which
+
+    def __getitem__(self, index: Index) -> torch.Tensor:
+        return self.view.histories(_as_tensor_index(index, len(self.view)))[self.which]
 
 
 def _take(interaction: Interaction, index: torch.Tensor) -> Interaction:
