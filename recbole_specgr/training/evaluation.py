@@ -71,7 +71,13 @@ class InductiveEvaluation:
         self.model.eval()
         self.latency = Latency()
         self.eval_collector.start(dataset.seen, len(dataset))
-        bar = tqdm(eval_data, f"evaluate {dataset.phase}", leave=False, disable=not show_progress, dynamic_ncols=True)
+        bar = tqdm(
+            eval_data,
+            f"evaluate {dataset.phase}",
+            leave=False,
+            disable=None if show_progress else True,
+            dynamic_ncols=True,
+        )
         for batch in bar:
             started = self._now()
             ranked = self._rank(batch, candidates, rankable)

@@ -16,14 +16,16 @@ class EpochMeter:
     Args:
         title: what stands before the bar.
         steps: expected number of steps.
-        show: draw a bar.
+        show: draw a bar, if this is a terminal.
     """
 
     def __init__(self, title: str, steps: int, show: bool):
         self.rows = self.steps = 0
         self.seconds = 0.0
         self.sums: dict[str, Tensor] = {}
-        self._bar = tqdm(desc=title, total=steps, unit="step", leave=False, disable=not show, dynamic_ncols=True)
+        self._bar = tqdm(
+            desc=title, total=steps, unit="step", leave=False, disable=None if show else True, dynamic_ncols=True
+        )
         self._started = self._shown = perf_counter()
 
     def add(self, losses: dict[str, Tensor], rows: int, learning_rate: float) -> None:

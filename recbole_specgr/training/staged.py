@@ -163,10 +163,14 @@ class StagedTrainer(InductiveEvaluation):
         def counted(interaction):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 losses = loss_func(interaction)
-            self.meter.add(named_losses(losses), len(interaction), self._learning_rate())
+            self.meter.add(named_losses(losses), self._rows(interaction), self._learning_rate())
             return losses
 
         return counted
+
+    def _rows(self, interaction) -> int:
+        """How many rows of the epoch a batch has."""
+        return len(interaction)
 
     def _check_nan(self, loss) -> None:
         if torch.isnan(loss):

@@ -33,6 +33,10 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     def _shuffle(self, loader, seed, epoch):
         loader.set_epoch(epoch)
 
+    def _rows(self, interaction):
+        share = -(-self.config["train_batch_size"] // self.config["world_size"])
+        return min(len(interaction), share)  # further rows are there to be contrasted only
+
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         self.model.train()
         loss_func = self._metered(loss_func or self.model.calculate_loss)

@@ -1,0 +1,1 @@
+"""Result records, and the tables that are a function of them."""
