@@ -1,0 +1,210 @@
+"""Text vectors of all items: TF-IDF + SVD, a sentence-transformers model, or a ready file keyed by item token."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from logging import getLogger
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+
+from recbole_specgr.cache import atomic_write, content_key, first_rank_first
+from recbole_specgr.data.item_text import item_texts
+from recbole_specgr.errors import UserError
+
+_FORMAT = 1  # raise it whenever this file computes other vectors from the same input
+
+
+def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
+    """Return the text vectors of all items, from the cache where the same ones were computed before.
+
+    `config["text_encoder"]` is one of
+        lsa             TF-IDF and truncated SVD of width `text_dim`, fitted on the texts of seen items only;
+        FILE.npz        arrays `item_id` [N] (item tokens) and `features` [N, d];
+        FILE.npy        `features` [N, d]; the item tokens stand one a line in FILE.items.txt;
+        any other text  the name or local path of a sentence-transformers model.
+    A file is looked for from the working directory, then in the data set's own folder.
+
+    Args:
+        config: uses text_encoder, text_fields, text_dim, seed, cache_path, device, show_progress.
+        dataset: gives the items' texts and tokens and, for lsa, the bool tensor `seen` [n_items].
+
+    Returns:
+        float32 [n_items, d]; zeros for the padding row 0 and for items without text.
+
+    Raises:
+        UserError: the named file does not exist, no model of that name can be reached, the file's content
+            is malformed or belongs to other items, or no seen item has text.
+    """
+    encoder = str(config["text_encoder"])
+    if encoder.endswith((".npz", ".npy")):
+        tokens, features = _read_file(_find_file(encoder, dataset), encoder)
+        return _rows_of_items(dataset, tokens, features, encoder)
+    texts = item_texts(dataset, config["text_fields"])
+    if encoder == "lsa":
+        seen = np.asarray(dataset.seen, dtype=bool)
+        settings = {"width": config["text_dim"], "seed": config["seed"]}
+        key = content_key(_FORMAT, "lsa", version("scikit-learn"), settings, texts, seen)
+        return _cached(config, key, lambda: encode_lsa(texts, seen, **settings))
+    key = content_key(_FORMAT, encoder, version("sentence-transformers"), _local_state(encoder), texts)
+    return _cached(
+        config,
+        key,
+        lambda: encode_sentences(texts, encoder, device=config["device"], show_progress=config["show_progress"]),
+    )
+
+
+def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int) -> np.ndarray:
+    """Latent semantic analysis: sublinear TF-IDF of words and word pairs, truncated SVD, rows of unit length.
+
+    Vocabulary, document frequencies and SVD come from the seen items' texts alone; then every text is transformed.
+
+    Args:
+        texts: n_items sentences, "" where there is none.
+        seen: bool [n_items].
+        width: number of singular vectors; lowered, with a warning, to what the seen texts can carry.
+        seed: of the randomised SVD.
+
+    Returns:
+        float32 [n_items, width]; zero rows for texts that are empty or share no word with any seen text.
+
+    Raises:
+        UserError: fewer than two seen items have text.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    fitted_on = [text for text, is_seen in zip(texts, seen, strict=True) if is_seen and text]
+    if len(fitted_on) < 2:
+        raise UserError(
+            f"text_encoder lsa needs at least two seen items with text, but there are {len(fitted_on)}. "
+            f"Check text_fields and timestamp_split."
+        )
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+", dtype=np.float32)
+    seen_counts = vectorizer.fit_transform(fitted_on)
+    possible = min(seen_counts.shape)
+    if width > possible:
+        getLogger().warning(
+            f"text_dim {width} is lowered to {possible}: the {seen_counts.shape[0]} seen texts hold "
+            f"{seen_counts.shape[1]} terms."
+        )
+    svd = TruncatedSVD(min(width, possible), n_iter=7, random_state=seed).fit(seen_counts)
+    features = svd.transform(vectorizer.transform(texts)).astype(np.float32)
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.divide(features, length, out=np.zeros_like(features), where=length > 1e-6)
+
+
+def encode_sentences(texts: list[str], name: str, device: object = "cpu", show_progress: bool = True) -> np.ndarray:
+    """Encode `texts` with the sentence-transformers model `name` (a hub name or a local path).
+
+    Returns:
+        float32 [n_items, d], as the model gives them (not normalised); zero rows for empty texts.
+
+    Raises:
+        UserError: the model can be found neither locally nor on the hub, or no item has text.
+    """
+    from sentence_transformers import SentenceTransformer  # 20 s of imports
+
+    try:
+        model = SentenceTransformer(name, device=str(device))
+    except Exception as error:  # the hub, the network and the model's own files fail with many types
+        raise UserError(
+            f"text_encoder {name} is no local sentence-transformers model and could not be fetched from the Hugging "
+            f"Face hub ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}). Give "
+            f"the path of a downloaded model, text_encoder: lsa (needs no download), or an .npz with the arrays "
+            f"item_id and features."
+        ) from error
+    filled = [item for item, text in enumerate(texts) if text]
+    if not filled:
+        raise UserError("No item has text, so there is nothing to encode. Check text_fields.")
+    vectors = model.encode([texts[item] for item in filled], batch_size=128, show_progress_bar=bool(show_progress))
+    features = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
+    features[filled] = vectors
+    return features
+
+
+def _local_state(encoder: str) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a local model's files, so that a model changed in place is encoded anew."""
+    folder = Path(encoder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def _cached(config: Config, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    path = Path(config["cache_path"]) / "text_features" / f"{key}.npy"
+    with first_rank_first():
+        if path.is_file():
+            try:
+                return np.load(path, allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                getLogger().warning(f"{path} is unreadable ({error}); its text vectors are computed again.")
+        features = compute()
+        with atomic_write(path) as temporary:
+            np.save(temporary, features)
+    getLogger().info(f"Text vectors [{features.shape[0]} x {features.shape[1]}] are kept in {path}.")
+    return features
+
+
+def _find_file(name: str, dataset: Dataset) -> Path:
+    places = [Path(name), Path(dataset.dataset_path) / name]
+    for path in places:
+        if path.is_file():
+            return path
+    raise UserError(f"text_encoder names the file {name}, but there is none at {' or '.join(map(str, places))}.")
+
+
+def _read_file(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Item tokens (str [N]) and features (float [N, d]) of a feature file, checked for shape."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                absent = {"item_id", "features"} - set(arrays.files)
+                if absent:
+                    raise ValueError(f"it has no array {' or '.join(sorted(absent))}, only {', '.join(arrays.files)}")
+                tokens, features = arrays["item_id"].astype(str), arrays["features"]
+        else:
+            items = path.with_suffix(".items.txt")
+            if not items.is_file():
+                raise UserError(f"text_encoder {name} needs its item tokens, one a line, in {items}.")
+            tokens = np.array(items.read_text(encoding="utf-8").splitlines(), dtype=str)
+            features = np.load(path, allow_pickle=False)
+        if tokens.ndim != 1 or features.ndim != 2 or len(tokens) != len(features):
+            raise ValueError(
+                f"it holds {tokens.shape} item ids and features of shape {features.shape}, not [N], [N, d]"
+            )
+        if not np.issubdtype(features.dtype, np.floating):
+            raise ValueError(f"its features are {features.dtype}, not floating point")
+        if len(np.unique(tokens)) != len(tokens):
+            raise ValueError("some item ids stand in it twice")
+    except UserError:
+        raise
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise UserError(f"text_encoder {path} cannot be used: {error}.") from error
+    return tokens, features
+
+
+def _rows_of_items(dataset: Dataset, tokens: np.ndarray, features: np.ndarray, name: str) -> np.ndarray:
+    """Bring the file's rows into item id order: float32 [n_items, d]."""
+    wanted = np.asarray(dataset.field2id_token[dataset.iid_field], dtype=str)[1:]
+    row_of = {token: row for row, token in enumerate(tokens.tolist())}
+    rows = np.array([row_of.get(token, -1) for token in wanted.tolist()], dtype=np.int64)
+    missing = wanted[rows < 0]
+    if len(missing) == len(wanted):
+        raise UserError(
+            f"text_encoder {name} holds text features for the wrong items: none of the {len(wanted)} items of "
+            f"{dataset.dataset_name} (such as {', '.join(wanted[:3])}) is among its {len(tokens)} (such as "
+            f"{', '.join(tokens[:3])})."
+        )
+    if len(missing):
+        raise UserError(
+            f"text_encoder {name} lacks {len(missing)} of the {len(wanted)} items of {dataset.dataset_name} "
+            f"(such as {', '.join(missing[:5])}). Add them to the file, or use another text_encoder."
+        )
+    table = np.zeros((len(wanted) + 1, features.shape[1]), dtype=np.float32)
+    table[1:] = features[rows]
+    if not np.isfinite(table).all():
+        broken = wanted[~np.isfinite(table[1:]).all(axis=1)]
+        raise UserError(f"text_encoder {name} has NaN or infinite features for {', '.join(broken[:5])}.")
+    return table

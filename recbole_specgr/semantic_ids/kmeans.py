@@ -1,0 +1,46 @@
+"""k-means by faiss, with the codes that it leaves empty put to use."""
+
+import numpy as np
+
+
+def nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return index (int64 [n]) and squared distance (float32 [n]) of the centre [k, d] nearest to each point [n, d]."""
+    import faiss
+
+    distance, index = faiss.knn(np.ascontiguousarray(points), np.ascontiguousarray(centres), 1)
+    return index[:, 0].astype(np.int64), distance[:, 0]
+
+
+def kmeans(points: np.ndarray, k: int, seed: int, iterations: int = 25, restarts: int = 1) -> np.ndarray:
+    """Cluster `points` (float32 [n, d], n >= k) and return the centres, float32 [k, d].
+
+    faiss starts from k random points (in `restarts` tries, the best of which counts) and splits large clusters when
+    others run empty, but the last of its steps can leave empty ones.  Those move to the points farthest from their
+    centres, as long as there are distinct points left: with at least k distinct points every centre is in use.
+    """
+    import faiss
+
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    algorithm = faiss.Kmeans(
+        points.shape[1],
+        k,
+        niter=iterations,
+        nredo=restarts,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(points),  # faiss would draw a sample of larger sets
+    )
+    algorithm.train(points)
+    centres = algorithm.centroids.reshape(k, -1).copy()
+    negligible = 1e-10 * float(np.square(points).sum(axis=1).max())
+    for _ in range(k):
+        index, _ = nearest(points, centres)
+        empty = np.flatnonzero(np.bincount(index, minlength=k) == 0)
+        distance = np.square(points - centres[index]).sum(axis=1)
+        far = points[np.argsort(-distance, kind="stable")[: np.count_nonzero(distance > negligible)]]
+        if not len(empty) or not len(far):
+            break
+        far, rank = np.unique(far, axis=0, return_index=True)
+        moved = far[np.argsort(rank)][: len(empty)]
+        centres[empty[: len(moved)]] = moved
+    return centres

@@ -1,0 +1,238 @@
+"""RQ-VAE (Zeghidour et al. 2021; Lee et al. 2022; in TIGER, Rajput et al. 2023): an autoencoder whose latent vector is
+quantised level by level, each level coding what the ones before have left over."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import trange
+
+from recbole_specgr.semantic_ids.kmeans import kmeans
+from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+
+
+@dataclass
+class RQVAE(Tokenizer):
+    """Residual-quantised autoencoder with moving-average codebooks.
+
+    Attributes:
+        hidden_sizes: widths of the encoder's hidden layers; the decoder mirrors them.
+        latent_size: width of the quantised vector.
+        commitment: weight of the commitment loss (beta).
+        decay: of the codebooks' moving averages, per step.
+        restart_below: a code whose average use falls below this share of the mean use starts anew at a random residual.
+        standardize: whether each input dimension is brought to unit variance (else all of them by one common factor).
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        batch_size: items a step.
+        warmup_epochs: epochs as a plain autoencoder, after which the codebooks start from k-means.
+        epochs: most epochs with quantisation.
+        patience: epochs without a better loss after which training stops.
+    """
+
+    hidden_sizes: Sequence[int] = (512, 256, 128)
+    latent_size: int = 32
+    commitment: float = 0.25
+    decay: float = 0.98
+    restart_below: float = 0.1
+    standardize: bool = False
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    batch_size: int = 256
+    warmup_epochs: int = 20
+    epochs: int = 100
+    patience: int = 30
+
+    method = "rqvae"
+    evaluate_every = 5  # epochs
+    encoder = None  # nn.Sequential on the CPU once fitted
+    codebooks = None  # float32 [levels, codebook_size, latent_size]
+    mean = scale = None  # float32 [d]
+
+    @property
+    def n_features(self) -> int:
+        """Width of the vectors it was fitted on."""
+        return len(self.mean)
+
+    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: object) -> None:
+        self.mean = features.mean(axis=0)
+        spread = features.std(axis=0) if self.standardize else np.full_like(self.mean, (features - self.mean).std())
+        self.scale = np.where(spread > 1e-8, spread, 1).astype(np.float32)
+        inputs = torch.from_numpy((features - self.mean) / self.scale).to(device)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
+            torch.manual_seed(seed)
+            autoencoder = Autoencoder((features.shape[1], *self.hidden_sizes, self.latent_size)).to(device)
+        optimizer = torch.optim.AdamW(
+            autoencoder.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+
+        bar = trange(self.warmup_epochs + self.epochs, desc="RQ-VAE", unit="epoch", disable=not show_progress)
+        quantizer, best, best_loss, best_epoch = None, None, float("inf"), 0
+        for epoch in bar:
+            if epoch == self.warmup_epochs:
+                with torch.no_grad():
+                    latent = autoencoder.encoder(inputs)
+                quantizer = ResidualQuantizer.from_kmeans(latent, self, seed, generator)
+            order = torch.randperm(len(inputs), generator=generator)
+            for rows in order.to(device).split(self.batch_size):
+                loss = self._loss(autoencoder, quantizer, inputs[rows], learn=True)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            if quantizer is None:
+                bar.set_postfix(loss=f"{loss.item():.4f}")
+            elif (epoch + 1) % self.evaluate_every == 0 or epoch + 1 == bar.total:
+                with torch.no_grad():
+                    loss = self._loss(autoencoder, quantizer, inputs).item()
+                    used = [len(codes.unique()) for codes in quantizer(autoencoder.encoder(inputs)).codes.T]
+                bar.set_postfix(loss=f"{loss:.4f}", used="/".join(map(str, used)))
+                if loss < best_loss * (1 - 1e-3):
+                    best_loss, best_epoch = loss, epoch
+                    best = deepcopy(autoencoder.encoder), quantizer.codebooks.clone()
+                elif epoch - best_epoch >= self.patience:
+                    bar.close()
+                    break
+        self.encoder = best[0].cpu().requires_grad_(False)
+        self.codebooks = best[1].cpu().numpy()
+
+    def _loss(self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer", x: Tensor, learn=False) -> Tensor:
+        """Reconstruction error plus `commitment` times the commitment loss; x is [B, d]."""
+        latent = autoencoder.encoder(x)
+        if quantizer is None:
+            return F.mse_loss(autoencoder.decoder(latent), x)
+        quantized = quantizer(latent, learn)
+        straight_through = latent + (quantized.vectors - latent).detach()
+        return F.mse_loss(autoencoder.decoder(straight_through), x) + self.commitment * quantized.commitment
+
+    def _encode(self, features: np.ndarray) -> np.ndarray:
+        inputs = torch.from_numpy((features - self.mean) / self.scale)
+        codebooks = torch.from_numpy(self.codebooks)
+        with torch.no_grad():
+            codes = [quantize(self.encoder(rows), codebooks).codes for rows in inputs.split(4096)]
+        return torch.cat(codes).numpy()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Encoder, codebooks and the inputs' mean and scale, once fitted."""
+        if self.encoder is None:
+            return {}
+        weights = {f"encoder.{name}": value.numpy() for name, value in self.encoder.state_dict().items()}
+        return {**weights, "codebooks": self.codebooks, "mean": self.mean, "scale": self.scale}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take back what `state` gave."""
+        self.codebooks, self.mean, self.scale = (np.array(state[name]) for name in ("codebooks", "mean", "scale"))
+        self.encoder = mlp((len(self.mean), *self.hidden_sizes, self.latent_size)).requires_grad_(False)
+        prefix = "encoder."
+        self.encoder.load_state_dict(
+            {name.removeprefix(prefix): torch.from_numpy(v) for name, v in state.items() if name.startswith(prefix)}
+        )
+
+
+class Autoencoder(nn.Module):
+    """An encoder with layers of the given `sizes` and a decoder that mirrors it."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = mlp(sizes)
+        self.decoder = mlp(tuple(sizes)[::-1])
+
+
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers with ReLU between them and none at the end."""
+    layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+@dataclass
+class Quantized:
+    """Result of a residual quantisation.
+
+    Attributes:
+        codes: LongTensor [B, levels].
+        vectors: [B, d], the sum of the chosen codes' vectors.
+        residuals: [B, d] for each level, what that level had to code.
+        commitment: sum over the levels of the mean squared difference of a residual and the vector chosen for it.
+    """
+
+    codes: Tensor
+    vectors: Tensor
+    residuals: list[Tensor]
+    commitment: Tensor
+
+
+def quantize(x: Tensor, codebooks: Tensor) -> Quantized:
+    """Quantise x [B, d] with `codebooks` [levels, K, d], each level the residual of the levels before.
+
+    A residual is x minus constants, so that each level's commitment loss reaches the encoder.  (With a straight-through
+    value in place of the constants its gradient would vanish from the second level on.)
+    """
+    vectors, commitment, codes, residuals = torch.zeros_like(x), x.new_zeros(()), [], []
+    for codebook in codebooks:
+        residual = x - vectors
+        with torch.no_grad():
+            distance = codebook.square().sum(1) - 2 * residual @ codebook.T
+            code = distance.argmin(1)
+        chosen = codebook[code]
+        commitment = commitment + F.mse_loss(residual, chosen)
+        vectors = vectors + chosen
+        codes.append(code)
+        residuals.append(residual.detach())
+    return Quantized(torch.stack(codes, 1), vectors, residuals, commitment)
+
+
+class ResidualQuantizer:
+    """Codebooks that are moving averages of the residuals assigned to them.
+
+    Attributes:
+        codebooks: [levels, K, d].
+        counts: [levels, K], moving average of a code's uses per batch.
+        sums: [levels, K, d], moving average of the sum of its residuals per batch.
+    """
+
+    def __init__(self, codebooks: Tensor, counts: Tensor, decay: float, restart_below: float, generator) -> None:
+        self.codebooks, self.counts = codebooks, counts
+        self.sums = codebooks * counts[..., None]
+        self.decay, self.restart_below, self.generator = decay, restart_below, generator
+
+    @classmethod
+    def from_kmeans(cls, latent: Tensor, settings: RQVAE, seed: int, generator) -> "ResidualQuantizer":
+        """Start each level from k-means on the residuals of `latent` [n, d]; counts as a batch would have them."""
+        k, batch = settings.codebook_size, min(settings.batch_size, len(latent))
+        codebooks, residual = [], latent
+        for level in range(settings.levels):
+            centres = torch.from_numpy(kmeans(residual.cpu().numpy(), k, seed + level)).to(latent)
+            codebooks.append(centres)
+            residual = residual - quantize(residual, centres[None]).vectors
+        codebooks = torch.stack(codebooks)
+        codes = quantize(latent, codebooks).codes
+        counts = torch.stack([torch.bincount(column, minlength=k) for column in codes.T]) * (batch / len(latent))
+        return cls(codebooks, counts, settings.decay, settings.restart_below, generator)
+
+    def __call__(self, x: Tensor, learn: bool = False) -> Quantized:
+        """Quantise x [B, d]; with `learn`, then move the codebooks."""
+        quantized = quantize(x, self.codebooks)
+        if learn:
+            self._update(quantized)
+        return quantized
+
+    @torch.no_grad()
+    def _update(self, quantized: Quantized) -> None:
+        n_codes = self.codebooks.size(1)
+        uses = F.one_hot(quantized.codes.T, n_codes).to(self.counts.dtype)  # [levels, B, K]
+        residuals = torch.stack(quantized.residuals)  # [levels, B, d]
+        # not in place: the losses' graph still holds the old codebooks
+        self.counts = torch.lerp(uses.sum(1), self.counts, self.decay)
+        self.sums = torch.lerp(uses.transpose(1, 2) @ residuals, self.sums, self.decay)
+        mean_use = self.counts.sum(1, keepdim=True) / n_codes  # [levels, 1]
+        dead = self.counts < self.restart_below * mean_use
+        rows = torch.randint(residuals.size(1), dead.shape, generator=self.generator).to(dead.device)
+        anew = residuals.gather(1, rows[..., None].expand(-1, -1, residuals.size(2)))  # [levels, K, d]
+        self.counts = torch.where(dead, mean_use, self.counts)
+        self.sums = torch.where(dead[..., None], anew * mean_use[..., None], self.sums)
+        self.codebooks = self.sums / self.counts[..., None]
