@@ -41,22 +41,22 @@ def column_names(path: Path) -> list[str]:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The named columns, in this order. Values of text files are strings, missing ones NaN.
+    """The named columns, in this order, each once. Values of text files are strings, missing ones NaN.
 
     Raises UserError when the file is broken or has no rows.
     """
-    kind = _kind(path)
+    kind, columns = _kind(path), list(dict.fromkeys(columns))
     with _readable(path):
         if kind in _PARQUET:
-            frame = parquet.read_table(path, columns=list(columns)).to_pandas()
+            frame = parquet.read_table(path, columns=columns).to_pandas()
         elif kind in _JSON_LINES:
             frame = pd.concat([chunk.reindex(columns=columns) for chunk in _json_chunks(path)], ignore_index=True)
         else:
             separator = _separator(path, kind)
-            frame = pd.read_csv(path, sep=separator, usecols=list(columns), dtype=str, encoding="utf-8-sig")
+            frame = pd.read_csv(path, sep=separator, usecols=columns, dtype=str, encoding="utf-8-sig")
     if frame.empty:
         raise UserError(f"{path} has no rows.")
-    return frame[list(columns)]
+    return frame[columns]
 
 
 def _kind(path: Path) -> str:

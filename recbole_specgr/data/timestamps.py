@@ -32,7 +32,8 @@ def parse_times(column: pd.Series, where: str) -> np.ndarray:
         if moments.isna().any():
             _refuse(column, moments.isna(), where, "neither a number nor an ISO 8601 date such as 2014-07-01T12:30:00")
         return _of_datetimes(moments)
-    times = _of_numbers(column, numbers.to_numpy(), where)
+    kind = np.float64 if pd.api.types.is_float_dtype(numbers) else np.int64  # also of pandas' nullable types
+    times = _of_numbers(column, numbers.to_numpy(dtype=kind), where)
     _check_one_unit(times, where)
     return times
 
@@ -48,7 +49,7 @@ def _of_datetimes(moments: pd.Series) -> np.ndarray:
 
 def _of_numbers(column: pd.Series, numbers: np.ndarray, where: str) -> np.ndarray:
     if np.issubdtype(numbers.dtype, np.integer):
-        return numbers.astype(np.int64) // (1000 if np.abs(numbers).max() >= _NANOSECONDS else 1)
+        return numbers // (1000 if np.abs(numbers).max() >= _NANOSECONDS else 1)
     infinite = ~np.isfinite(numbers)
     if infinite.any():
         _refuse(column, infinite, where, "infinite")
