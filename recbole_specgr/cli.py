@@ -24,6 +24,8 @@ Trains a model, evaluates it overall, on in-sample and on unseen items, and writ
                           a dot reaches into a group: --tokenizer.codebook_size=32
                           without a value it is True: --reproducibility
 
+  --resume=RUN_DIR        go on with an interrupted run, from its last epoch; `auto` is the newest of this model
+
   --list-models           the names --model takes
   --help, -h              this text; with --model, that model's settings too
   --version               the version

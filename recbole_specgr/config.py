@@ -17,10 +17,10 @@ from recbole.utils import InputType, ModelType
 
 from recbole_specgr.compat import alias_numpy
 from recbole_specgr.errors import UserError
-from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
 from recbole_specgr.layers import Layer, deep_merge, expand_dotted, stack
 from recbole_specgr.registry import ModelEntry, base_class, find_dataset, resolve
 from recbole_specgr.resources import folders
+from recbole_specgr.setting_values import check_item_columns, check_values, without_subset
 from recbole_specgr.yaml_values import Loader, read_mapping
 
 # What is derived anew from the other settings on whatever machine a run is loaded.
@@ -209,12 +209,11 @@ class Config(RecBoleConfig):
 
     def _set_default_parameters(self) -> None:
         final = self.final_config_dict
+        final.update(model=self.model, dataset=self.dataset)
         final["eval_args"] = {"split": {"timestamp": final["timestamp_split"]}, **EVAL_ARGS}
-        if final["run_dir"] is not None:
-            final["run_dir"] = str(final["run_dir"])
-        _check_counts(final)
-        _check_metrics(final)
-        self._check_item_columns()
+        check_values(final)
+        # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
+        check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})
         pairwise = (
             getattr(self.model_class, "input_type", None) == InputType.PAIRWISE or final.get("loss_type") == "BPR"
         )
@@ -222,28 +221,7 @@ class Config(RecBoleConfig):
             final["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1}
         super()._set_default_parameters()
         final["data_path"] = str(self._data_folder)
-        metric = _without_subset(final["valid_metric"]).split("@")[0]
-        final["valid_metric_bigger"] = metric not in smaller_metrics
-
-    def _check_item_columns(self) -> None:
-        """RecBole's feature models name an item column that the data set must have; its own default is ml-100k's."""
-        final = self.final_config_dict
-        columns = (final.get("load_col") or {}).get("item")
-        for key in ("selected_features", "item_attribute"):
-            if key not in self._model_keys():
-                continue
-            wanted = final[key] if isinstance(final[key], list) else [final[key]]
-            if None in wanted:
-                raise UserError(
-                    f"[{self.model}] uses an item column, but the data set [{self.dataset}] doesn't say which: give "
-                    f"--{key}=COLUMN, or a line `{key}: COLUMN` in {self.dataset}.yaml. The item columns loaded are "
-                    f"{', '.join(columns or ['none'])}."
-                )
-            for column in wanted:
-                if columns is not None and column not in columns:
-                    raise UserError(
-                        f"[{key}: {column}]: the item columns loaded for [{self.dataset}] are {', '.join(columns)}."
-                    )
+        final["valid_metric_bigger"] = without_subset(final["valid_metric"]).split("@")[0] not in smaller_metrics
 
     def _model_keys(self) -> set[str]:
         """The settings that RecBole's property file of the model declares."""
@@ -295,39 +273,6 @@ def _merged(layers: list[Layer]) -> dict[str, Any]:
     for layer in layers:
         merged = deep_merge(merged, layer.values)
     return merged
-
-
-def _check_counts(final: dict[str, Any]) -> None:
-    for key in ("train_batch_size", "eval_batch_size", "eval_step", "MAX_ITEM_LIST_LENGTH"):
-        if not isinstance(final[key], int) or final[key] < 1:
-            raise UserError(f"[{key}] must be a whole number from 1, but is [{final[key]}].")
-    for key in ("epochs", "stopping_step"):
-        if not isinstance(final[key], int) or final[key] < 0:
-            raise UserError(f"[{key}] must be a whole number from 0, but is [{final[key]}].")
-    topk = final["topk"] if isinstance(final["topk"], list) else [final["topk"]]
-    if not topk or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in topk):
-        raise UserError(f"[topk] must be whole numbers from 1, such as [10, 50], but is [{final['topk']}].")
-    final["topk"] = topk
-
-
-def _check_metrics(final: dict[str, Any]) -> None:
-    metrics = final["metrics"] if isinstance(final["metrics"], list) else [final["metrics"]]
-    check_metrics(metrics)
-    final["metrics"] = metrics
-    name, _, k = _without_subset(str(final["valid_metric"])).partition("@")
-    keys = [f"{metric}@{k}" for metric in metrics for k in final["topk"]]
-    if f"{name}@{k}" not in [key.lower() for key in keys]:
-        raise UserError(
-            f"[valid_metric: {final['valid_metric']}] is not among the results: {', '.join(keys)}, each also with "
-            f"{' or '.join(f'{subset}_' for subset in SUBSETS)} before it. Set [metrics] and [topk] to add it."
-        )
-
-
-def _without_subset(valid_metric: str) -> str:
-    name = valid_metric.lower()
-    for subset in SUBSETS:
-        name = name.removeprefix(f"{subset}_")
-    return name
 
 
 def _gpu_index(gpu_id: Any) -> int:

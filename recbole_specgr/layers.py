@@ -46,8 +46,8 @@ def expand_dotted(values: dict[str, Any], source: str) -> dict[str, Any]:
         for group in reversed(groups):
             last, value = group, {last: value}
         clash = last in expanded and not (isinstance(value, dict) and isinstance(expanded[last], dict))
-        if clash and groups:
-            raise UserError(f"{source} gives [{key}] and also a value for the whole of [{last}].")
+        if clash:
+            raise UserError(f"{source} gives [{last}] both a value and members ([{key}]).")
         expanded = deep_merge(expanded, {last: value})
     return expanded
 

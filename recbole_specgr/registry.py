@@ -100,8 +100,8 @@ def get_dataset_class(config) -> type:
 
 
 def get_trainer(config) -> type:
-    """`<Model>Trainer` of `recbole_specgr.training`, for the model's class or the nearest it derives from. Else RecBole's
-    trainer, in our stages, for what derives from a model of RecBole's; else the trainer of our models."""
+    """`<Model>Trainer` of `recbole_specgr.training`, for the model's class or the nearest it derives from. Else
+    RecBole's trainer, in our stages, for what derives from a model of RecBole's; else the trainer of our models."""
     from recbole.utils import get_trainer as get_recbole_trainer
 
     from recbole_specgr import training

@@ -1,0 +1,77 @@
+"""Which values settings can have, checked before anything is loaded."""
+
+from typing import Any
+
+from recbole_specgr.errors import UserError
+from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
+
+FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH")
+FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
+PRECISIONS = ("fp32", "bf16")
+
+
+def check_values(settings: dict[str, Any]) -> None:
+    """Raise UserError for a count, a list length, a metric or a precision that can't be.
+
+    `metrics` and `topk` become lists.
+    """
+    _check_numbers(settings)
+    for stage, overrides in settings["stages"].items():
+        _check_numbers(overrides, f"stages.{stage}.")
+    _check_topk(settings)
+    _check_metrics(settings)
+
+
+def check_item_columns(settings: dict[str, Any], keys: set[str]) -> None:
+    """Raise UserError when a setting that names an item column, one of `keys`, is empty or names one not loaded."""
+    columns = (settings.get("load_col") or {}).get("item")
+    dataset = settings["dataset"]
+    for key in sorted(keys):
+        wanted = settings[key] if isinstance(settings[key], list) else [settings[key]]
+        loaded = f"The item columns loaded for [{dataset}] are {', '.join(columns or ['none'])}."
+        if not wanted or None in wanted:
+            raise UserError(
+                f"[{settings['model']}] uses an item column, and [{dataset}] doesn't say which: give --{key}=COLUMN or "
+                f"a line `{key}: COLUMN` in the data set's file. {loaded}"
+            )
+        for column in wanted:
+            if columns is not None and column not in columns:
+                raise UserError(f"[{key}]: there is no item column [{column}]. {loaded}")
+
+
+def without_subset(valid_metric: str) -> str:
+    """`unseen_Recall@50` -> `recall@50`."""
+    name = str(valid_metric).lower()
+    for subset in SUBSETS:
+        name = name.removeprefix(f"{subset}_")
+    return name
+
+
+def _check_numbers(settings: dict[str, Any], prefix: str = "") -> None:
+    for keys, least in ((FROM_ONE, 1), (FROM_ZERO, 0)):
+        for key in keys:
+            if key in settings and (not isinstance(settings[key], int) or settings[key] < least):
+                raise UserError(f"[{prefix}{key}] must be a whole number from {least}, but is [{settings[key]}].")
+    if "learning_rate" in settings and not (settings["learning_rate"] or 0) > 0:
+        raise UserError(f"[{prefix}learning_rate] must be above 0, but is [{settings['learning_rate']}].")
+    if "precision" in settings and settings["precision"] not in PRECISIONS:
+        raise UserError(f"[{prefix}precision] must be {' or '.join(PRECISIONS)}, but is [{settings['precision']}].")
+
+
+def _check_topk(settings: dict[str, Any]) -> None:
+    topk = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
+    if not topk or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in topk):
+        raise UserError(f"[topk] must be whole numbers from 1, such as [10, 50], but is [{settings['topk']}].")
+    settings["topk"] = topk
+
+
+def _check_metrics(settings: dict[str, Any]) -> None:
+    metrics = settings["metrics"] if isinstance(settings["metrics"], list) else [settings["metrics"]]
+    settings["metrics"] = [str(metric) for metric in metrics]
+    check_metrics(settings["metrics"])
+    keys = [f"{metric}@{k}" for metric in settings["metrics"] for k in settings["topk"]]
+    if without_subset(settings["valid_metric"]) not in [key.lower() for key in keys]:
+        raise UserError(
+            f"[valid_metric: {settings['valid_metric']}] is not among the results: {', '.join(keys)}, each also with "
+            f"{' or '.join(f'{subset}_' for subset in SUBSETS)} before it. [metrics] and [topk] say what is measured."
+        )

@@ -1,0 +1,100 @@
+"""The wheel: everything the program reads is inside, and it works away from the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from configparser import ConfigParser
+
+import pytest
+from conftest import ROOT
+
+
+def setup_cfg():
+    parser = ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The folder a freshly built wheel was unpacked to. Built from a copy, so that the checkout stays as it is."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md", "recbole_specgr", "properties", "baselines"):
+        if (ROOT / name).exists():
+            (source / name).symlink_to(ROOT / name)
+    build = f"import sys; from setuptools.build_meta import build_wheel; build_wheel({str(source)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (file,) = source.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(target)
+    return target
+
+
+def test_every_package_is_listed():
+    listed = set(setup_cfg()["options"]["packages"].split())
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("recbole_specgr/**/*.py")}
+    assert listed == there | {"recbole_specgr.properties", "recbole_specgr.baselines"}
+
+
+def test_every_file_is_inside(wheel):
+    for kind in ("properties", "baselines"):
+        files = [path for path in (ROOT / kind).rglob("*") if path.suffix in (".yaml", ".py", ".md")]
+        assert files
+        for path in files:
+            assert (wheel / "recbole_specgr" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    for path in ROOT.glob("recbole_specgr/**/*.py"):
+        assert (wheel / path.relative_to(ROOT)).is_file()
+
+
+def test_an_unpacked_wheel_works_elsewhere(wheel, tmp_path):
+    code = (
+        "import sys, recbole_specgr; from recbole_specgr.config import Config; from recbole_specgr.registry import resolve\n"
+        "print(recbole_specgr.__file__)\n"
+        "config = Config('SASRec', config_dict={'use_gpu': False})\n"
+        "print(config['seed'], config['launch_holdout']['share'], resolve('SASRec_small').base)\n"
+        "from recbole_specgr.cli import main; sys.exit(main(['--model=SASRec', '--help']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [str(wheel / "recbole_specgr" / "__init__.py"), "2026 0.2 SASRec"]
+    assert any("hidden_size" in line for line in lines)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_console_script_is_run_recbole(wheel):
+    (entry_points,) = wheel.glob("*.dist-info/entry_points.txt")
+    assert "recbole-specgr = recbole_specgr.cli:main" in entry_points.read_text()
+    assert "from recbole_specgr.cli import main" in (ROOT / "run_recbole.py").read_text()
+
+
+def test_requirements_are_pinned_and_recbole_stops_at_312():
+    """Each requirement of setup.cfg has its exact version in constraints.txt."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    pins = [Requirement(line) for line in lines if line]
+    assert all(len(pin.specifier) == 1 and str(pin.specifier).startswith("==") for pin in pins)
+    exact = {canonicalize_name(pin.name): pin for pin in pins if pin.marker is None or pin.marker.evaluate()}
+    extras = setup_cfg()["options.extras_require"]
+    asked = [setup_cfg()["options"]["install_requires"], extras["dev"], extras["hub"]]
+    for line in "\n".join(asked).splitlines():
+        if not line.strip() or line.strip().startswith("#"):
+            continue
+        requirement = Requirement(line)
+        if requirement.name == "recbole":
+            assert not requirement.marker.evaluate({"python_version": "3.12"})
+            assert requirement.marker.evaluate({"python_version": "3.11"})
+            continue
+        (pin,) = exact[canonicalize_name(requirement.name)].specifier
+        assert requirement.specifier.contains(pin.version), requirement
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, recbole_specgr; print([m for m in ('torch', 'recbole', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
