@@ -50,7 +50,8 @@ def test_every_file_is_inside(wheel):
 
 def test_an_unpacked_wheel_works_elsewhere(wheel, tmp_path):
     code = (
-        "import sys, recbole_specgr; from recbole_specgr.config import Config; from recbole_specgr.registry import resolve\n"
+        "import sys, recbole_specgr\n"
+        "from recbole_specgr.config import Config; from recbole_specgr.registry import resolve\n"
         "print(recbole_specgr.__file__)\n"
         "config = Config('SASRec', config_dict={'use_gpu': False})\n"
         "print(config['seed'], config['launch_holdout']['share'], resolve('SASRec_small').base)\n"
