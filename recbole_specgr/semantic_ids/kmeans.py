@@ -1,4 +1,4 @@
-"""k-means by faiss, with the codes that it leaves empty put to use."""
+"""k-means by faiss, with the codes that it leaves empty put to use, and principal components."""
 
 import numpy as np
 
@@ -44,3 +44,15 @@ def kmeans(points: np.ndarray, k: int, seed: int, iterations: int = 25, restarts
         moved = far[np.argsort(rank)][: len(empty)]
         centres[empty[: len(moved)]] = moved
     return centres
+
+
+def principal_components(centred: np.ndarray, n: int) -> np.ndarray:
+    """Return the leading `n` principal axes of `centred` (float32 [m, d], mean 0) as columns, float32 [d, n].
+
+    The sign of an axis is such that its largest entry is positive.
+    """
+    wide = centred.astype(np.float64)
+    _, axes = np.linalg.eigh(wide.T @ wide)  # ascending
+    axes = axes[:, ::-1][:, :n]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    return np.ascontiguousarray(axes, dtype=np.float32)

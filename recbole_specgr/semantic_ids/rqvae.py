@@ -35,7 +35,7 @@ class RQVAE(Tokenizer):
         patience: epochs without a better loss after which training stops.
     """
 
-    hidden_sizes: Sequence[int] = (512, 256, 128)
+    hidden_sizes: Sequence[int] = (256, 128, 64)
     latent_size: int = 32
     commitment: float = 0.25
     decay: float = 0.98
