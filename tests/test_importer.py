@@ -245,7 +245,7 @@ def test_label_columns_are_split_and_lists_of_sentences_are_joined(tmp_path):
 
 def test_items_and_interactions_that_do_not_match(tmp_path):
     interactions, items = frames()
-    items.loc[0, "title"] = None
+    items.loc[0, "title"] = "N/A"  # what pandas, and so RecBole, reads as missing
     items.at[0, "categories"] = None
     extra = pd.DataFrame({"parent_asin": ["unused", None, items["parent_asin"][1]], "title": ["x", "y", "again"]})
     given = pd.concat([items.drop(index=2), extra], ignore_index=True)
