@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recbole_specgr.backbone import T5, T5Config
+from recbole_specgr.backbone import T5, T5Config, cpu_kernels
 from recbole_specgr.backbone.token_tree import TokenTree
 from recbole_specgr.backbone.transformers_weights import from_transformers, to_transformers
 
@@ -113,3 +113,70 @@ def test_some_users_go_on_without_the_others(model, batch) -> None:
     whole = model.extend(memory, tree, zero + 7, zero, 1)
     part = model.extend(memory.select(chosen), some, zero[:2] + 7, zero[:2], 1)
     torch.testing.assert_close(part, whole[chosen], atol=1e-5, rtol=1e-4)
+
+
+class TestCpuKernels:
+    """Values and gradients of the CPU's training blocks against the plain operations."""
+
+    @staticmethod
+    def double(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    def compare(self, ours, plain, *inputs: torch.Tensor) -> None:
+        weight = torch.randn_like(ours)
+        torch.testing.assert_close(ours, plain)
+        gradients = torch.autograd.grad((ours * weight).sum(), inputs)
+        torch.testing.assert_close(gradients, torch.autograd.grad((plain * weight).sum(), inputs))
+
+    def test_rms_norm(self) -> None:
+        x, weight = self.double(3, 5, 8), self.double(8)
+        plain = torch.nn.functional.rms_norm(x, (8,), weight, 1e-6)
+        self.compare(cpu_kernels.RMSNorm.apply(x, weight, 1e-6), plain, x, weight)
+
+    def test_feed_forward(self, monkeypatch) -> None:
+        monkeypatch.setattr(cpu_kernels, "ROW_BLOCK", 4)
+        x, wi, wo = self.double(11, 6), self.double(9, 6), self.double(6, 9)
+        plain = torch.relu(x @ wi.T) @ wo.T
+        self.compare(cpu_kernels.FeedForward.apply(x, wi, wo, 0.0), plain, x, wi, wo)
+
+    def test_feed_forward_with_dropout_keeps_whole_hidden_units(self) -> None:
+        x, wi, wo = self.double(1000, 6), self.double(9, 6), torch.eye(9, dtype=torch.float64).requires_grad_()
+        out = cpu_kernels.FeedForward.apply(x, wi, wo, 0.25)
+        plain = torch.relu(x @ wi.T) / 0.75
+        kept = (out != 0) | (plain == 0)
+        torch.testing.assert_close(out, plain * (out != 0))
+        assert kept[plain > 0].double().mean() == pytest.approx(0.75, abs=0.03)
+        self.compare(out, plain * (out != 0), x, wi)
+
+    def test_self_attention(self, monkeypatch) -> None:
+        monkeypatch.setattr(cpu_kernels, "USER_BLOCK", 2)
+        qkv, bias = self.double(5, 7, 3 * 2 * 4), self.double(2, 7, 7)
+        mask = torch.zeros(5, 1, 1, 7, dtype=torch.float64)
+        mask[1, ..., 3:] = torch.finfo(torch.float64).min
+        query, key, value = qkv.unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        plain = ((query @ key.transpose(2, 3) + bias + mask).softmax(-1) @ value).transpose(1, 2).flatten(2)
+        self.compare(cpu_kernels.SelfAttention.apply(qkv, bias, mask), plain, qkv, bias)
+
+    def test_dropout(self) -> None:
+        x = self.double(100, 100)
+        out = cpu_kernels.Dropout.apply(x, 0.1)
+        kept = out != 0
+        assert kept.double().mean() == pytest.approx(1 - 26 / 256, abs=0.01)
+        self.compare(out, x * kept / (1 - 26 / 256), x)
+
+    def test_dropout_is_fresh_each_time_and_repeats_under_a_seed(self) -> None:
+        masks = []
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            masks.append(cpu_kernels.keep_mask(torch.Size([33, 5]), 0.5)[0])
+        assert torch.equal(masks[0], masks[1])
+        assert not torch.equal(masks[0], masks[2])
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_model_without_dropout_is_the_same_in_training_and_evaluation(model, batch, training: bool) -> None:
+    tokens, labels = batch
+    with torch.no_grad():
+        expected = model.eval().loss(model.encode(tokens), tokens, labels)
+    model.train(training)
+    torch.testing.assert_close(model.loss(model.encode(tokens), tokens, labels), expected)

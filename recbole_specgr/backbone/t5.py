@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_specgr.backbone import cpu_kernels
 from recbole_specgr.backbone.token_tree import Memory, TokenTree
 
 
@@ -50,7 +51,16 @@ class RMSNorm(nn.Module):
         self.eps = config.layer_norm_epsilon
 
     def forward(self, x: Tensor) -> Tensor:
+        if cpu_kernels.apply_to(x):
+            return cpu_kernels.RMSNorm.apply(x, self.weight, self.eps)
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class Dropout(nn.Dropout):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.p and cpu_kernels.apply_to(x):
+            return cpu_kernels.Dropout.apply(x, self.p)
+        return super().forward(x)
 
 
 class RelativePositionBias(nn.Module):
@@ -92,8 +102,13 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.inner_dim, bias=False)
         self.o = nn.Linear(config.inner_dim, config.d_model, bias=False)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.o(merge_heads(attend(*split_heads(self.qkv(x), self.heads, 3), bias)))
+    def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+        """`x` `[B, n, d_model]`, position bias `[H, n, n]`, padding mask `[B, 1, 1, n]` or None."""
+        qkv = self.qkv(x)
+        if mask is not None and cpu_kernels.apply_to(x):
+            return self.o(cpu_kernels.SelfAttention.apply(qkv, bias, mask))
+        added = bias[None] if mask is None else bias + mask
+        return self.o(merge_heads(attend(*split_heads(qkv, self.heads, 3), added)))
 
 
 class CrossAttention(nn.Module):
@@ -120,9 +135,13 @@ class FeedForward(nn.Module):
         super().__init__()
         self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
     def forward(self, x: Tensor) -> Tensor:
+        if cpu_kernels.apply_to(x):
+            rate = self.dropout.p if self.training else 0.0
+            rows = cpu_kernels.FeedForward.apply(x.flatten(0, -2), self.wi.weight, self.wo.weight, rate)
+            return rows.view(x.shape)
         return self.wo(self.dropout(F.relu(self.wi(x), inplace=True)))
 
 
@@ -131,10 +150,10 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.self_norm, self.self_attention = RMSNorm(config), SelfAttention(config)
         self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        x = x + self.dropout(self.self_attention(self.self_norm(x), bias))
+    def forward(self, x: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.dropout(self.self_attention(self.self_norm(x), bias, mask))
         return x + self.dropout(self.ff(self.ff_norm(x)))
 
 
@@ -144,10 +163,10 @@ class DecoderLayer(nn.Module):
         self.self_norm, self.self_attention = RMSNorm(config), SelfAttention(config)
         self.cross_norm, self.cross_attention = RMSNorm(config), CrossAttention(config)
         self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
     def forward(self, x: Tensor, bias: Tensor, keys: Tensor, values: Tensor, memory_bias: Tensor) -> Tensor:
-        x = x + self.dropout(self.self_attention(self.self_norm(x), bias))
+        x = x + self.dropout(self.self_attention(self.self_norm(x), bias, None))
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), keys, values, memory_bias))
         return x + self.dropout(self.ff(self.ff_norm(x)))
 
@@ -168,7 +187,7 @@ class T5(nn.Module):
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
         self.encoder_norm, self.decoder_norm = RMSNorm(config), RMSNorm(config)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -195,10 +214,10 @@ class T5(nn.Module):
     def encode(self, tokens: Tensor) -> Tensor:
         """Tokens `[B, S]`, padded anywhere with `pad_token_id` -> last hidden states `[B, S, d_model]`."""
         position = torch.arange(tokens.size(1), device=tokens.device)
-        bias = self.encoder_bias(position, position) + self.padding_bias(tokens)
+        bias, mask = self.encoder_bias(position, position), self.padding_bias(tokens)
         x = self.dropout(self.embedding(tokens))
         for layer in self.encoder:
-            x = layer(x, bias)
+            x = layer(x, bias, mask)
         return self.dropout(self.encoder_norm(x))
 
     def padding_bias(self, tokens: Tensor) -> Tensor:
@@ -220,7 +239,7 @@ class T5(nn.Module):
         shifted = F.pad(labels[:, :-1], (1, 0), value=self.config.pad_token_id)
         position = torch.arange(shifted.size(1), device=shifted.device)
         future = position[None, :] > position[:, None]
-        bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))[None]
+        bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))
         memory_bias, x = self.padding_bias(tokens), self.dropout(self.embedding(shifted))
         for layer in self.decoder:
             x = layer(x, bias, *layer.cross_attention.keys_values(encoded), memory_bias)

@@ -1,0 +1,148 @@
+"""Training blocks for the CPU, whose fused kernels know neither dropout nor a gradient of the attention bias.
+
+Memory traffic is what a small T5 costs on a CPU: these functions work in row blocks that stay in the cache, keep no
+intermediate that they can derive again, and draw dropout masks eight elements to a random number. Results and
+gradients are those of the plain operations (`tests/test_backbone.py` compares them).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx
+
+ROW_BLOCK = 1024  # rows whose feed-forward activations fit the cache
+USER_BLOCK = 16  # users whose attention matrices do
+
+
+def apply_to(x: Tensor) -> bool:
+    """Whether these functions are the ones to use: training in one precision on a CPU."""
+    return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+
+
+def keep_mask(shape: torch.Size, rate: float) -> tuple[Tensor, float]:
+    """A bool mask of `shape` that is False with probability `rate`, in steps of 1/256, and the exact share kept."""
+    dropped = max(1, round(rate * 256))
+    n = shape.numel()
+    words = torch.empty((n + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+    return (words.view(torch.uint8)[:n] >= dropped).view(shape), 1 - dropped / 256
+
+
+class Dropout(Function):
+    """`x * mask / share kept`."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, rate: float) -> Tensor:
+        mask, kept = keep_mask(x.shape, rate)
+        ctx.save_for_backward(mask)
+        ctx.kept = kept
+        return (x * mask).mul_(1 / kept)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return (grad * mask).mul_(1 / ctx.kept), None
+
+
+class RMSNorm(Function):
+    """`weight * x / rms(x)`."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        rms = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.size(-1)).add_(eps)
+        scale = rms.rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        return (x * scale).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight, scale = ctx.saved_tensors
+        unit = x * scale
+        projected = grad * unit
+        grad_weight = projected.flatten(0, -2).sum(0)
+        along = (projected @ weight).div_(x.size(-1))[..., None]
+        return (grad * weight).addcmul_(unit, along, value=-1).mul_(scale), grad_weight, None
+
+
+class FeedForward(Function):
+    """`wo @ dropout(relu(wi @ x))` for rows `[R, d]`; only the hidden activations are kept."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, wi: Tensor, wo: Tensor, rate: float) -> Tensor:
+        hidden, out = x.new_empty(len(x), len(wi)), x.new_empty(len(x), len(wo))
+        kept = 1.0
+        for rows, h, y in zip(x.split(ROW_BLOCK), hidden.split(ROW_BLOCK), out.split(ROW_BLOCK), strict=True):
+            torch.mm(rows, wi.T, out=h).relu_()
+            if rate:
+                mask, kept = keep_mask(h.shape, rate)
+                h.mul_(mask)
+            torch.mm(h, wo.T, out=y)
+        ctx.save_for_backward(x, wi, wo, hidden)
+        ctx.kept = kept
+        return out.mul_(1 / kept)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, wi, wo, hidden = ctx.saved_tensors
+        grad = grad * (1 / ctx.kept)
+        grad_x, grad_wi, grad_wo = torch.empty_like(x), torch.zeros_like(wi), torch.zeros_like(wo)
+        blocks = zip(*(t.split(ROW_BLOCK) for t in (x, hidden, grad, grad_x)), strict=True)
+        for rows, h, g, gx in blocks:
+            grad_wo.addmm_(g.T, h)
+            # an activation is positive exactly where neither the ReLU nor the dropout cut it off
+            grad_h = torch.ops.aten.threshold_backward(g @ wo, h, 0)
+            grad_wi.addmm_(grad_h.T, rows)
+            torch.mm(grad_h, wi, out=gx)
+        return grad_x, grad_wi, grad_wo, None
+
+
+class SelfAttention(Function):
+    """Unscaled attention of packed `qkv` `[B, S, 3 * H * d]` under `bias` `[H, S, S]` and `mask` `[B, 1, 1, S]`.
+
+    Attention matrices live for one block of users only: the backward pass derives them again.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, qkv: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(qkv, bias, mask)
+        heads, users, length = len(bias), qkv.size(0), qkv.size(1)
+        out = qkv.new_empty(users, length, qkv.size(2) // 3)
+        for users_qkv, users_mask, y in zip(
+            qkv.split(USER_BLOCK), mask.split(USER_BLOCK), out.split(USER_BLOCK), strict=True
+        ):
+            query, key, value = _heads(users_qkv, heads, 3)
+            weights = _weights(query, key, bias, users_mask)
+            y.view(*y.shape[:2], heads, -1).transpose(1, 2).copy_(torch.bmm(weights, value).unflatten(0, (-1, heads)))
+        return out
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        qkv, bias, mask = ctx.saved_tensors
+        heads = len(bias)
+        grad_qkv, grad_bias = torch.empty_like(qkv), torch.zeros_like(bias)
+        blocks = zip(*(t.split(USER_BLOCK) for t in (qkv, mask, grad, grad_qkv)), strict=True)
+        for users_qkv, users_mask, g, g_qkv in blocks:
+            query, key, value = _heads(users_qkv, heads, 3)
+            (g,) = _heads(g, heads, 1)
+            weights = _weights(query, key, bias, users_mask)
+            grad_weights = torch.bmm(g, value.transpose(1, 2))
+            grad_scores = torch.ops.aten._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+            grad_bias += grad_scores.unflatten(0, (-1, heads)).sum(0)
+            parts = g_qkv.view(*g_qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
+            parts[0].copy_(torch.bmm(grad_scores, key).unflatten(0, (-1, heads)))
+            parts[1].copy_(torch.bmm(grad_scores.transpose(1, 2), query).unflatten(0, (-1, heads)))
+            parts[2].copy_(torch.bmm(weights.transpose(1, 2), g).unflatten(0, (-1, heads)))
+        return grad_qkv, grad_bias, None
+
+
+def _heads(packed: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
+    """`[b, S, parts * H * d]` -> `parts` contiguous tensors `[b * H, S, d]`."""
+    split = packed.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
+    return split.flatten(1, 2).unbind(0)
+
+
+def _weights(query: Tensor, key: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+    """Attention weights `[b * H, S, S]`."""
+    added = (bias + mask).flatten(0, 1)
+    return torch.baddbmm(added, query, key.transpose(1, 2)).softmax(-1)

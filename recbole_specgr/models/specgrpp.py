@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_specgr.backbone import T5
+from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
+from recbole_specgr.drafters.vectors import contrastive_loss, mean_pool, ranking_loss
+from recbole_specgr.models.generative_recommender import GenerativeRecommender
+
+
+class SpecGRPP(GenerativeRecommender):
+    """SpecGR++: a generative recommender whose own encoder drafts, so that it can recommend new items.
+
+    Ding et al., "Inductive Generative Recommendation via Retrieval-based Speculation", AAAI 2026. The encoder embeds
+    histories and single items alike. Stage `pretrain` teaches it by in-batch contrast beside the generation loss;
+    stage `finetune` freezes the items' vectors and teaches it to rank all seen items. The encoder that made the frozen
+    vectors stays in the checkpoint: it embeds items that arrive later.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        self.temperature = config["temperature"]
+        self.contrastive_weight = config["contrastive_weight"]
+        self.ranking_weight = config["ranking_weight"]
+        self.train_batch_size = config["train_batch_size"]
+        self.decoding = DraftVerifySettings(config["draft_size"], config["num_beams"], config["accept_threshold"])
+        self.item_encoder = T5(replace(self.backbone.config, num_decoder_layers=0)).requires_grad_(False).eval()
+        self.register_buffer("items_frozen", torch.tensor(False))
+        self._item_vectors: Tensor | None = None
+        self.stage = "pretrain"
+
+    # -- representations -----------------------------------------------------------------------------------------------
+
+    def embed_items(self, items: Tensor, encoder: T5) -> Tensor:
+        """Vectors of single items `[n]` (paper, "Semantic ID-based item and sequence representations"): `[n, d]`."""
+        tokens = self.item_tokens(items[:, None], torch.ones_like(items))
+        return mean_pool(encoder.encode(tokens), tokens)
+
+    @torch.no_grad()
+    def item_vectors(self, chunk: int = 4096) -> Tensor:
+        """Vectors of all items `[n_items, d]`, the padding item's being 0; kept until the encoder changes."""
+        if self._item_vectors is None:
+            encoder = self.item_encoder if self.items_frozen else self.backbone
+            training = encoder.training
+            encoder.eval()
+            items = torch.arange(1, self.n_items, device=self.tokens.device)
+            vectors = torch.cat([self.embed_items(part, encoder) for part in items.split(chunk)])
+            encoder.train(training)
+            self._item_vectors = torch.nn.functional.pad(vectors, (0, 0, 1, 0))
+        return self._item_vectors
+
+    def start_stage(self, stage: str, train_data: object) -> None:
+        """Fine-tuning begins with a copy of the encoder, from which the items' vectors come from then on."""
+        self.stage = stage
+        if stage == "finetune" and not self.items_frozen:
+            state = self.backbone.state_dict()
+            self.item_encoder.load_state_dict({name: state[name] for name in self.item_encoder.state_dict()})
+            self.items_frozen.fill_(True)
+            self._item_vectors = None
+
+    def train(self, mode: bool = True) -> SpecGRPP:
+        super().train(mode)
+        self.item_encoder.eval()
+        if not self.items_frozen:
+            self._item_vectors = None
+        return self
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._item_vectors = None
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
+        """`lambda_1 L_CL + L_Gen`, then `lambda_2 L_CE + L_Gen`; one pass of the encoder serves both terms.
+
+        In pre-training the first `train_batch_size` rows take part in both losses, further rows in the contrast only.
+        """
+        tokens, targets = self.history_tokens(interaction), interaction[self.ITEM_ID]
+        encoded = self.backbone.encode(tokens)
+        users = mean_pool(encoded, tokens)
+        if self.stage == "finetune":
+            seen = self.seen.nonzero().squeeze(1)
+            row = torch.zeros_like(self.seen, dtype=torch.long)
+            row[seen] = torch.arange(len(seen), device=seen.device)
+            loss = ranking_loss(users, self.item_vectors()[seen], row[targets], self.temperature)
+            losses = {"ranking": self.ranking_weight * loss}
+        else:
+            distinct, place = targets.unique(return_inverse=True)
+            items = self.embed_items(distinct, self.backbone)
+            loss = contrastive_loss(users, items, place, self.temperature)
+            losses = {"contrastive": self.contrastive_weight * loss}
+        part = slice(self.train_batch_size)
+        losses["generation"] = self.generation_loss(encoded[part], tokens[part], targets[part])
+        return losses
+
+    # -- inference -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def speculate(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> DraftVerifyResult:
+        """Ranked lists with their scores, rounds and acceptance."""
+        tokens, encoded, memory = self.memory(interaction)
+        draft_scores = mean_pool(encoded, tokens) @ self.item_vectors().T
+        index = self.index(candidates)
+        return draft_verify(self.backbone, memory, index, self.level_slices, draft_scores, self.seen, k, self.decoding)
+
+    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
+        """The k best candidates `[B, k]` by draft and verify; -1 where there are fewer."""
+        return self.speculate(interaction, k, candidates).items
