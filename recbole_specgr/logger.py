@@ -1,6 +1,7 @@
 """A short log: one line an event, on the console and in the run's log.txt."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import recbole
 from recbole.utils.logger import RemoveColorFilter
 from tqdm import tqdm
 
-RECBOLE = str(Path(recbole.__file__).parent)
+RECBOLE = f"{Path(recbole.__file__).parent}{os.sep}"  # not the folder of recbole_specgr beside it
 
 
 class ConsoleHandler(logging.Handler):

@@ -1,10 +1,12 @@
 """The wheel: everything the program reads is inside, and it works away from the checkout."""
 
+import logging
 import os
 import subprocess
 import sys
 import zipfile
 from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -99,3 +101,15 @@ def test_importing_the_package_is_light():
     code = "import sys, recbole_specgr; print([m for m in ('torch', 'recbole', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_installed_package_is_not_taken_for_recbole():
+    """Side by side in site-packages, one folder's name is the beginning of the other's."""
+    import recbole
+
+    from recbole_specgr.logger import OurNews
+
+    site = Path(recbole.__file__).parent.parent
+    for folder, passes in (("recbole", False), ("recbole_specgr", True)):
+        record = logging.LogRecord("root", logging.INFO, str(site / folder / "quick_start.py"), 1, "news", (), None)
+        assert OurNews().filter(record) is passes
