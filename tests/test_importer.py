@@ -273,6 +273,12 @@ def test_number_ids_match_between_the_files_whatever_their_types(tmp_path):
     assert {row[1] for row in read(tmp_path)[1]} == {str(number) for number in items["parent_asin"]}
 
 
+def test_ids_that_a_parquet_file_stores_as_a_dictionary_are_read(tmp_path):
+    interactions, items = frames()
+    run(tmp_path, interactions.astype({"user_id": "category", "parent_asin": "category"}), items)
+    assert read(tmp_path)[1] == expected_rows(interactions)
+
+
 # ---- times -----------------------------------------------------------------------------------------------------------
 
 
@@ -453,8 +459,10 @@ def test_text_features_of_the_wrong_items_or_shape_are_refused(tmp_path):
     failing(tmp_path, r"not \[M\] and \[M, d\]", text_features=file)
     np.savez(file, features=np.zeros((3, 3)))
     failing(tmp_path, "must be an .npz with the arrays item_id and features", text_features=file)
-    file.write_bytes(b"PK broken")
-    failing(tmp_path, "must be an .npz", text_features=file)
+    whole = file.read_bytes()
+    for broken in (whole[: len(whole) // 2], b"", b"text"):
+        file.write_bytes(broken)
+        failing(tmp_path, "must be an .npz", text_features=file)
     failing(tmp_path, r"nothing\.npz", FileNotFoundError, text_features=tmp_path / "nothing.npz")
 
 

@@ -60,6 +60,7 @@ def id_categories(column: pd.Series, path: Path) -> pd.Series:
 
 
 def drop_rows(frame: pd.DataFrame, wrong: pd.Series, what: str, counts: dict[str, int]) -> pd.DataFrame:
+    """The rows that are not `wrong`; how many were goes into `counts` under `what`."""
     if wrong.any():
         counts[f"dropped: {what}"] = int(wrong.sum())
         frame = frame[~wrong]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,11 +120,9 @@ def _read_interactions(
     frame["timestamp"] = source[chosen["timestamp"]]
     del source
 
-    frame = drop_rows(
-        frame, frame[["user_id", "item_id"]].isna().any(axis=1), "interactions without user or item id", counts
-    )
-    blank = frame["timestamp"].isna()
-    frame = drop_rows(frame, blank, "interactions without a time", counts)
+    nameless = frame["user_id"].isna() | frame["item_id"].isna()
+    frame = drop_rows(frame, nameless, "interactions without user or item id", counts)
+    frame = drop_rows(frame, frame["timestamp"].isna(), "interactions without a time", counts)
     if frame.empty:
         raise UserError(f"{path} has no row with a user id, an item id and a time. {_columns_hint(chosen)}")
     frame["timestamp"] = parse_times(frame["timestamp"], f"{path}, column [{chosen['timestamp']}]")
@@ -147,13 +146,14 @@ def _read_features(path: Path, items: pd.Index) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             tokens, features = arrays["item_id"].astype(str), arrays["features"]
-    except (KeyError, ValueError, EOFError, OSError) as error:
+    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} must be an .npz with the arrays item_id and features: {error}") from error
     if tokens.ndim != 1 or features.ndim != 2 or len(tokens) != len(features):
         raise UserError(f"{path} holds item_id {tokens.shape} and features {features.shape}, not [M] and [M, d].")
-    rows = pd.Index(tokens).drop_duplicates().get_indexer(items) if pd.Index(tokens).is_unique else None
-    if rows is None:
-        raise UserError(f"{path} holds some item ids twice.")
+    index = pd.Index(tokens)
+    if not index.is_unique:
+        raise UserError(f"{path} holds some item ids twice, such as {index[index.duplicated()][0]}.")
+    rows = index.get_indexer(items)
     if (rows < 0).any():
         lacking = items[rows < 0]
         raise UserError(
