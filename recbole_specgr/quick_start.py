@@ -17,8 +17,9 @@ from recbole_specgr.cache import atomic_write
 from recbole_specgr.config import Config
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation import check_topk
-from recbole_specgr.evaluation.report import three_part_table
-from recbole_specgr.leaderboard.record import RESULT, build_record, write_ranks, write_record
+from recbole_specgr.leaderboard.collect import build_record, write_ranks, write_record
+from recbole_specgr.leaderboard.record import RESULT
+from recbole_specgr.leaderboard.report import three_part_table
 from recbole_specgr.logger import run_log
 from recbole_specgr.registry import get_dataset_class, get_trainer, resolve
 from recbole_specgr.training import LAST

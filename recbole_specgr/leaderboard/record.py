@@ -1,29 +1,15 @@
-"""The record of a run, result.json: what was measured, under which protocol, by what, on what."""
+"""The record of a run, result.json: its format, and what makes one that a table can be drawn from."""
 
 import hashlib
 import json
 import math
-import platform
-import resource
-import shlex
-import subprocess
-import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from recbole_specgr import __version__
-from recbole_specgr.cache import atomic_write
 from recbole_specgr.errors import UserError
 
 RESULT = "result.json"
-RANKS = "ranks.npz"
 SCHEMA = 1
-PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
 # What a table is drawn from: key -> type, nested keys dotted.
 REQUIRED = {
     "schema": int,
@@ -39,60 +25,10 @@ REQUIRED = {
 }
 
 
-def build_record(config, dataset, trainer, valid_result, test_result, parameters: dict[str, int]) -> dict[str, Any]:
-    """Collect what a finished run has to say.
-
-    Args:
-        dataset: the test view.
-        trainer: after `fit` and the evaluation of test.
-        parameters: number of all and of trained parameters.
-    """
-    protocol = {
-        **dataset.protocol,
-        "metrics": sorted(metric.lower() for metric in config["metrics"]),
-        "topk": sorted(config["topk"]),
-    }
-    return {
-        "schema": SCHEMA,
-        "model": config["model"],
-        "base_model": config["base_model"],
-        "dataset": config["dataset"],
-        "seed": config["seed"],
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "metrics": {"valid": valid_result or {}, "test": test_result},
-        "protocol": protocol,
-        "protocol_hash": protocol_hash(protocol),
-        "training": {
-            progress.stage: {
-                "epochs": progress.epoch,
-                "best_epoch": progress.best_epoch,
-                "rows": progress.rows,
-                "seconds": round(progress.seconds, 2),
-                "rows_per_second": round(progress.rows / progress.seconds, 1) if progress.seconds else None,
-                "history": progress.history,
-            }
-            for progress in trainer.progress.values()
-        },
-        "test": trainer.latency.summary(),
-        "parameters": parameters,
-        "peak_memory_mb": _peak_memory(config["device"]),
-        "processes": config["world_size"],
-        "hardware": _hardware(config["device"]),
-        "versions": _versions(),
-        "git_commit": _git_commit(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
-
-
 def protocol_hash(protocol: dict[str, Any]) -> str:
     """16 hexadecimal digits; results may stand in one table when theirs are equal."""
     text = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -105,18 +41,6 @@ def read_record(path: Path) -> dict[str, Any]:
     if reason:
         raise UserError(f"{path} is refused: {reason}.")
     return record
-
-
-def write_ranks(run_dir: Path, rows, dataset) -> None:
-    """Save, per test row: rank (0: not in the list), unseen, and the tokens of user and item."""
-    with atomic_write(run_dir / RANKS) as temporary:
-        np.savez_compressed(
-            temporary,
-            rank=rows["rec.rank"].numpy().astype(np.int32),
-            unseen=rows["rec.unseen"].numpy(),
-            user=dataset.id2token(dataset.uid_field, rows["rec.user"].numpy()).astype(str),
-            item=dataset.id2token(dataset.iid_field, rows["rec.target"].numpy()).astype(str),
-        )
 
 
 def _fault(record: Any) -> str | None:
@@ -139,58 +63,3 @@ def _fault(record: Any) -> str | None:
     wanted = [f"{metric}@{k}" for metric in record["protocol"]["metrics"] for k in record["protocol"]["topk"]]
     missing = {*wanted, "in_sample_count", "unseen_count"} - record["metrics"]["test"].keys()
     return f"[metrics.test.{min(missing)}] is missing" if missing else None
-
-
-def _peak_memory(device: torch.device) -> dict[str, float]:
-    """MB of main memory this process had at most, and of GPU memory that tensors had."""
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in kB elsewhere
-    peak = {"host": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
-    if device.type == "cuda":
-        peak["gpu"] = round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
-    return peak
-
-
-def _hardware(device: torch.device) -> dict[str, Any]:
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "cpu": _cpu_name(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _versions() -> dict[str, str | None]:
-    return {
-        "python": platform.python_version(),
-        "recbole_specgr": __version__,
-        **{package: _version(package) for package in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the checkout this package runs from, `+changes` when files differ from it; None outside of one."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        commit, changes = (
-            subprocess.run(
-                ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{commit}+changes" if changes else commit

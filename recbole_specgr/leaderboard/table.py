@@ -8,8 +8,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from recbole_specgr.evaluation.report import PARTS
 from recbole_specgr.leaderboard.record import RESULT, read_record
+from recbole_specgr.leaderboard.report import PARTS
 
 FORMATS = {"terminal": "simple", "markdown": "github"}
 METRICS = ("recall", "ndcg")  # shown at the largest k, those of them that the protocol has

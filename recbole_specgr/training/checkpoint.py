@@ -37,10 +37,11 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     try:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise UserError(
-            f"{path} can't be read as a checkpoint ({path.stat().st_size:,} bytes): it is truncated, or of another "
-            f"program. Train again, or resume from another run."
+            f"{path} can't be read as a checkpoint ({reason}). It is truncated ({path.stat().st_size:,} bytes), or of "
+            f"another program. Train again, or take another checkpoint."
         ) from error
     if not isinstance(checkpoint, dict) or not {"model", "state_dict"} <= checkpoint.keys():
         raise UserError(f"{path} is not a checkpoint of this package: it has no model name and parameters.")

@@ -61,6 +61,7 @@ class StagedTrainer(InductiveEvaluation):
             UserError: the loss is not a number; valid_metric is not among the results.
         """
         self.eval_collector.data_collect(train_data)
+        torch.autograd.set_detect_anomaly(False)  # importing RecBole's models turns it on, which costs half the speed
         self.tensorboard = SummaryWriter(self.run_dir / "tensorboard") if self._leads else None
         try:
             for number, (stage, settings) in enumerate(self.stages.items()):
@@ -101,7 +102,7 @@ class StagedTrainer(InductiveEvaluation):
                 score, result = self._valid_epoch(valid_data, show_progress)
                 if progress.judge(score, result, self.stopping_step, self.valid_metric_bigger) and saved:
                     self._save(self.run_dir / f"{progress.stage}.pth")
-                entry |= result
+                entry |= {key: value for key, value in result.items() if not key.endswith("_count")}
                 if callback_fn:
                     callback_fn(progress.epoch - 1, score)
             progress.history.append(entry)
