@@ -13,14 +13,20 @@ from typing import Any
 import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.evaluator import smaller_metrics
-from recbole.utils import InputType, ModelType
+from recbole.utils import InputType
 
 from recbole_specgr.compat import alias_numpy
 from recbole_specgr.errors import UserError
 from recbole_specgr.layers import Layer, deep_merge, expand_dotted, stack
 from recbole_specgr.registry import ModelEntry, base_class, find_dataset, resolve
 from recbole_specgr.resources import folders
-from recbole_specgr.setting_values import check_item_columns, check_values, without_subset
+from recbole_specgr.setting_checks import (
+    check_extra_files,
+    check_item_columns,
+    check_model_class,
+    check_values,
+    without_subset,
+)
 from recbole_specgr.yaml_values import Loader, read_mapping
 
 # What is derived anew from the other settings on whatever machine a run is loaded.
@@ -130,8 +136,7 @@ class Config(RecBoleConfig):
         if model is None:
             raise UserError("No model is named. Give --model=NAME (--list-models shows them all).")
         self._entry = self._resolve(model)
-        if self._entry.model_class.type != ModelType.SEQUENTIAL:
-            raise UserError(f"[{self._entry.name}] is not a sequential model; the inductive protocol needs one.")
+        check_model_class(self._entry.name, self._entry.model_class)
         overall = _merged([_file_layer(path) for path in _property_files("overall")])
         dataset = dataset or self.external_config_dict.get("dataset") or overall["dataset"]
         saved = self._settings or {}
@@ -219,6 +224,7 @@ class Config(RecBoleConfig):
         )
         if pairwise and final.get("train_neg_sample_args") is None:
             final["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1}
+        check_extra_files(final, self._data_folder)
         super()._set_default_parameters()
         final["data_path"] = str(self._data_folder)
         final["valid_metric_bigger"] = without_subset(final["valid_metric"]).split("@")[0] not in smaller_metrics

@@ -74,6 +74,12 @@ def test_an_unknown_model_is_explained(name, words):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(("model", "words"), [("DIN", "rank all items"), ("GRU4RecKG", r"tiny\.ent")])
+def test_models_that_cannot_be_ranked_or_lack_a_file_are_explained(tiny_dataset, model, words):
+    with pytest.raises(UserError, match=words):
+        Config(model, "tiny", config_dict=tiny_dataset)
+
+
 def test_a_baseline_is_one_file(baseline, tiny_dataset):
     baseline("Half.yaml", "base: SASRec\nhidden_size: 32\n")
     assert "Half" in list_models()["baselines"]

@@ -32,7 +32,7 @@ class EpochMeter:
         """Count one step: its losses by name, its rows."""
         self.rows, self.steps = self.rows + rows, self.steps + 1
         for name, loss in losses.items():
-            loss = loss.detach().float()
+            loss = loss.detach().float().reshape(())  # RecBole's EmbLoss makes it a vector of one
             self.sums[name] = self.sums[name] + loss if name in self.sums else loss
         self._bar.update()
         now = perf_counter()

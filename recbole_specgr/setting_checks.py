@@ -1,6 +1,10 @@
-"""Which values settings can have, checked before anything is loaded."""
+"""Checks of settings, alone and against model and data set, before anything is loaded."""
 
+from pathlib import Path
 from typing import Any
+
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.utils import ModelType
 
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
@@ -20,6 +24,24 @@ def check_values(settings: dict[str, Any]) -> None:
         _check_numbers(overrides, f"stages.{stage}.")
     _check_topk(settings)
     _check_metrics(settings)
+
+
+def check_model_class(name: str, model_class: type) -> None:
+    """Raise UserError when the protocol can't be run with it (RecBole's DIN predicts clicks, BPR no sequence)."""
+    if model_class.type != ModelType.SEQUENTIAL:
+        raise UserError(f"[{name}] is not a sequential model; the inductive protocol needs one that reads histories.")
+    scores = model_class.full_sort_predict is not AbstractRecommender.full_sort_predict
+    if not scores and not hasattr(model_class, "full_sort_topk"):
+        raise UserError(f"[{name}] can't rank all items: it has neither full_sort_predict nor full_sort_topk.")
+
+
+def check_extra_files(settings: dict[str, Any], folder: Path) -> None:
+    """Raise UserError when the model reads a file that the data set doesn't have (GRU4RecKG's entity embeddings)."""
+    suffixes = settings.get("additional_feat_suffix") or []
+    for suffix in [suffixes] if isinstance(suffixes, str) else suffixes:
+        file = folder / f"{settings['dataset']}.{suffix}"
+        if not file.is_file():
+            raise UserError(f"[{settings['model']}] needs the file {file}, which does not exist.")
 
 
 def check_item_columns(settings: dict[str, Any], keys: set[str]) -> None:
