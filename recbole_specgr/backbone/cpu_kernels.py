@@ -144,5 +144,5 @@ def _heads(packed: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
 
 def _weights(query: Tensor, key: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
     """Attention weights `[b * H, S, S]`."""
-    added = (bias + mask).flatten(0, 1)
-    return torch.baddbmm(added, query, key.transpose(1, 2)).softmax(-1)
+    scores = (bias + mask).flatten(0, 1).baddbmm_(query, key.transpose(1, 2))
+    return torch.softmax(scores, -1, out=scores)

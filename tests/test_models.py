@@ -1,0 +1,163 @@
+"""One case a registered model: what every model must do, and a test that no model goes without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import write_tiny_dataset
+
+from recbole_specgr.quick_start import load_data_and_model, run_recbole
+from recbole_specgr.registry import get_trainer, list_models
+
+RECBOLE_MODELS = ("SASRec", "FDSA", "S3Rec")
+
+
+def run(model: str, folder: Path, **settings) -> dict:
+    return run_recbole(
+        model,
+        "tiny",
+        config_dict={
+            "data_path": str(folder / "dataset"),
+            "runs_path": str(folder / "runs"),
+            "cache_path": str(folder / "cache"),
+            "show_progress": False,
+            "use_gpu": False,
+            "text_dim": 16,
+            "topk": [5, 10],
+            "metrics": ["Recall", "NDCG", "ItemCoverage"],  # the last wants the lists kept
+            "valid_metric": "NDCG@10",
+            **settings,
+        },
+    )
+
+
+def lists(run_dir: str) -> tuple[torch.Tensor, dict[str, float]]:
+    """The ranked list of every test row, and the metrics, of a run that is loaded again."""
+    config, model, _, train_data, _, test_data = load_data_and_model(run_dir)
+    trainer = get_trainer(config)(config, model)
+    trainer.eval_collector.data_collect(train_data)
+    result = trainer.evaluate(test_data, load_best_model=False)
+    return trainer.rows["rec.items"], result
+
+
+class ModelCase:
+    """Subclass it for each model; `settings` keep its run to seconds."""
+
+    model: str
+    settings: dict = {}
+    recommends_new_items = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory) -> Path:
+        folder = tmp_path_factory.mktemp(cls.model)
+        write_tiny_dataset(folder / "dataset")
+        return folder
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, folder) -> dict:
+        return run(cls.model, folder, **cls.settings)
+
+    def test_the_loss_falls(self, trained) -> None:
+        for stage, training in trained["record"]["training"].items():
+            losses = [epoch["loss"] for epoch in training["history"]]
+            assert min(losses[1:]) < losses[0], stage
+
+    def test_lists_are_valid(self, trained) -> None:
+        ranked, _ = lists(trained["run_dir"])  # the evaluation itself refuses lists that are not
+        _, _, _, train, _, test = load_data_and_model(trained["run_dir"])
+        unseen = ~train._dataset.seen[ranked.clamp(min=0)] & (ranked > 0)
+        assert (ranked[:, 0] > 0).all()
+        assert bool(unseen.any()) == self.recommends_new_items
+        assert ranked.shape == (len(test._dataset), 10)
+
+    def test_a_loaded_run_gives_the_same_lists_and_metrics(self, trained) -> None:
+        first, result = lists(trained["run_dir"])
+        again, _ = lists(trained["run_dir"])
+        assert torch.equal(first, again)
+        assert result == pytest.approx(trained["test_result"])
+
+    def test_a_seed_decides_everything(self, trained, folder) -> None:
+        again = run(self.model, folder, **self.settings)
+        for stage, training in trained["record"]["training"].items():
+            losses = [epoch["loss"] for epoch in training["history"]]
+            assert losses == [epoch["loss"] for epoch in again["record"]["training"][stage]["history"]]
+        assert again["test_result"] == trained["test_result"]
+
+
+class RecBoleCase(ModelCase):
+    settings = {
+        "epochs": 3,
+        "train_batch_size": 64,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "n_heads": 2,
+        "MAX_ITEM_LIST_LENGTH": 10,
+    }
+
+
+class TestSASRec(RecBoleCase):
+    model = "SASRec"
+
+
+class TestFDSA(RecBoleCase):
+    model = "FDSA"
+
+
+class TestS3Rec(RecBoleCase):
+    model = "S3Rec"
+
+
+class GenerativeCase(ModelCase):
+    settings = {
+        "epochs": 4,
+        "train_batch_size": 64,
+        "warmup_steps": 5,
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 32,
+        "num_layers": 1,
+        "num_heads": 2,
+        "num_beams": 10,
+        "MAX_ITEM_LIST_LENGTH": 10,
+        "tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 3},
+    }
+    recommends_new_items = True  # it can; how well it does is another question
+
+
+class TestTIGER(GenerativeCase):
+    model = "TIGER"
+
+
+class TestSpecGRPP(GenerativeCase):
+    model = "SpecGRPP"
+    settings = {
+        **GenerativeCase.settings,
+        "contrastive_batch_size": 128,
+        "draft_size": 10,
+        "accept_threshold": -3.0,
+        "stages": {"pretrain": {}, "finetune": {"epochs": 2}},
+    }
+
+    def test_fine_tuning_leaves_the_item_vectors_and_moves_the_encoder(self, trained) -> None:
+        run_dir = Path(trained["run_dir"])
+        pretrained = load_data_and_model(run_dir / "pretrain.pth")[1]
+        finetuned = load_data_and_model(run_dir / "finetune.pth")[1]
+        assert not pretrained.items_frozen
+        assert finetuned.items_frozen
+        torch.testing.assert_close(pretrained.eval().item_vectors(), finetuned.eval().item_vectors())
+        assert not torch.equal(pretrained.backbone.embedding.weight, finetuned.backbone.embedding.weight)
+
+
+def test_every_registered_model_has_a_case() -> None:
+    cases, found = [ModelCase], set()
+    while cases:
+        case = cases.pop()
+        cases += case.__subclasses__()
+        found.add(getattr(case, "model", None))
+    missing = {*list_models()["recbole_specgr"], *RECBOLE_MODELS} - found
+    assert not missing, f"these models have no case in {Path(__file__).name}: {sorted(missing)}"
