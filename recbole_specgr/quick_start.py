@@ -138,8 +138,8 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
         parameters = _count_parameters(model)
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
         score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
-    except Exception:
-        if created and not (run_dir / LAST).is_file():  # nothing was trained: leave nothing behind
+    except BaseException:
+        if created and not config["rank"] and not (run_dir / LAST).is_file():  # nothing to go on from: leave nothing
             log.close()
             shutil.rmtree(run_dir, ignore_errors=True)
         raise

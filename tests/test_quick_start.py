@@ -131,7 +131,7 @@ def test_ctrl_c_exits_130_and_the_run_can_go_on(short, monkeypatch, capsys, tmp_
         Interrupted(patch, before_epoch=1)
         assert main(["--model=S3Rec", "--dataset=tiny", *arguments]) == 130
     run_dir = next(path for path in (tmp_path / "runs/tiny/S3Rec").iterdir() if str(path) != whole["run_dir"])
-    assert f"Continue after epoch 1 with --resume={run_dir}" in capsys.readouterr().out
+    assert f"Go on after epoch 1 with --resume={run_dir}" in capsys.readouterr().out
     assert "result.json" not in files(run_dir) and load_checkpoint(run_dir / "last.pth")["model"] == "S3Rec"
 
     with pytest.raises(UserError, match="run of model S3Rec, not SASRec"):

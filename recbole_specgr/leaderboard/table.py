@@ -71,7 +71,9 @@ def _protocol_line(records: list[Record]) -> str:
     line = f"{record['dataset']}, protocol {record['protocol_hash']}: "
     line += f"{test['in_sample_count']:,} in-sample and {test['unseen_count']:,} unseen targets"
     holdout = protocol.get("launch_holdout")
-    return line + (f", launch_holdout {holdout}" if holdout else "")
+    return line + (
+        f", launch_holdout {', '.join(f'{key} {value}' for key, value in holdout.items())}" if holdout else ""
+    )
 
 
 def _values(records: list[Record], key: str) -> list[float]:

@@ -75,6 +75,6 @@ def named_losses(losses: Tensor | tuple[Tensor, ...] | dict[str, Tensor]) -> dic
 
 
 def describe(means: dict[str, float]) -> str:
-    """`loss 3.21 (generation 2.90, contrastive 0.31)`."""
-    total, *parts = (f"{name} {value:.4g}" for name, value in means.items())
-    return f"{total} ({', '.join(parts)})" if parts else total
+    """`loss 3.21 (generation 2.90, contrastive 0.31)`; one part alone is the loss."""
+    total, *parts = (f"{name.removeprefix('loss_')} {value:.4g}" for name, value in means.items())
+    return f"{total} ({', '.join(parts)})" if len(parts) > 1 else total

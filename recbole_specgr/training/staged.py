@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,16 @@ from recbole_specgr.training.meter import EpochMeter, describe, named_losses
 from recbole_specgr.training.progress import StageProgress
 
 LAST = "last.pth"  # where a run stands: what --resume goes on from
+
+
+class FitOptions(NamedTuple):
+    """What `fit` was called with, for all stages alike."""
+
+    valid_data: Any
+    saved: bool
+    verbose: bool
+    show_progress: bool
+    callback_fn: Callable[[int, float], None] | None
 
 
 class StagedTrainer(InductiveEvaluation):
@@ -63,6 +73,7 @@ class StagedTrainer(InductiveEvaluation):
         self.eval_collector.data_collect(train_data)
         torch.autograd.set_detect_anomaly(False)  # importing RecBole's models turns it on, which costs half the speed
         self.tensorboard = SummaryWriter(self.run_dir / "tensorboard") if self._leads else None
+        options = FitOptions(valid_data, saved, verbose, show_progress, callback_fn)
         try:
             for number, (stage, settings) in enumerate(self.stages.items()):
                 progress = self.progress.setdefault(stage, StageProgress(stage))
@@ -71,15 +82,12 @@ class StagedTrainer(InductiveEvaluation):
                     if progress.done:
                         self._load(self.run_dir / f"{stage}.pth")
                     else:
-                        loader = self._loader(train_data, settings)
-                        self._train_stage(
-                            number, progress, loader, valid_data, saved, verbose, show_progress, callback_fn
-                        )
+                        self._train_stage(number, progress, self._loader(train_data, settings), options)
         except KeyboardInterrupt:
-            kept = (
-                f"Continue after epoch {progress.epoch} with --resume={self.run_dir}" if saved else "Nothing was saved."
+            next_step = (
+                f"Go on after epoch {progress.epoch} with --resume={self.run_dir}" if saved else "Nothing is saved."
             )
-            self.logger.warning(f"Interrupted in stage {stage}. {kept}")
+            self.logger.warning(f"Interrupted in stage {stage}. {next_step}")
             raise
         finally:
             if self.tensorboard is not None:
@@ -87,43 +95,48 @@ class StagedTrainer(InductiveEvaluation):
         self.best_valid_score, self.best_valid_result = progress.best_score, progress.best_result
         return self.best_valid_score, self.best_valid_result
 
-    def _train_stage(self, number, progress, loader, valid_data, saved, verbose, show_progress, callback_fn) -> None:
+    def _train_stage(self, number: int, progress: StageProgress, loader, options: FitOptions) -> None:
         self._wrap_distributed()
         self.optimizer = self._build_optimizer()
         self.scheduler = self._build_scheduler(len(loader) * self.epochs)
         self._continue(progress)
-        if saved:
+        if options.saved:
             self._save_last()
         while progress.epoch < self.epochs and not progress.stopped:
             self._shuffle(loader, self._seed(number, progress.epoch), progress.epoch)
-            entry = self._timed_epoch(progress, loader, show_progress)
+            entry = self._timed_epoch(progress, loader, options.show_progress)
             progress.epoch += 1
-            if self._validates(progress.epoch, valid_data):
-                score, result = self._valid_epoch(valid_data, show_progress)
-                if progress.judge(score, result, self.stopping_step, self.valid_metric_bigger) and saved:
-                    self._save(self.run_dir / f"{progress.stage}.pth")
+            if self._validates(progress.epoch, options.valid_data):
+                result = self._validate(progress, options)
                 entry |= {key: value for key, value in result.items() if not key.endswith("_count")}
-                if callback_fn:
-                    callback_fn(progress.epoch - 1, score)
             progress.history.append(entry)
-            self._report(progress, entry, verbose)
-            if saved:
+            self._report(progress, entry, options.verbose)
+            if options.saved:
                 self._save_last()
-        self._finish(progress, valid_data, saved, show_progress)
+        self._finish(progress, options)
 
-    def _finish(self, progress: StageProgress, valid_data, saved: bool, show_progress: bool) -> None:
+    def _validate(self, progress: StageProgress, options: FitOptions) -> dict[str, float]:
+        """Evaluate on the valid phase, and keep the parameters when they are the best so far."""
+        score, result = self._valid_epoch(options.valid_data, options.show_progress)
+        best = progress.judge(score, result, self.stopping_step, self.valid_metric_bigger)
+        if best and options.saved:
+            self._save(self.run_dir / f"{progress.stage}.pth")
+        if options.callback_fn:
+            options.callback_fn(progress.epoch - 1, score)
+        return result
+
+    def _finish(self, progress: StageProgress, options: FitOptions) -> None:
         """Leave the stage's best parameters in the model and in its file."""
-        file = self.run_dir / f"{progress.stage}.pth"
-        if progress.best_epoch is None:
-            if valid_data and self.eval_step > 0:  # a stage of 0 epochs
-                score, result = self._valid_epoch(valid_data, show_progress)
-                progress.judge(score, result, self.stopping_step, self.valid_metric_bigger)
-            if saved:
+        if progress.best_epoch is None and options.valid_data and self.eval_step > 0:  # a stage of 0 epochs
+            self._validate(progress, options)
+        if options.saved:
+            file = self.run_dir / f"{progress.stage}.pth"
+            if progress.best_epoch is None:
                 self._save(file)
-        elif saved:
-            self._load(file)
+            else:
+                self._load(file)
         progress.done = True
-        if saved:
+        if options.saved:
             self._save_last()
 
     # ---- one epoch -------------------------------------------------------------------------------------------------
@@ -282,7 +295,7 @@ class StagedTrainer(InductiveEvaluation):
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Let `fit` go on from a `last.pth`. Raises UserError when it is not one of this run's model and stages."""
-        checkpoint = load_checkpoint(Path(resume_file), self.device)
+        checkpoint = load_checkpoint(Path(resume_file))  # not on the GPU: Adam keeps its step counts on the CPU
         stages = [StageProgress(**progress) for progress in checkpoint.get("stages", [])]
         known = list(self.stages)[: len(stages)]
         if not stages or [progress.stage for progress in stages] != known:
