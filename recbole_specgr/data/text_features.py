@@ -1,7 +1,7 @@
 """Text vectors of all items: TF-IDF + SVD, a sentence-transformers model, or a ready file keyed by item token."""
 
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from logging import getLogger
 from pathlib import Path
 from zipfile import BadZipFile
@@ -48,7 +48,14 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         settings = {"width": config["text_dim"], "seed": config["seed"]}
         key = content_key(_FORMAT, "lsa", version("scikit-learn"), settings, texts, seen)
         return _cached(config, key, lambda: encode_lsa(texts, seen, **settings))
-    key = content_key(_FORMAT, encoder, version("sentence-transformers"), _local_state(encoder), texts)
+    try:
+        library = version("sentence-transformers")
+    except PackageNotFoundError as error:
+        raise UserError(
+            f"text_encoder {encoder} needs sentence-transformers: pip install 'recbole-specgr[hub]'. "
+            f"text_encoder: lsa does without."
+        ) from error
+    key = content_key(_FORMAT, encoder, library, _local_state(encoder), texts)
     return _cached(
         config,
         key,
@@ -105,17 +112,7 @@ def encode_sentences(texts: list[str], name: str, device: object = "cpu", show_p
     Raises:
         UserError: the model can be found neither locally nor on the hub, or no item has text.
     """
-    from sentence_transformers import SentenceTransformer  # 20 s of imports
-
-    try:
-        model = SentenceTransformer(name, device=str(device))
-    except Exception as error:  # the hub, the network and the model's own files fail with many types
-        raise UserError(
-            f"text_encoder {name} is no local sentence-transformers model and could not be fetched from the Hugging "
-            f"Face hub ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}). Give "
-            f"the path of a downloaded model, text_encoder: lsa (needs no download), or an .npz with the arrays "
-            f"item_id and features."
-        ) from error
+    model = _sentence_model(name, device)
     filled = [item for item, text in enumerate(texts) if text]
     if not filled:
         raise UserError("No item has text, so there is nothing to encode. Check text_fields.")
@@ -123,6 +120,28 @@ def encode_sentences(texts: list[str], name: str, device: object = "cpu", show_p
     features = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
     features[filled] = vectors
     return features
+
+
+def _sentence_model(name: str, device: object):
+    """The SentenceTransformer `name`; the hub is asked only where it is not local, and not for long."""
+    from huggingface_hub import constants, get_session
+    from sentence_transformers import SentenceTransformer  # not earlier: it takes seconds
+
+    try:
+        return SentenceTransformer(name, device=str(device), local_files_only=True)
+    except Exception as error:  # many types: the model's own code runs here, too
+        if Path(name).is_dir():
+            raise UserError(f"text_encoder {name} cannot be loaded ({type(error).__name__}: {error}).") from error
+    try:
+        get_session().head(constants.ENDPOINT, timeout=10)  # the library itself tries for a minute
+        return SentenceTransformer(name, device=str(device))
+    except Exception as error:
+        raise UserError(
+            f"text_encoder {name} is no local model, none that was fetched before, and could not be fetched from "
+            f"{constants.ENDPOINT} ({type(error).__name__}: {error}). Give the path of a downloaded "
+            f"sentence-transformers model, or text_encoder: lsa (needs no download), or an .npz with the arrays "
+            f"item_id and features."
+        ) from error
 
 
 def _local_state(encoder: str) -> list[tuple[str, int, int]]:

@@ -89,8 +89,8 @@ def summary(report: dict) -> str:
 def check(report: dict, min_utilisation: float = 0.5, max_group_share: float = 0.05) -> None:
     """Raise `CollapsedTokenizer` where the seen items' codes have collapsed.
 
-    That is: a level uses less than `min_utilisation` of the codes it could use, or one group of equal tuples holds more
-    than `max_group_share` of the seen items beyond those whose very features are equal.
+    That is: a level uses less than `min_utilisation` of the codes it could use, or one group of equal tuples (beyond
+    those whose very features are equal) outgrows the codebooks and holds more than `max_group_share` of the seen items.
     """
     advice = (
         "Use tokenizer.method: rqkmeans, which cannot leave codes unused, a smaller tokenizer.codebook_size, or for "
@@ -104,7 +104,7 @@ def check(report: dict, min_utilisation: float = 0.5, max_group_share: float = 0
                 f"codes (tokenizer.min_utilisation is {min_utilisation}). {advice}"
             )
     excess = report["largest_group_seen"] - report["largest_identical_seen"]
-    if excess > max(1.0, max_group_share * report["seen_items"]):
+    if excess > max(*(level["size"] for level in report["levels"]), max_group_share * report["seen_items"]):
         raise CollapsedTokenizer(
             f"The tokenizer has collapsed: {report['largest_group_seen']} of {report['seen_items']} seen items have "
             f"the same codes, {report['largest_identical_seen']} of them at most because of equal text. {advice}"

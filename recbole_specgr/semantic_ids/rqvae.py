@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import trange
 
+from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.kmeans import kmeans
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
 
@@ -29,7 +30,7 @@ class RQVAE(Tokenizer):
         standardize: whether each input dimension is brought to unit variance (else all of them by one common factor).
         learning_rate: of AdamW.
         weight_decay: of AdamW.
-        batch_size: items a step.
+        batch_size: items a step; at most an eighth of all items, so that a small catalogue, too, gets enough steps.
         warmup_epochs: epochs as a plain autoencoder, after which the codebooks start from k-means.
         epochs: most epochs with quantisation.
         patience: epochs without a better loss after which training stops.
@@ -54,6 +55,14 @@ class RQVAE(Tokenizer):
     codebooks = None  # float32 [levels, codebook_size, latent_size]
     mean = scale = None  # float32 [d]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs < 1 or self.batch_size < 1:
+            raise UserError(
+                f"tokenizer.rqvae.epochs and tokenizer.rqvae.batch_size must be at least 1, not {self.epochs} and "
+                f"{self.batch_size}."
+            )
+
     @property
     def n_features(self) -> int:
         """Width of the vectors it was fitted on."""
@@ -73,14 +82,16 @@ class RQVAE(Tokenizer):
         )
 
         bar = trange(self.warmup_epochs + self.epochs, desc="RQ-VAE", unit="epoch", disable=not show_progress)
+        batch_size = min(self.batch_size, max(32, len(inputs) // 8))
         quantizer, best, best_loss, best_epoch = None, None, float("inf"), 0
         for epoch in bar:
             if epoch == self.warmup_epochs:
                 with torch.no_grad():
                     latent = autoencoder.encoder(inputs)
-                quantizer = ResidualQuantizer.from_kmeans(latent, self, seed, generator)
+                self._require_finite(latent)
+                quantizer = ResidualQuantizer.from_kmeans(latent, self, batch_size, seed, generator)
             order = torch.randperm(len(inputs), generator=generator)
-            for rows in order.to(device).split(self.batch_size):
+            for rows in order.to(device).split(batch_size):
                 loss = self._loss(autoencoder, quantizer, inputs[rows], learn=True)
                 optimizer.zero_grad()
                 loss.backward()
@@ -91,6 +102,7 @@ class RQVAE(Tokenizer):
                 with torch.no_grad():
                     loss = self._loss(autoencoder, quantizer, inputs).item()
                     used = [len(codes.unique()) for codes in quantizer(autoencoder.encoder(inputs)).codes.T]
+                self._require_finite(torch.tensor(loss))
                 bar.set_postfix(loss=f"{loss:.4f}", used="/".join(map(str, used)))
                 if loss < best_loss * (1 - 1e-3):
                     best_loss, best_epoch = loss, epoch
@@ -100,6 +112,10 @@ class RQVAE(Tokenizer):
                     break
         self.encoder = best[0].cpu().requires_grad_(False)
         self.codebooks = best[1].cpu().numpy()
+
+    def _require_finite(self, values: Tensor) -> None:
+        if not values.isfinite().all():
+            raise UserError(f"The RQ-VAE diverged. Lower tokenizer.rqvae.learning_rate, now {self.learning_rate}.")
 
     def _loss(self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer", x: Tensor, learn=False) -> Tensor:
         """Reconstruction error plus `commitment` times the commitment loss; x is [B, d]."""
@@ -195,15 +211,19 @@ class ResidualQuantizer:
         sums: [levels, K, d], moving average of the sum of its residuals per batch.
     """
 
-    def __init__(self, codebooks: Tensor, counts: Tensor, decay: float, restart_below: float, generator) -> None:
+    def __init__(
+        self, codebooks: Tensor, counts: Tensor, decay: float, restart_below: float, generator: torch.Generator
+    ):
         self.codebooks, self.counts = codebooks, counts
         self.sums = codebooks * counts[..., None]
         self.decay, self.restart_below, self.generator = decay, restart_below, generator
 
     @classmethod
-    def from_kmeans(cls, latent: Tensor, settings: RQVAE, seed: int, generator) -> "ResidualQuantizer":
+    def from_kmeans(
+        cls, latent: Tensor, settings: RQVAE, batch_size: int, seed: int, generator: torch.Generator
+    ) -> "ResidualQuantizer":
         """Start each level from k-means on the residuals of `latent` [n, d]; counts as a batch would have them."""
-        k, batch = settings.codebook_size, min(settings.batch_size, len(latent))
+        k = settings.codebook_size
         codebooks, residual = [], latent
         for level in range(settings.levels):
             centres = torch.from_numpy(kmeans(residual.cpu().numpy(), k, seed + level)).to(latent)
@@ -211,7 +231,7 @@ class ResidualQuantizer:
             residual = residual - quantize(residual, centres[None]).vectors
         codebooks = torch.stack(codebooks)
         codes = quantize(latent, codebooks).codes
-        counts = torch.stack([torch.bincount(column, minlength=k) for column in codes.T]) * (batch / len(latent))
+        counts = torch.stack([torch.bincount(column, minlength=k) for column in codes.T]) * (batch_size / len(latent))
         return cls(codebooks, counts, settings.decay, settings.restart_below, generator)
 
     def __call__(self, x: Tensor, learn: bool = False) -> Quantized:
