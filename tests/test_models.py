@@ -153,6 +153,26 @@ class TestSpecGRPP(GenerativeCase):
         assert not torch.equal(pretrained.backbone.embedding.weight, finetuned.backbone.embedding.weight)
 
 
+class TextSequenceCase(ModelCase):
+    settings = {
+        "epochs": 4,
+        "train_batch_size": 64,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "MAX_ITEM_LIST_LENGTH": 10,
+    }
+    recommends_new_items = True
+
+
+class TestUniSRec(TextSequenceCase):
+    model = "UniSRec"
+
+
+class TestSASRec_T(TextSequenceCase):
+    model = "SASRec_T"
+
+
 def test_every_registered_model_has_a_case() -> None:
     cases, found = [ModelCase], set()
     while cases:

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from torch import Tensor, nn
+
+from recbole_specgr.errors import UserError
+from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
+from recbole_specgr.training.checkpoint import load_checkpoint
+
+
+class UniSRec(TextSequenceRecommender):
+    """Universal sequence representations from item text.
+
+    Hou et al., "Towards Universal Sequence Representation Learning for Recommender Systems", KDD 2022, in its inductive
+    setting: no item ids. A mixture of whitening experts adapts the text vectors, SASRec's encoder reads them, and the
+    loss is the cross entropy of the cosine to the next item, over a temperature, among the seen items.
+
+    `pretrained` starts from a run of UniSRec or UniSRecPretrain on other data whose text has the same encoder, and
+    `freeze_encoder` then trains the adaptor alone, as the paper's parameter-efficient fine-tuning does.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        self.temperature = config["temperature"]
+        self.pretrained = config["pretrained"]
+        self.adaptor = MoEAdaptor(
+            self.features.size(1), self.hidden_size, config["n_experts"], config["adaptor_dropout_prob"]
+        )
+        self.apply(self._init_weights)
+        if config["freeze_encoder"]:
+            for module in (self.position_embedding, self.trm_encoder, self.LayerNorm):
+                module.requires_grad_(False)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, MoEAdaptor):
+            nn.init.normal_(module.weight, std=self.initializer_range)
+
+    def project(self, vectors: Tensor) -> Tensor:
+        return F.normalize(vectors, dim=-1)
+
+    def start_stage(self, stage: str, train_data: object) -> None:
+        """Take over the parameters of the run that `pretrained` names."""
+        if self.pretrained:
+            self.load_pretrained(Path(self.pretrained))
+
+    def load_pretrained(self, path: Path) -> None:
+        """Raises UserError for a checkpoint whose parameters don't fit, FileNotFoundError where there is none."""
+        theirs, ours = load_checkpoint(_checkpoint(path))["state_dict"], self.state_dict()
+        if {name: value.shape for name, value in theirs.items()} != {name: value.shape for name, value in ours.items()}:
+            raise UserError(
+                f"[pretrained: {path}] does not fit: it must be a UniSRec of the same sizes, on text of the same "
+                f"encoder (here {self.features.size(1)} wide)."
+            )
+        self.load_state_dict(theirs)
+
+
+class MoEAdaptor(nn.Module):
+    """Mixture of parametric whitening experts (UniSRec, Eq. 1 to 4): `sum_k g_k(x) (dropout(x) - b_k) W_k`.
+
+    The gate is a softmax whose logits get learned noise while training.
+
+    Args:
+        d_in, d_out: widths of text vectors and of what comes out.
+        n_experts: number of experts.
+        dropout: share of the text vector's entries that a step leaves out, the same for all experts.
+    """
+
+    def __init__(self, d_in: int, d_out: int, n_experts: int, dropout: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_experts, d_in, d_out))
+        self.bias = nn.Parameter(torch.zeros(n_experts, d_in))
+        self.gate = nn.Parameter(torch.zeros(d_in, n_experts))
+        self.noise = nn.Parameter(torch.zeros(d_in, n_experts))
+        self.dropout = nn.Dropout(dropout)
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Text vectors `[n, d_in]` -> `[n, d_out]`."""
+        logits = features @ self.gate
+        if self.training:
+            logits = logits + torch.randn_like(logits) * (F.softplus(features @ self.noise) + 0.01)
+        gates = logits.softmax(-1)
+        # One product for all experts; what an expert's bias takes away does not depend on the item.
+        experts, d_in, d_out = self.weight.shape
+        flat = self.weight.transpose(0, 1).reshape(d_in, experts * d_out)
+        adapted = (self.dropout(features) @ flat).view(-1, experts, d_out)
+        whitened = adapted - torch.einsum("ei,eio->eo", self.bias, self.weight)
+        return torch.einsum("ne,neo->no", gates, whitened)
+
+
+def _checkpoint(path: Path) -> Path:
+    """The checkpoint of a run's last stage, or the file itself."""
+    return path / "train.pth" if path.is_dir() else path
