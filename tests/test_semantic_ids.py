@@ -23,7 +23,7 @@ from recbole_specgr.semantic_ids.codes import identification_digits
 from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, principal_components
 from recbole_specgr.semantic_ids.rqvae import RQVAE, ResidualQuantizer, quantize
 
-RQVAE_SMALL = {"hidden_sizes": [32], "latent_size": 8, "batch_size": 64, "warmup_epochs": 5, "epochs": 15}
+RQVAE_SMALL = {"hidden_sizes": [32], "latent_size": 8, "batch_size": 64, "warmup_epochs": 5, "epochs": 30}
 METHODS = {
     "rqvae": {"method": "rqvae", "levels": 3, "codebook_size": 16, "rqvae": RQVAE_SMALL},
     "rqkmeans": {"method": "rqkmeans", "levels": 3, "codebook_size": 16, "rqkmeans": {"components": 8}},
@@ -393,6 +393,11 @@ def test_collapse_is_an_error_with_advice():
 def test_few_distinct_items_are_no_collapse():
     codes = np.arange(10).repeat(3)[:, None]
     health.check(health_of(codes, 64, codes.astype(float)))
+    nothing_left_to_code = np.column_stack([codes, 0 * codes])
+    health.check(health_of(nothing_left_to_code, 64, codes.astype(float)))
+    features = np.random.default_rng(0).normal(size=(30, 1))
+    with pytest.raises(health.CollapsedTokenizer, match="level 1 uses 10 of 30 possible"):
+        health.check(health_of(nothing_left_to_code, 64, features))
 
 
 # ---- semantic ids of a data set ----

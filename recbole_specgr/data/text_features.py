@@ -89,7 +89,13 @@ def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int) -> np.
             f"text_encoder lsa needs at least two seen items with text, but there are {len(fitted_on)}. "
             f"Check text_fields and timestamp_split."
         )
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+", dtype=np.float32)
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2),
+        sublinear_tf=True,
+        token_pattern=r"\w+",
+        max_features=50_000,  # the most frequent: word pairs of large catalogues come in millions
+        dtype=np.float32,
+    )
     seen_counts = vectorizer.fit_transform(fitted_on)
     possible = min(seen_counts.shape)
     if width > possible:
@@ -97,7 +103,7 @@ def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int) -> np.
             f"text_dim {width} is lowered to {possible}: the {seen_counts.shape[0]} seen texts hold "
             f"{seen_counts.shape[1]} terms."
         )
-    svd = TruncatedSVD(min(width, possible), n_iter=7, random_state=seed).fit(seen_counts)
+    svd = TruncatedSVD(min(width, possible), random_state=seed).fit(seen_counts)
     features = svd.transform(vectorizer.transform(texts)).astype(np.float32)
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return np.divide(features, length, out=np.zeros_like(features), where=length > 1e-6)
@@ -159,6 +165,7 @@ def _cached(config: Config, key: str, compute: Callable[[], np.ndarray]) -> np.n
                 return np.load(path, allow_pickle=False)
             except (ValueError, EOFError) as error:
                 getLogger().warning(f"{path} is unreadable ({error}); its text vectors are computed again.")
+        getLogger().info(f"Computing text vectors with text_encoder {config['text_encoder']} ...")
         features = compute()
         with atomic_write(path) as temporary:
             np.save(temporary, features)

@@ -21,8 +21,9 @@ def measure(ids: SemanticIds, seen: np.ndarray, features: np.ndarray) -> dict:
     Returns:
         plain data:
         levels: for each level but the identification digit, over the seen items: size, used (codes), possible (the most
-            codes that the seen items' distinct features could use), utilisation (used / possible), entropy (0 to 1,
-            of the uniform distribution on all codes), largest_group (items with one code).
+            codes that the seen items' distinct features could use; 1 where the levels before tell all of them apart),
+            utilisation (used / possible), entropy (0 to 1, of the uniform distribution on all codes), largest_group
+            (items with one code).
         items, seen_items, unseen_items: counts.
         distinct, distinct_seen: tuples of codes (identification digit left out) among all and the seen items.
         largest_group, largest_group_seen: most items with equal tuples.
@@ -34,10 +35,11 @@ def measure(ids: SemanticIds, seen: np.ndarray, features: np.ndarray) -> dict:
     codes, seen = ids.codes[1:, :-1].cpu().numpy(), np.asarray(seen, dtype=bool)[1:]
     _, identical = np.unique(features[1:][seen], axis=0, return_counts=True)
     levels = []
-    for column, size in zip(codes[seen].T, ids.level_sizes[:-1], strict=True):
-        counts = np.bincount(column, minlength=size)
+    for level, size in enumerate(ids.level_sizes[:-1]):
+        counts = np.bincount(codes[seen, level], minlength=size)
         share = counts[counts > 0] / max(1, counts.sum())
-        used, possible = len(share), min(size, len(identical))
+        told_apart = level > 0 and len(np.unique(codes[seen, :level], axis=0)) >= len(identical)
+        used, possible = len(share), 1 if told_apart else min(size, len(identical))
         levels.append(
             {
                 "size": int(size),

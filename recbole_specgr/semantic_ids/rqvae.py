@@ -30,7 +30,7 @@ class RQVAE(Tokenizer):
         standardize: whether each input dimension is brought to unit variance (else all of them by one common factor).
         learning_rate: of AdamW.
         weight_decay: of AdamW.
-        batch_size: items a step; at most an eighth of all items, so that a small catalogue, too, gets enough steps.
+        batch_size: items a step; at most a fifth of all items, so that a small catalogue, too, gets enough steps.
         warmup_epochs: epochs as a plain autoencoder, after which the codebooks start from k-means.
         epochs: most epochs with quantisation.
         patience: epochs without a better loss after which training stops.
@@ -82,7 +82,7 @@ class RQVAE(Tokenizer):
         )
 
         bar = trange(self.warmup_epochs + self.epochs, desc="RQ-VAE", unit="epoch", disable=not show_progress)
-        batch_size = min(self.batch_size, max(32, len(inputs) // 8))
+        batch_size = min(self.batch_size, max(32, len(inputs) // 5))
         quantizer, best, best_loss, best_epoch = None, None, float("inf"), 0
         for epoch in bar:
             if epoch == self.warmup_epochs:
