@@ -96,9 +96,12 @@ class StagedTrainer(InductiveEvaluation):
         return self.best_valid_score, self.best_valid_result
 
     def _train_stage(self, number: int, progress: StageProgress, loader, options: FitOptions) -> None:
-        self._wrap_distributed()
-        self.optimizer = self._build_optimizer()
-        self.scheduler = self._build_scheduler(len(loader) * self.epochs)
+        if self._trains:
+            self._wrap_distributed()
+            self.optimizer = self._build_optimizer()
+            self.scheduler = self._build_scheduler(len(loader) * self.epochs)
+        else:
+            self.optimizer, self.scheduler, self.epochs = None, None, 0  # a model without parameters is only evaluated
         self._continue(progress)
         if options.saved:
             self._save_last()
@@ -270,6 +273,11 @@ class StagedTrainer(InductiveEvaluation):
             self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
 
     @property
+    def _trains(self) -> bool:
+        """The model has parameters to train."""
+        return any(parameter.requires_grad for parameter in self.model.parameters())
+
+    @property
     def _leads(self) -> bool:
         """This process writes the files."""
         return not self.config["rank"]
@@ -289,7 +297,7 @@ class StagedTrainer(InductiveEvaluation):
         self._save(
             self.run_dir / LAST,
             stages=[asdict(progress) for progress in self.progress.values()],
-            optimizer=self.optimizer.state_dict(),
+            optimizer=self.optimizer.state_dict() if self.optimizer else None,
             scheduler=self.scheduler.state_dict() if self.scheduler else None,
         )
 
@@ -307,7 +315,8 @@ class StagedTrainer(InductiveEvaluation):
         """Restore parameters, optimiser and schedule when `progress` is the stage that was interrupted."""
         if self._resumed is not None and progress.stage in (resumed["stage"] for resumed in self._resumed["stages"]):
             restore_model(self.model, self._resumed, self._resumed["path"])
-            self.optimizer.load_state_dict(self._resumed["optimizer"])
+            if self.optimizer:
+                self.optimizer.load_state_dict(self._resumed["optimizer"])
             if self.scheduler:
                 self.scheduler.load_state_dict(self._resumed["scheduler"])
             self.logger.info(f"Resumed stage {progress.stage} after epoch {progress.epoch}.")

@@ -14,6 +14,8 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     """AdamW under a warm-up and cosine schedule, batches gathered by index, bf16 autocast where it is asked for."""
 
     def _build_optimizer(self, **kwargs):
+        if not self._trains:
+            return None
         return build_adamw(self.model, self.config["learning_rate"], self.config["weight_decay"])
 
     def _build_scheduler(self, total_steps):

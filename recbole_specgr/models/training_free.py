@@ -1,0 +1,24 @@
+"""What the models that follow a rule share: no parameters, no loss."""
+
+from __future__ import annotations
+
+import torch
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+from torch import Tensor
+
+
+class TrainingFreeRecommender(SequentialRecommender):
+    """Ranks by `scores`, which a subclass gives, and never what the history holds (no user gets an item twice)."""
+
+    input_type = InputType.POINTWISE
+
+    def scores(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`, a new tensor."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`; those of the history are -inf."""
+        return self.scores(interaction).scatter_(1, interaction[self.ITEM_SEQ], -torch.inf)
