@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
+from recbole_specgr.data.filters import Filters
 from recbole_specgr.data.importer import import_dataset
 from recbole_specgr.errors import UserError
 
@@ -28,13 +29,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--text-fields", metavar="A,B", help="columns of the items file that describe an item, in order"
     )
+    parser.add_argument(
+        "--feature-fields", metavar="A,B", help="columns of the items file that FDSA, S3Rec, ... take as item features"
+    )
     parser.add_argument("--text-features", metavar="FILE.npz", help="arrays item_id [M], features [M, d]")
+    parser.add_argument(
+        "--min-interactions", type=int, default=1, metavar="N", help="keep the N-core of users and items"
+    )
+    parser.add_argument("--from", dest="since", metavar="TIME", help="keep interactions from this date or time on")
+    parser.add_argument("--to", dest="until", metavar="TIME", help="keep interactions before this date or time")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be imported, write nothing")
     parser.add_argument("--overwrite", action="store_true", help="replace the data set when it exists")
     options = vars(parser.parse_args(arguments))
-    if options["text_fields"]:
-        options["text_fields"] = [field.strip() for field in options["text_fields"].split(",") if field.strip()]
+    for name in ("text_fields", "feature_fields"):
+        options[name] = [field.strip() for field in (options[name] or "").split(",") if field.strip()]
+    period = {name: options.pop(name) for name in ("since", "until", "min_interactions")}
     try:
-        print(import_dataset(**options))
+        print(import_dataset(**options, filters=Filters(**period)))
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

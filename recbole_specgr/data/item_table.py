@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from recbole_specgr.data.atomic_files import LIST_SEPARATOR
 from recbole_specgr.data.columns import ITEM_NAMES, choose_column, drop_rows, id_categories, plain_name
 from recbole_specgr.data.tables import MISSING, column_names, read_table
 from recbole_specgr.errors import UserError
@@ -22,16 +24,36 @@ TEXT_NAMES = (
 #: Columns whose texts are lists of labels, and what separates the labels: the first that occurs in the column.
 LABEL_NAMES = ("categories", "category", "genres", "genre", "class", "tags")
 LABEL_SEPARATORS = (" > ", "|", ";", ", ")
-LIST_SEPARATOR = "|"
 _RESERVED = {"user_id", "item_id", "timestamp", "item_id_list", "item_length", "label"}
 _LONGEST_CELL = 100_000  # Python's csv reader, which RecBole reads with, stops at 131,072 characters
 _LONGEST_LABEL = 64  # characters; a list with longer entries is sentences, not labels
 
 
+@dataclass
+class ItemTable:
+    """Items by id, a cell being a text or a list of labels; which columns are text, which are features."""
+
+    frame: pd.DataFrame
+    text_fields: list[str]
+    feature_fields: list[str]
+    columns: dict[str, str]  # our field -> the source's column
+
+
 def read_items(
-    path: Path, given: str | None, like: str, text_fields: Sequence[str] | None, counts: dict[str, int]
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Text fields of every item of the file, indexed by item id: a str a cell, or a list of labels."""
+    path: Path,
+    given: str | None,
+    like: str,
+    text_fields: Sequence[str] | None,
+    feature_fields: Sequence[str],
+    counts: dict[str, int],
+) -> ItemTable:
+    """Texts and features of every item of the file.
+
+    Args:
+        given, like: the id column: the one that was named, else the one of the interactions when the file has it.
+        text_fields: columns that describe an item, in this order; guessed when None.
+        feature_fields: columns that models take as features; they may be among the text fields.
+    """
     known = column_names(path)
     id_column = next((name for name in (given, like) if name in known), None)
     id_column = id_column or choose_column(known, None, ITEM_NAMES, path, "item")
@@ -45,17 +67,27 @@ def read_items(
             f"{path} has no text column under a common name ({', '.join(TEXT_NAMES)}); its columns are "
             f"{', '.join(map(str, known))}. Name them with --text-fields."
         )
-    source = read_table(path, [id_column, *columns])
+    features = [choose_column(known, field, (), path, "feature") for field in feature_fields]
+    source = read_table(path, [id_column, *columns, *features])
     source.index = id_categories(source[id_column], path).astype(object)
     source = drop_rows(source, source.index.to_series().isna(), "item rows without an id", counts)
     source = drop_rows(source, source.index.to_series().duplicated(), "repeated item rows (the first was kept)", counts)
-    fields = [_field_name(column) for column in columns]
-    if len(set(fields)) < len(fields):
-        raise UserError(f"{path}: the text columns {', '.join(columns)} would get the same field names {fields}.")
-    texts = {field: _text_column(source[column], path) for field, column in zip(fields, columns)}
-    texts = pd.DataFrame(texts, index=source.index)
-    filled = [field for field in texts if text_fields or texts[field].map(bool).any()]
-    return texts[filled], {f"text {field}": column for field, column in zip(fields, columns) if field in filled}
+    by_column = {column: _field_name(column) for column in [*columns, *features]}
+    if len(set(by_column.values())) < len(by_column):
+        raise UserError(
+            f"{path}: the columns {', '.join(by_column)} would get the same field names {[*by_column.values()]}."
+        )
+    cells = {
+        field: clean_column(source[column], path, is_feature=column in features) for column, field in by_column.items()
+    }
+    frame = pd.DataFrame(cells, index=source.index)
+    filled = [column for column in by_column if text_fields or column in features or frame[by_column[column]].any()]
+    return ItemTable(
+        frame[[by_column[column] for column in filled]],
+        [by_column[column] for column in columns if column in filled],
+        [by_column[column] for column in features],
+        {by_column[column]: column for column in filled},
+    )
 
 
 def _field_name(column: str) -> str:
@@ -63,27 +95,37 @@ def _field_name(column: str) -> str:
     return f"item_{name}" if name in _RESERVED else name
 
 
-def _text_column(column: pd.Series, path: Path) -> pd.Series:
-    """Clean texts; lists of short labels stay lists, and columns of label names are split into them."""
+def clean_column(column: pd.Series, path: Path, is_feature: bool = False) -> pd.Series:
+    """Clean texts; lists of short labels stay lists, and columns of label names are split into them.
+
+    The lists of a feature stay lists however long their texts are, and its texts are split at any separator of labels
+    but a comma, which names hold too.
+    """
     parts = [_flatten(cell, column.name, path) for cell in column]
     is_list = any(isinstance(cell, list | tuple | np.ndarray) for cell in column)
-    if plain_name(column.name) in map(plain_name, LABEL_NAMES):
-        used = (mark for mark in LABEL_SEPARATORS if any(mark in part for cell in parts for part in cell))
+    named = plain_name(column.name) in map(plain_name, LABEL_NAMES)
+    if named or is_feature:
+        marks = LABEL_SEPARATORS if named else LABEL_SEPARATORS[:-1]
+        used = (mark for mark in marks if any(mark in part for cell in parts for part in cell))
         separator = next(used, None)
         if separator == LABEL_SEPARATORS[0] or (separator and not is_list):
             parts = [[label for part in cell for label in part.split(separator)] for cell in parts]
             is_list = True
     longest = max((len(part) for cell in parts for part in cell), default=0)
-    if is_list and longest <= _LONGEST_LABEL:
-        cells = [[label for part in cell if (label := _clean(part.replace(LIST_SEPARATOR, " ")))] for cell in parts]
-    else:
-        cells = [_one_text([text for part in cell if (text := _clean(part))], is_list) for cell in parts]
-    return pd.Series(cells, index=column.index, dtype=object)
+    if is_list and (is_feature or longest <= _LONGEST_LABEL):
+        return pd.Series([labels(cell) for cell in parts], index=column.index, dtype=object)
+    return pd.Series([one_text(cell, is_list) for cell in parts], index=column.index, dtype=object)
 
 
-def _one_text(texts: list[str], is_list: bool) -> str:
+def labels(parts: Sequence[str]) -> list[str]:
+    """A list of labels, clean, without empty ones."""
+    return [label for part in parts if (label := _clean(part.replace(LIST_SEPARATOR, " ")))]
+
+
+def one_text(parts: Sequence[str], is_list: bool) -> str:
     """A list of sentences as one text, joined as the paper joins a list: RecBole would pad all to the longest."""
-    return ", ".join(texts) + ("." if is_list and texts else "")
+    texts = [text for part in parts if (text := _clean(part))]
+    return (", ".join(texts) + ("." if is_list and texts else ""))[:_LONGEST_CELL]
 
 
 def _flatten(cell: Any, column: str, path: Path) -> list[str]:
@@ -103,25 +145,29 @@ def _clean(text: str) -> str:
     return "" if text in MISSING else text
 
 
-def match_items(interacted: pd.Index, texts: pd.DataFrame, path: Path, counts: dict[str, int]) -> pd.DataFrame:
+def match_items(
+    interacted: pd.Index, items: pd.DataFrame, text_fields: Sequence[str], path: Path, counts: dict[str, int]
+) -> pd.DataFrame:
     """Exactly the interacted items: those the file lacks are kept without text, those never interacted are left out."""
-    there = interacted.isin(texts.index)
+    there = interacted.isin(items.index)
     if not there.any():
         raise UserError(
             f"None of the {len(interacted):,} interacted items (such as {', '.join(interacted[:3])}) is in {path} "
-            f"(such as {', '.join(texts.index[:3])}): are these the right two files and item columns?"
+            f"(such as {', '.join(items.index[:3])}): are these the right two files and item columns?"
         )
-    unused = len(texts) - int(there.sum())
+    unused = len(items) - int(there.sum())
     if unused:
         counts["left out: items without interactions"] = unused
     if not there.all():
         counts["kept: interacted items that the items file lacks"] = int((~there).sum())
-    texts = texts.reindex(interacted)
-    texts.index.name = "item_id"
-    for field in texts:
-        texts[field] = texts[field].where(texts[field].notna(), "")
-    empty = ~texts.map(bool).any(axis=1)
+    items = items.reindex(interacted)
+    items.index.name = "item_id"
+    for field in items:
+        items[field] = items[field].where(items[field].notna(), "")
+    empty = ~items[list(text_fields)].map(bool).any(axis=1)
     if empty.all():
-        raise UserError(f"No interacted item has text in {', '.join(texts)} of {path}. Name others with --text-fields.")
+        raise UserError(
+            f"No interacted item has text in {', '.join(text_fields)} of {path}. Name others with --text-fields."
+        )
     counts["items without text"] = int(empty.sum())
-    return texts
+    return items

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 import pyarrow
+import pyarrow.csv
 import pyarrow.parquet as parquet
 
+from recbole_specgr.data.json_lines import read_objects
 from recbole_specgr.errors import UserError
 
 _DELIMITED = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
-_CHUNK = 100_000  # JSON rows parsed at once, and rows looked at for the names of their columns
+_CHUNK = 100_000  # JSON rows looked at for the names of their columns, and rows held as objects at once
+
+TEXT = pyarrow.string()
+#: Texts of which there are fewer than rows: each is stored once.
+REPEATED_TEXT = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 
 #: What pandas, and so RecBole, reads as "no value" in a text file.
 MISSING = frozenset(
@@ -35,13 +42,22 @@ def column_names(path: Path) -> list[str]:
         if kind in _PARQUET:
             return list(parquet.read_schema(path).names)
         if kind in _JSON_LINES:
-            _check_json_lines(path)
-            return list(next(_json_chunks(path), pd.DataFrame()).columns)
+            names: dict[str, None] = {}
+            for row in islice(read_objects(path), _CHUNK):
+                names.update(dict.fromkeys(row))
+            if not names:
+                raise UserError(f"{path} is empty.")
+            return list(names)
         return list(pd.read_csv(path, sep=_separator(path, kind), nrows=0, encoding="utf-8-sig").columns)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The named columns, in this order, each once. Values of text files are strings, missing ones NaN.
+def read_table(
+    path: Path, columns: Sequence[str], types: Mapping[str, pyarrow.DataType | None] | None = None
+) -> pd.DataFrame:
+    """The named columns, in this order, each once.
+
+    Values of delimited files are strings, missing ones NaN, except where `types` names another Arrow type for a column
+    or None, which takes the type from the values.
 
     Raises UserError when the file is broken or has no rows.
     """
@@ -50,13 +66,37 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         if kind in _PARQUET:
             frame = parquet.read_table(path, columns=columns).to_pandas()
         elif kind in _JSON_LINES:
-            frame = pd.concat([chunk.reindex(columns=columns) for chunk in _json_chunks(path)], ignore_index=True)
+            frame = _read_json_lines(path, columns)
         else:
-            separator = _separator(path, kind)
-            frame = pd.read_csv(path, sep=separator, usecols=columns, dtype=str, encoding="utf-8-sig")
+            frame = _read_delimited(path, kind, columns, types or {})
     if frame.empty:
         raise UserError(f"{path} has no rows.")
     return frame[columns]
+
+
+def _read_delimited(
+    path: Path, kind: str, columns: list[str], types: Mapping[str, pyarrow.DataType | None]
+) -> pd.DataFrame:
+    chosen = {column: types.get(column, TEXT) for column in columns}
+    table = pyarrow.csv.read_csv(
+        path,
+        parse_options=pyarrow.csv.ParseOptions(delimiter=_separator(path, kind), newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=columns,
+            column_types={column: kind for column, kind in chosen.items() if kind is not None},
+            null_values=sorted(MISSING),
+            strings_can_be_null=True,
+        ),
+    )
+    return table.to_pandas()
+
+
+def _read_json_lines(path: Path, columns: list[str]) -> pd.DataFrame:
+    rows = read_objects(path)
+    chunks = []
+    while chunk := [[row.get(column) for column in columns] for row in islice(rows, _CHUNK)]:
+        chunks.append(pd.DataFrame(chunk, columns=columns))
+    return pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=columns)
 
 
 def _kind(path: Path) -> str:
@@ -88,25 +128,7 @@ def _separator(path: Path, kind: str) -> str:
     """Of a .csv the one that the header has most of; spreadsheets write semicolons and tabs into them too."""
     if kind != ".csv":
         return _DELIMITED[kind]
-    with _open(path) as file:
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig") as file:
         header = file.readline()
     return max(",;\t", key=header.count)
-
-
-def _check_json_lines(path: Path) -> None:
-    with _open(path) as file:
-        start = next((line.lstrip() for line in file if line.strip()), "")
-    if not start:
-        raise UserError(f"{path} is empty.")
-    if not start.startswith("{"):
-        raise UserError(f"{path} must hold one JSON object a line, but it starts with [{start[:40].rstrip()}].")
-
-
-def _open(path: Path):
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    return opener(path, "rt", encoding="utf-8-sig")
-
-
-def _json_chunks(path: Path) -> Iterator[pd.DataFrame]:
-    with pd.read_json(path, lines=True, chunksize=_CHUNK, dtype=False, convert_dates=False) as reader:
-        yield from reader

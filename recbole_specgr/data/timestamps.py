@@ -38,6 +38,14 @@ def parse_times(column: pd.Series, where: str) -> np.ndarray:
     return times
 
 
+def parse_moment(text: str, where: str) -> int:
+    """Microseconds since 1970 of one ISO 8601 date or datetime. Raises UserError when it is none."""
+    moment = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+    if pd.isna(moment):
+        raise UserError(f"{where} [{text}] is neither a date such as 2014-07-01 nor a time as in the data.")
+    return moment.value // 1000
+
+
 def _of_datetimes(moments: pd.Series) -> np.ndarray:
     microseconds = moments.dt.tz_convert(None).to_numpy().astype("datetime64[us]").astype(np.int64)
     for ticks in TIME_UNITS.values():
