@@ -7,6 +7,7 @@ hands its `--key=value` in as the last: a Config never looks at `sys.argv`.
 
 import copy
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ DERIVED = {
 }
 # The protocol: what RecBole calls eval_args is not a choice here, except for the cuts.
 EVAL_ARGS = {"order": "TO", "group_by": "none", "mode": "full"}
+# What a model that is made of others never shares with them: what it is, where it is kept, how it is trained and tuned.
+OWN = {"model", "base", "base_model", "display_name", "group", "dataset", "run_dir", "checkpoint_dir", "stages", "tune"}
 
 
 class Settings(dict):
@@ -61,7 +64,8 @@ class Config(RecBoleConfig):
     """Every setting of a run, by `config["key"]`.
 
     `config["model"]` is the model's canonical name (a baseline keeps its own), `config["base_model"]` the name of the
-    class that is built, `config["stages"]` the ordered stages with what each overrides.
+    class that is built, `config["display_name"]` and `config["group"]` how tables call and sort it, `config["stages"]`
+    the ordered stages with what each overrides.
 
     Args:
         model: a name (see `recbole_specgr.registry`) or a class; None takes `model` from the files or `config_dict`.
@@ -99,6 +103,30 @@ class Config(RecBoleConfig):
         if plain["train_neg_sample_args"]["distribution"] == "none":
             plain["train_neg_sample_args"] = None
         return plain
+
+    def part(self, model: str, settings: dict[str, Any], source: str, inherits: bool = False) -> "Config":
+        """The Config of a model that this run's model is made of.
+
+        It has this run's data, text, evaluation and environment. How it is built and trained stands in its own files.
+
+        Args:
+            model: its name.
+            settings: over its own files.
+            source: where these come from, for error messages.
+            inherits: take every setting it knows from this run (whose `backbone` it is), except stages.
+        """
+        theirs = self.shared_settings()
+        if inherits:
+            known = Config(model, self.dataset, config_dict=theirs).final_config_dict.keys() - OWN
+            theirs = {key: value for key, value in self.to_dict().items() if key in known}
+        return Config(model, self.dataset, config_dict=Settings(deep_merge(theirs, settings), source))
+
+    def shared_settings(self) -> dict[str, Any]:
+        """The settings that a model and its parts have in common: data, text, evaluation and environment."""
+        names = {name for category in ("General", "Evaluation", "Dataset") for name in self.parameters[category]}
+        names |= _merged([_file_layer(path) for path in _property_files("overall")]).keys()
+        names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps"}
+        return {key: value for key, value in self.to_dict().items() if key in names}
 
     # RecBole's steps, in the order its __init__ takes them.
 
@@ -154,43 +182,55 @@ class Config(RecBoleConfig):
         # A finished run names its class itself: the baseline's file may have changed or gone since.
         base = self._settings.get("base")
         found = base_class(base or self._settings["base_model"], "the run's settings")
-        return ModelEntry(model, found, {}, base=base)
+        shown = {key: self._settings.get(key) for key in ("display_name", "group")}
+        return ModelEntry(model, found, {}, base=base, **shown)
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         base_model = model_class.__name__
         super()._load_internal_config_dict(base_model, model_class, dataset)
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         layers = (
-            self._property_layers(base_model, dataset)
+            self._property_layers(dataset)
             if self._settings is None
             else [Layer("the run's settings", self._settings, declares=True, open_groups=True)]
         )
         known = {name for names in self.parameters.values() for name in names}
         self._reject_eval_args([*layers, *self._user_layers])
-        self.internal_config_dict = stack([*layers, *self._user_layers], known | {"model", "dataset"})
-        self.internal_config_dict.update(MODEL_TYPE=model_type, base_model=base_model)
+        layers += self._user_layers
+        self.internal_config_dict = stack(layers, known | {"model", "dataset"})
+        self.internal_config_dict["tune"] = _grid(layers)
+        self.internal_config_dict.update(
+            MODEL_TYPE=model_type,
+            base_model=base_model,
+            display_name=self._entry.display_name or self._entry.name,
+            group=self._entry.group,
+        )
         if self._entry.base is not None:
             self.internal_config_dict["base"] = self._entry.base
 
-    def _property_layers(self, base_model: str, dataset: str) -> list[Layer]:
-        name, entry = self._entry.name, self._entry
+    def _property_layers(self, dataset: str) -> list[Layer]:
         dataset_files = _property_files(f"dataset/{dataset}") or [
             path for path in [self._data_folder / f"{dataset}.yaml"] if path.is_file()
         ]
-        layers = [
+        model_layers = _model_layers(self._entry, dataset)
+        return [
             Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),
             *(_file_layer(path, declares=index == 0) for index, path in enumerate(_property_files("overall"))),
             *(_file_layer(path) for path in dataset_files),
-            # Whoever writes a model writes its property file, so a model file of the working directory may declare.
-            *(_file_layer(path, declares=True) for path in _property_files(f"model/{base_model}")),
-            *(_file_layer(path) for path in _property_files(f"tuned/{dataset}/{base_model}")),
+            *self._backbone_layers(model_layers, dataset),
+            *model_layers,
         ]
-        if entry.baseline_file is not None:
-            own_class = ":" in entry.base
-            layers.append(_user_layer(entry.baseline, str(entry.baseline_file), declares=own_class))
-            if name != base_model:
-                layers += [_file_layer(path) for path in _property_files(f"tuned/{dataset}/{name}")]
-        return layers
+
+    def _backbone_layers(self, model_layers: list[Layer], dataset: str) -> list[Layer]:
+        """The settings of the model that `backbone` names. They lie below those of the model that is built on it."""
+        backbone = _merged([*model_layers, *self._user_layers]).get("backbone")
+        if backbone is None or not any(layer.declares and "backbone" in layer.values for layer in model_layers):
+            return []
+        not_lent = ("stages", "tune")
+        return [
+            replace(layer, values={key: value for key, value in layer.values.items() if key not in not_lent})
+            for layer in _model_layers(resolve(backbone), dataset)
+        ]
 
     @staticmethod
     def _reject_eval_args(layers: list[Layer]) -> None:
@@ -267,6 +307,31 @@ def _user_layer(values: dict[str, Any], source: str, declares: bool = False) -> 
 
 def _file_layer(path: Path, declares: bool = False) -> Layer:
     return _user_layer(read_mapping(path), str(path), declares)
+
+
+def _model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
+    """The property files of a model, then what is tuned for it, then its baseline file where it is a baseline."""
+    base_model = entry.model_class.__name__
+    layers = [
+        # Whoever writes a model writes its property file, so a model file of the working directory may declare.
+        *(_file_layer(path, declares=True) for path in _property_files(f"model/{base_model}")),
+        *(_file_layer(path) for path in _property_files(f"tuned/{dataset}/{base_model}")),
+    ]
+    if entry.baseline_file is not None:
+        own_class = ":" in entry.base
+        layers.append(_user_layer(entry.baseline, str(entry.baseline_file), declares=own_class))
+        if entry.name != base_model:
+            layers += [_file_layer(path) for path in _property_files(f"tuned/{dataset}/{entry.name}")]
+    return layers
+
+
+def _grid(layers: list[Layer]) -> dict[str, list[Any]] | None:
+    """The grid of `tune`, without what a higher layer sets itself: a choice that was made is not tuned away."""
+    grid: dict[str, Any] = {}
+    for layer in layers:
+        above = layer.values.get("tune", {})
+        grid = {} if above is None else {key: grid[key] for key in grid if key not in layer.values} | above
+    return {key: values for key, values in grid.items() if values is not None} or None
 
 
 def _property_files(name: str) -> list[Path]:

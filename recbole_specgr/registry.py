@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,9 @@ RECBOLE_OTHERS = tuple(
     f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
 )
 
+GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
+METADATA = ("display_name", "group", "paper")  # keys of a baseline file that are no settings
+
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -33,9 +36,12 @@ class ModelEntry:
     Attributes:
         name: the canonical name (a baseline's own).
         model_class: the class that is built.
-        baseline: the baseline's settings without `base`; empty for a registered model.
+        baseline: the baseline's settings without `base` and metadata; empty for a registered model.
         baseline_file: where they were read from; None for a registered model.
         base: the baseline's `base`, as it is written there; None for a registered model.
+        display_name: how tables call it; None: by its name.
+        group: what kind of model it is, one of GROUPS, or None.
+        paper: published results, data set -> metric -> value.
     """
 
     name: str
@@ -43,6 +49,9 @@ class ModelEntry:
     baseline: dict[str, Any]
     baseline_file: Path | None = None
     base: str | None = None
+    display_name: str | None = None
+    group: str | None = None
+    paper: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def get_model(name: str) -> type:
@@ -73,7 +82,19 @@ def resolve(name: str) -> ModelEntry:
     base = settings.pop("base", None)
     if not isinstance(base, str):
         raise UserError(f"{file} needs a line `base: NAME` (a registered model) or `base: module:Class`.")
-    return ModelEntry(file.stem, base_class(base, file), settings, file, base)
+    metadata = {key: settings.pop(key) for key in METADATA if key in settings}
+    _check_metadata(metadata, file)
+    return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
+
+
+def _check_metadata(metadata: dict[str, Any], file: Path) -> None:
+    group = metadata.get("group")
+    if group is not None and group not in GROUPS:
+        raise UserError(f"`group: {group}` of {file} must be one of {', '.join(GROUPS)}.")
+    paper = metadata.get("paper", {})
+    tables = paper.values() if isinstance(paper, dict) else [None]
+    if not all(isinstance(table, dict) and all(isinstance(v, float) for v in table.values()) for table in tables):
+        raise UserError(f"`paper` of {file} must map data sets to published results, such as {{recall@10: 0.02}}.")
 
 
 def base_class(base: str, source: Path | str) -> type:

@@ -134,6 +134,14 @@ def test_the_latest_run_of_a_model_and_seed_counts():
         assert cells(leaderboard(runs, "markdown"))["TIGER"][:2] == ["1", "0.2000"]
 
 
+def test_a_table_shows_display_names_and_groups_where_there_are_any():
+    named = {**record("SpecGRPP", recall=0.3), "display_name": "SpecGR++", "group": "ours"}
+    table = leaderboard([named, record("Mine")], "markdown")
+    assert list(cells(table)) == ["SpecGR++", "Mine"]
+    assert [row[-1] for row in cells(table).values()] == ["ours", ""]
+    assert "group" not in leaderboard([record("Mine")], "markdown")
+
+
 def test_protocols_do_not_share_a_table():
     one, two = record(), record("SpecGRPP", fingerprint="other")
     tables = leaderboard([one, two], "markdown")

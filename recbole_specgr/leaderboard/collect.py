@@ -39,6 +39,8 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         "schema": SCHEMA,
         "model": config["model"],
         "base_model": config["base_model"],
+        "display_name": config["display_name"],
+        "group": config["group"],
         "dataset": config["dataset"],
         "seed": config["seed"],
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -52,7 +52,7 @@ def _table(records: list[Record], style: str) -> str:
     order = sorted(by_model, key=lambda model: (-_mean(by_model[model], f"{metrics[-1]}@{k}"), model))
     rows = [
         [
-            model,
+            by_model[model][-1].get("display_name") or model,
             len(by_model[model]),
             *(_spread(by_model[model], key) for key in columns.values()),
             f"{mean(record['test']['users_per_second'] for record in by_model[model]):,.0f}",
@@ -60,7 +60,12 @@ def _table(records: list[Record], style: str) -> str:
         for model in order
     ]
     headers = ["model", "seeds", *columns, "users/s"]
-    align = ("left", *["right"] * (len(headers) - 1))
+    align = ["left", *["right"] * (len(headers) - 1)]
+    groups = [by_model[model][-1].get("group") or "" for model in order]
+    if any(groups):
+        headers.append("group")
+        align.append("left")
+        rows = [[*row, group] for row, group in zip(rows, groups)]
     table = tabulate(rows, headers, tablefmt=FORMATS[style], disable_numparse=True, colalign=align)
     return f"{_protocol_line(records)}\n\n{table}"
 
