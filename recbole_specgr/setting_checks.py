@@ -6,6 +6,7 @@ from typing import Any
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType
 
+from recbole_specgr.data.unseen_history import CHOICES
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
 
@@ -22,6 +23,8 @@ def check_values(settings: dict[str, Any]) -> None:
     _check_numbers(settings)
     for stage, overrides in settings["stages"].items():
         _check_numbers(overrides, f"stages.{stage}.")
+    if settings["unseen_history"] not in CHOICES:
+        raise UserError(f"[unseen_history] must be {' or '.join(CHOICES)}, but is [{settings['unseen_history']}].")
     _check_topk(settings)
     _check_metrics(settings)
 

@@ -10,6 +10,7 @@ from recbole.evaluator.collector import DataStruct
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_specgr.data.unseen_history import without_unseen
 from recbole_specgr.evaluation import RankCollector, SubsetEvaluator, check_ranked, check_topk, rank_scores
 
 
@@ -63,9 +64,10 @@ class InductiveEvaluation:
         dataset, self.tot_item_num = eval_data._dataset, eval_data._dataset.item_num
         check_topk(self.config["topk"], dataset.candidates, dataset.phase)
         candidates = dataset.candidates.to(self.device)
-        rankable = candidates & dataset.seen.to(self.device)
-        if getattr(self.model, "inductive", False):
-            rankable = candidates
+        seen = dataset.seen.to(self.device)
+        inductive = getattr(self.model, "inductive", False)
+        rankable = self.rankable(dataset)
+        drops = not inductive and self.config["unseen_history"] == "drop"
         if self.item_tensor is None and not hasattr(self.model, "full_sort_topk"):
             self.item_tensor = dataset.get_item_feature().to(self.device)  # for models that only have `predict`
         self.model.eval()
@@ -80,12 +82,20 @@ class InductiveEvaluation:
         )
         for batch in bar:
             started = self._now()
+            if drops:
+                fields = dataset.item_id_list_field, dataset.item_list_length_field
+                batch = without_unseen(batch[0].to(self.device), *fields, seen), *batch[1:]
             ranked = self._rank(batch, candidates, rankable)
             self.latency.seconds.append(self._now() - started)
             self.latency.users.append(len(ranked))
             self.eval_collector.eval_batch_collect(ranked, batch[0], *batch[2:])
         self.rows = self.eval_collector.get_data_struct()
         return self.evaluator.evaluate(self.rows)
+
+    def rankable(self, dataset) -> Tensor:
+        """What the model may rank `[n_items]`: the phase's candidates, and only the seen ones if it is not inductive."""
+        allowed = dataset.candidates if getattr(self.model, "inductive", False) else dataset.candidates & dataset.seen
+        return allowed.to(self.device)
 
     def _rank(self, batch, candidates: Tensor, rankable: Tensor) -> Tensor:
         """Item ids [B, K] of one batch, best first, -1 where there is none."""
