@@ -44,7 +44,7 @@ def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray) ->
         seen = np.asarray(dataset.seen, dtype=bool)
         tokenizer = _fitted(config, features[seen])
         ids = SemanticIds.from_codes(tokenizer.encode(features), tokenizer.codebook_sizes, seen, item_tokens)
-        report = health.measure(ids, seen, features)
+        report = health.measure(ids, seen, features, tokenizer.possible_codes)
         getLogger().info(health.summary(report))
         health.check(report, config["tokenizer"]["min_utilisation"])
         if run_dir:

@@ -1,22 +1,29 @@
 """Is a tokenizer healthy?  Use of the codes, collisions, and an error where it has collapsed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.codes import SemanticIds
+
+SMALL_GROUP = 16  # so many items with equal codes are never a collapse, however few items there are
 
 
 class CollapsedTokenizer(UserError):
     """The codes distinguish the items too badly to train a model on them."""
 
 
-def measure(ids: SemanticIds, seen: np.ndarray, features: np.ndarray) -> dict:
+def measure(
+    ids: SemanticIds, seen: np.ndarray, features: np.ndarray, possible_codes: Sequence[int] | None = None
+) -> dict:
     """Describe the codes of all items but the padding one.
 
     Args:
         ids: the table.
         seen: bool [n_items].
         features: float [n_items, d], to tell items apart that no tokenizer could.
+        possible_codes: `Tokenizer.possible_codes`.
 
     Returns:
         plain data:
@@ -40,13 +47,15 @@ def measure(ids: SemanticIds, seen: np.ndarray, features: np.ndarray) -> dict:
         share = counts[counts > 0] / max(1, counts.sum())
         told_apart = level > 0 and len(np.unique(codes[seen, :level], axis=0)) >= len(identical)
         used, possible = len(share), 1 if told_apart else min(size, len(identical))
+        if possible_codes is not None:
+            possible = min(possible, possible_codes[level])
         levels.append(
             {
                 "size": int(size),
                 "used": used,
                 "possible": possible,
                 "utilisation": used / max(1, possible),
-                "entropy": float(-(share * np.log(share)).sum() / np.log(size)),
+                "entropy": float(-(share * np.log(share)).sum() / np.log(size)) if size > 1 else 1.0,
                 "largest_group": int(counts.max(initial=0)),
             }
         )
@@ -106,7 +115,8 @@ def check(report: dict, min_utilisation: float = 0.5, max_group_share: float = 0
                 f"codes (tokenizer.min_utilisation is {min_utilisation}). {advice}"
             )
     excess = report["largest_group_seen"] - report["largest_identical_seen"]
-    if excess > max(*(level["size"] for level in report["levels"]), max_group_share * report["seen_items"]):
+    bounds = *(level["size"] for level in report["levels"]), max_group_share * report["seen_items"], SMALL_GROUP
+    if excess > max(bounds):
         raise CollapsedTokenizer(
             f"The tokenizer has collapsed: {report['largest_group_seen']} of {report['seen_items']} seen items have "
             f"the same codes, {report['largest_identical_seen']} of them at most because of equal text. {advice}"

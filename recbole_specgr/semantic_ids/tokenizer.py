@@ -16,6 +16,7 @@ from recbole_specgr.errors import UserError, did_you_mean
 CLASSES = {
     "rqvae": "RQVAE",
     "rqkmeans": "RQKMeans",
+    "hierarchical_kmeans": "HierarchicalKMeans",
 }
 """Tokenizer method, which is also the name of its module in this package -> its class."""
 
@@ -48,6 +49,16 @@ class Tokenizer(ABC):
         """Number of codes of each level."""
         return (self.codebook_size,) * self.levels
 
+    @property
+    def possible_codes(self) -> tuple[int, ...] | None:
+        """The most codes each level could use, where the fitted structure bounds them; None where it does not."""
+        return None
+
+    @property
+    def least_items(self) -> int:
+        """Number of items a fit takes at least."""
+        return self.codebook_size
+
     def fit(self, features: np.ndarray, seed: int, show_progress: bool = False, device: object = "cpu") -> "Tokenizer":
         """Fit the codebooks.
 
@@ -61,7 +72,7 @@ class Tokenizer(ABC):
             UserError: there are fewer items than codes, or a feature is not finite.
         """
         features = _checked(features)
-        if len(features) < self.codebook_size:
+        if len(features) < self.least_items:
             raise UserError(
                 f"tokenizer.codebook_size {self.codebook_size} is larger than the number of seen items, "
                 f"{len(features)}. Lower it (a common choice is the square root of the number of items)."
