@@ -217,19 +217,8 @@ class Config(RecBoleConfig):
             Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),
             *(_file_layer(path, declares=index == 0) for index, path in enumerate(_property_files("overall"))),
             *(_file_layer(path) for path in dataset_files),
-            *self._backbone_layers(model_layers, dataset),
+            *_backbone_layers(model_layers, self._user_layers, dataset, (self._entry.name,)),
             *model_layers,
-        ]
-
-    def _backbone_layers(self, model_layers: list[Layer], dataset: str) -> list[Layer]:
-        """The settings of the model that `backbone` names. They lie below those of the model that is built on it."""
-        backbone = _merged([*model_layers, *self._user_layers]).get("backbone")
-        if backbone is None or not any(layer.declares and "backbone" in layer.values for layer in model_layers):
-            return []
-        not_lent = ("stages", "tune")
-        return [
-            replace(layer, values={key: value for key, value in layer.values.items() if key not in not_lent})
-            for layer in _model_layers(resolve(backbone), dataset)
         ]
 
     @staticmethod
@@ -323,6 +312,27 @@ def _model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
         if entry.name != base_model:
             layers += [_file_layer(path) for path in _property_files(f"tuned/{dataset}/{entry.name}")]
     return layers
+
+
+def _backbone_layers(model_layers: list[Layer], over: list[Layer], dataset: str, above: tuple[str, ...]) -> list[Layer]:
+    """The settings of the model that `backbone` names; they lie below those of the model that is built on it.
+
+    Args:
+        model_layers: of the model that is built on it. They must declare the key.
+        over: layers that may name another backbone.
+        above: the names of the models that are built on it.
+    """
+    if not any(layer.declares and "backbone" in layer.values for layer in model_layers):
+        return []
+    entry = resolve(_merged([*model_layers, *over])["backbone"])
+    if entry.name in above:
+        raise UserError(f"[backbone: {entry.name}] goes round in a circle: {' on '.join([*above, entry.name])}.")
+    layers = _model_layers(entry, dataset)
+    lent = [
+        replace(layer, values={key: layer.values[key] for key in layer.values if key not in ("stages", "tune")})
+        for layer in layers
+    ]
+    return _backbone_layers(layers, [], dataset, (*above, entry.name)) + lent
 
 
 def _grid(layers: list[Layer]) -> dict[str, list[Any]] | None:

@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import yaml
 from recbole.data import data_preparation
 from recbole.utils import init_seed
 
-from recbole_specgr.cache import atomic_write
 from recbole_specgr.config import Config
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation import check_topk
@@ -22,11 +20,11 @@ from recbole_specgr.leaderboard.record import RESULT
 from recbole_specgr.leaderboard.report import three_part_table
 from recbole_specgr.logger import run_log
 from recbole_specgr.registry import get_dataset_class, get_trainer, resolve
+from recbole_specgr.runs import CONFIG, checkpoint_of, read_config, write_config
 from recbole_specgr.training import LAST
 from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
+from recbole_specgr.training.tuning import tune
 from recbole_specgr.yaml_values import read_mapping
-
-CONFIG = "config.yaml"
 
 
 def run_recbole(
@@ -75,10 +73,8 @@ def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = N
     """
     path = Path(path)
     run_dir = path if path.is_dir() else path.parent
-    if not (run_dir / CONFIG).is_file():
-        raise FileNotFoundError(f"{path} is no run: there is no {run_dir / CONFIG}.")
-    config = Config.from_dict(read_mapping(run_dir / CONFIG), {**(config_dict or {}), "run_dir": str(run_dir)})
-    file = run_dir / f"{list(config['stages'])[-1]}.pth" if path.is_dir() else path
+    config = read_config(run_dir, config_dict)
+    file = checkpoint_of(run_dir, config) if path.is_dir() else path
     checkpoint = load_checkpoint(file, config["device"])
     init_seed(config["seed"], config["reproducibility"])
     dataset, loaders = _load_data(config)
@@ -143,8 +139,17 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
             log.close()
             shutil.rmtree(run_dir, ignore_errors=True)
         raise
+    tuning = tune(trainer, valid_data, config["tune"], config["show_progress"]) if config["tune"] else None
+    if tuning:
+        score, valid_result = tuning.score, tuning.result
+        for key, value in tuning.choice.items():
+            config[key] = value
+        if not config["rank"]:
+            write_config(run_dir, config)  # whoever loads the run gets what was chosen
     test_result = trainer.evaluate(test_data, load_best_model=False, show_progress=config["show_progress"])
     record = build_record(config, test_data._dataset, trainer, valid_result, test_result, parameters)
+    if tuning:
+        record["tuning"] = tuning.record()
     if not config["rank"]:
         write_ranks(run_dir, trainer.rows, dataset)
         write_record(run_dir / RESULT, record)
@@ -191,8 +196,7 @@ def _new_run_dir(config: Config) -> Path:
 
 def _open_run(run_dir: Path, config: Config, log) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
-    with atomic_write(run_dir / CONFIG) as temporary:
-        temporary.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_config(run_dir, config)
     log.write_to(run_dir / "log.txt")
 
 

@@ -138,6 +138,15 @@ class TestTIGER(GenerativeCase):
     model = "TIGER"
 
 
+class TestTIGER_C(GenerativeCase):
+    model = "TIGER_C"
+
+
+class TestDSI(GenerativeCase):
+    model = "DSI"
+    settings = {**GenerativeCase.settings, "tokenizer": {"codebook_size": 8, "levels": 2}}
+
+
 class TestSpecGRPP(GenerativeCase):
     model = "SpecGRPP"
     settings = {

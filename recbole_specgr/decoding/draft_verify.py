@@ -101,8 +101,6 @@ def draft_verify(
     Raises:
         ValueError: where a draft score is NaN, which comes from a model that has diverged.
     """
-    if bool(draft_scores.isnan().any()):
-        raise ValueError("the drafter's scores hold NaN: its weights or its item vectors are broken")
     users, rounds = draft_scores.size(0), index.n_digits
     result = DraftVerifyResult(
         items=seen.new_full((users, k), -1, dtype=torch.long),
@@ -113,23 +111,11 @@ def draft_verify(
         round_of=seen.new_full((users, k), -1, dtype=torch.long),
     )
     verifier = Verifier(backbone, memory, index, level_slices)
-    available = torch.zeros_like(draft_scores, dtype=torch.bool)
-    available[:, index.items if settings.inductive_drafting else index.items[seen[index.items]]] = True
-    length = torch.full_like(seen, rounds, dtype=torch.long)
-    if settings.score_adjustment:
-        length -= (~seen).long()
-    accepted = Ranking.empty(users, memory.bias)
-    beams, alive = Beams.root(users, memory.bias), torch.arange(users, device=seen.device)
-    beam_places = beams.nodes
+    speculation = Speculation(verifier, draft_scores, seen, settings)
+    accepted, alive = Ranking.empty(users, memory.bias), torch.arange(users, device=seen.device)
     for depth in range(rounds):
-        if depth:
-            beam_places = verifier.place(depth, beams.nodes, beam_places.gather(1, beams.parents), beams.exist)
-        eligible = available
-        if depth and settings.guided_redrafting:
-            eligible = available & below(beams, index.levels[depth])
-        drafts, is_draft = draft(draft_scores, eligible, min(settings.draft_size, index.size))
-        available.scatter_(1, drafts, False)  # what is no draft cannot become eligible later either
-        scores, accept = verifier.verify(drafts, is_draft, length[drafts], settings.threshold)
+        drafts, is_draft = speculation.draft(depth)
+        scores, accept = speculation.verify(drafts, is_draft, settings.threshold)
         accepted = accepted.append(drafts, scores.masked_fill(~accept, NOTHING), depth)
         result.rounds[alive] += 1
         result.drafted[alive, depth], result.accepted[alive, depth] = is_draft.sum(1), accept.sum(1)
@@ -144,23 +130,133 @@ def draft_verify(
             stay = ~exits
             if not bool(stay.any()):
                 return result
-            alive, accepted, beams, beam_places = (
-                alive[stay],
-                accepted.select(stay),
-                beams.select(stay),
-                beam_places[stay],
-            )
-            draft_scores, available, verifier = draft_scores[stay], available[stay], verifier.select(stay)
-        log_probs = verifier.log_probs(depth, beam_places)
-        width = max(settings.num_beams, k) if depth == rounds - 1 else settings.num_beams
-        shorter, beams = beams, step(beams, log_probs, index, depth, level_slices[depth].start, width)
+            alive, accepted, speculation = alive[stay], accepted.select(stay), speculation.select(stay)
+        speculation.step(depth, k)
 
-    # not enough was accepted in all rounds: the beams, which are whole ids by now, fill up the list
-    items = torch.where(beams.exist, index.leaf_items(beams.nodes), 0)
-    total = torch.where(length[items] == rounds, beams.scores, shorter.scores.gather(1, beams.parents))
-    beam_scores = (total / length[items]).masked_fill(~beams.exist, NOTHING)
-    accepted.fill(items, beam_scores, k).best(k, settings.reranking).write(result, alive)
+    # not enough was accepted in all rounds: the beams fill up the list
+    accepted.fill(*speculation.beam_items(), k).best(k, settings.reranking).write(result, alive)
     return result
+
+
+def all_rounds(verifier: Verifier, draft_scores: Tensor, seen: Tensor, k: int, settings: DraftVerifySettings) -> Rounds:
+    """Every round of every user, whatever is accepted: what the lists of *all* thresholds can be read off.
+
+    Neither drafts nor beams depend on the threshold, which only says where a user stops. To tune it, this takes the
+    place of one `draft_verify` for each threshold.
+
+    Args:
+        verifier: keeps every prefix it has seen, so that runs for other sizes can go on with it.
+        draft_scores, seen, k: as in `draft_verify`.
+        settings: their threshold is not used.
+    """
+    speculation = Speculation(verifier, draft_scores, seen, settings)
+    drafted = Ranking.empty(len(draft_scores), draft_scores)
+    for depth in range(verifier.index.n_digits):
+        drafts, is_draft = speculation.draft(depth)
+        scores, exists = speculation.verify(drafts, is_draft, NOTHING)
+        drafted = drafted.append(drafts, scores.masked_fill(~exists, NOTHING), depth)
+        speculation.step(depth, k)
+    return Rounds(drafted, *speculation.beam_items(), settings)
+
+
+@dataclass
+class Rounds:
+    """What `all_rounds` gives.
+
+    Attributes:
+        drafted: drafts of all rounds, in this order, with their scores (Eq. 2).
+        beam_items, beam_scores: whole ids that fill up a list, best first `[B, beams]`.
+        settings: what they were made with.
+    """
+
+    drafted: Ranking
+    beam_items: Tensor
+    beam_scores: Tensor
+    settings: DraftVerifySettings
+
+    def lists(self, k: int, threshold: float) -> Tensor:
+        """The lists of `draft_verify` with this threshold `[B, k]`, -1 where there are no more."""
+        drafted, rounds = self.drafted, torch.arange(int(self.drafted.rounds.max()) + 1, device=self.beam_items.device)
+        accept = drafted.scores > threshold
+        if self.settings.adaptive_exit:
+            accepted_until = (accept[:, :, None] & (drafted.rounds[:, :, None] <= rounds)).sum(1)  # [B, rounds]
+            last = (accepted_until < k).sum(1)  # the first round that has k; beyond the last where none has
+            accept &= drafted.rounds <= last[:, None]
+        accepted = Ranking(drafted.items, drafted.scores.masked_fill(~accept, NOTHING), drafted.rounds)
+        best = accepted.fill(self.beam_items, self.beam_scores, k).best(k, self.settings.reranking)
+        items = best.items.masked_fill(best.scores == NOTHING, -1)
+        return torch.nn.functional.pad(items, (0, k - items.size(1)), value=-1)
+
+
+class Speculation:
+    """Some users in the midst of their rounds: what may still be drafted for them, and their beams.
+
+    Args:
+        verifier, draft_scores, seen, settings: as in `draft_verify`.
+
+    Raises:
+        ValueError: where a draft score is NaN.
+    """
+
+    def __init__(self, verifier: Verifier, draft_scores: Tensor, seen: Tensor, settings: DraftVerifySettings) -> None:
+        if bool(draft_scores.isnan().any()):
+            raise ValueError("the drafter's scores hold NaN: its weights or its item vectors are broken")
+        self.verifier, self.draft_scores, self.settings = verifier, draft_scores, settings
+        index = verifier.index
+        self.available = torch.zeros_like(draft_scores, dtype=torch.bool)
+        self.available[:, index.items if settings.inductive_drafting else index.items[seen[index.items]]] = True
+        self.length = torch.full_like(seen, index.n_digits, dtype=torch.long)
+        if settings.score_adjustment:
+            self.length -= (~seen).long()
+        self.beams = self.shorter = Beams.root(len(draft_scores), verifier.memory.bias)
+        self.places = self.beams.nodes
+
+    def draft(self, depth: int) -> tuple[Tensor, Tensor]:
+        """The best items below the beams that were not drafted yet `[b, n]`, and which of them are no padding."""
+        index = self.verifier.index
+        eligible = self.available
+        if depth:
+            self.places = self.verifier.place(
+                depth, self.beams.nodes, self.places.gather(1, self.beams.parents), self.beams.exist
+            )
+            if self.settings.guided_redrafting:
+                eligible = eligible & below(self.beams, index.levels[depth])
+        best, drafts = self.draft_scores.masked_fill(~eligible, NOTHING).topk(
+            min(self.settings.draft_size, index.size), dim=1
+        )
+        self.available.scatter_(1, drafts, False)  # what is no draft cannot become eligible later either
+        return drafts, best > NOTHING
+
+    def verify(self, drafts: Tensor, is_draft: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """Scores of the drafts `[b, n]` and which are accepted; see `Verifier.verify`."""
+        return self.verifier.verify(drafts, is_draft, self.length[drafts], threshold)
+
+    def step(self, depth: int, k: int) -> None:
+        """Let the beams grow from `depth` by a digit; whole ids are at least k, for they fill up lists of k."""
+        slices = self.verifier.level_slices
+        width = max(self.settings.num_beams, k) if depth == len(slices) - 1 else self.settings.num_beams
+        log_probs = self.verifier.log_probs(depth, self.places)
+        self.shorter, self.beams = (
+            self.beams,
+            step(self.beams, log_probs, self.verifier.index, depth, slices[depth].start, width),
+        )
+
+    def beam_items(self) -> tuple[Tensor, Tensor]:
+        """After the last step: the beams' items and scores (Eq. 2) `[b, beams]`, -inf where there is none."""
+        items = torch.where(self.beams.exist, self.verifier.index.leaf_items(self.beams.nodes), 0)
+        length = self.length[items]
+        counts_all = length == len(self.verifier.level_slices)
+        total = torch.where(counts_all, self.beams.scores, self.shorter.scores.gather(1, self.beams.parents))
+        return items, (total / length).masked_fill(~self.beams.exist, NOTHING)
+
+    def select(self, users: Tensor) -> Speculation:
+        """Some of the users, `users` `[b]` bool."""
+        chosen = object.__new__(Speculation)
+        chosen.settings, chosen.length = self.settings, self.length
+        chosen.verifier, chosen.beams = self.verifier.select(users), self.beams.select(users)
+        chosen.shorter, chosen.places = self.shorter.select(users), self.places[users]
+        chosen.draft_scores, chosen.available = self.draft_scores[users], self.available[users]
+        return chosen
 
 
 def below(beams: Beams, level: Level) -> Tensor:
@@ -168,12 +264,6 @@ def below(beams: Beams, level: Level) -> Tensor:
     guided = torch.zeros(len(beams.nodes), level.nodes, dtype=torch.bool, device=beams.nodes.device)
     guided.scatter_(1, beams.nodes, beams.exist)
     return guided[:, level.of_item.clamp(min=0)]
-
-
-def draft(scores: Tensor, eligible: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The best eligible items, best first: `[b, size]`, and which of them are drafts and not mere padding."""
-    best, items = scores.masked_fill(~eligible, NOTHING).topk(size, dim=1)
-    return items, best > NOTHING
 
 
 @dataclass

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
 import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
@@ -16,6 +20,35 @@ from recbole_specgr.data.text_features import load_text_features
 from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
+T = TypeVar("T")
+
+
+@dataclass
+class EncodedUsers:
+    """The histories of B users as the encoder leaves them.
+
+    Attributes:
+        tokens: the encoder's input `[B, S]`.
+        encoded: its output `[B, S, d_model]`.
+        memory: what the decoder reads of it.
+        draft_scores: a drafter's score of every item `[B, n_items]`, for the models that draft.
+        shared: what decoding the same users and candidates under several settings has in common; None keeps nothing.
+    """
+
+    tokens: Tensor
+    encoded: Tensor
+    memory: Memory
+    draft_scores: Tensor | None = None
+    shared: dict[Hashable, Any] | None = None
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` returns, computed once where `shared` is kept."""
+        if self.shared is None:
+            return compute()
+        if key not in self.shared:
+            self.shared[key] = compute()
+        return self.shared[key]
+
 
 class GenerativeRecommender(SequentialRecommender):
     """A T5 over semantic ids.
@@ -27,10 +60,12 @@ class GenerativeRecommender(SequentialRecommender):
         seen: items of the training data `[n_items]`.
         level_slices: each digit's part of the vocabulary.
         backbone: the T5.
+        decoding: the settings of inference, which may change without training: those of `decoding_keys`.
     """
 
     inductive = True
     input_type = InputType.POINTWISE
+    decoding_keys: tuple[str, ...] = ("num_beams",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -39,7 +74,7 @@ class GenerativeRecommender(SequentialRecommender):
         self.level_slices = [slice(first, end) for first, end in ids.level_slices]
         self.register_buffer("tokens", ids.tokens)
         self.register_buffer("seen", dataset.seen.clone())
-        self.num_beams = config["num_beams"]
+        self.decoding = {key: config[key] for key in self.decoding_keys}
         self.backbone = T5(
             T5Config(
                 vocab_size=ids.vocab_size,
@@ -54,11 +89,16 @@ class GenerativeRecommender(SequentialRecommender):
         )
         self._index: tuple[Tensor, PrefixIndex] | None = None
 
+    # -- what the encoder reads ----------------------------------------------------------------------------------------
+
+    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """Items `[B, n]`, cut to the longest history of the batch, and lengths `[B]`."""
+        length = interaction[self.ITEM_SEQ_LEN]
+        return interaction[self.ITEM_SEQ][:, : int(length.max())], length
+
     def history_tokens(self, interaction: Interaction) -> Tensor:
         """Eq. 1: `[bos, ids of the history, eos]`, padded to the longest history of the batch, `[B, S]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        items = interaction[self.ITEM_SEQ][:, : int(length.max())]
-        return self.item_tokens(items, length)
+        return self.item_tokens(*self.history(interaction))
 
     def item_tokens(self, items: Tensor, length: Tensor) -> Tensor:
         """`[bos, ids of the first `length` items, eos]` for items `[B, n]`, right-padded: `[B, n * digits + 2]`."""
@@ -67,15 +107,34 @@ class GenerativeRecommender(SequentialRecommender):
         tokens[:, 0] = self.bos
         return tokens.scatter_(1, (1 + length * self.tokens.size(1))[:, None], self.eos)
 
+    def encode(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """The histories' tokens `[B, S]` and their encoding `[B, S, d_model]`."""
+        tokens = self.history_tokens(interaction)
+        return tokens, self.backbone.encode(tokens)
+
     def generation_loss(self, encoded: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
         """Eq. 5 for target items `[B]`."""
         return self.backbone.loss(encoded, tokens, self.tokens[targets])
 
-    def memory(self, interaction: Interaction) -> tuple[Tensor, Tensor, Memory]:
-        """The histories' tokens `[B, S]`, their encoding `[B, S, d_model]` and what the decoder reads of it."""
-        tokens = self.history_tokens(interaction)
-        encoded = self.backbone.encode(tokens)
-        return tokens, encoded, self.backbone.memory(tokens, encoded)
+    # -- inference -----------------------------------------------------------------------------------------------------
+
+    def read(self, interaction: Interaction) -> EncodedUsers:
+        """The users of a batch, encoded once."""
+        tokens, encoded = self.encode(interaction)
+        return EncodedUsers(tokens, encoded, self.backbone.memory(tokens, encoded))
+
+    def encode_users(self, interaction: Interaction) -> EncodedUsers:
+        """All of the batch that `rank` needs and that no setting of `decoding` changes."""
+        return self.read(interaction)
+
+    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+        """The k best candidates `[B, k]` under the settings in `decoding`; -1 where there are fewer."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
+        """The k best candidates `[B, k]`; -1 where there are fewer."""
+        return self.rank(self.encode_users(interaction), k, candidates)
 
     def index(self, candidates: Tensor | None) -> PrefixIndex:
         """The prefix index of the candidates `[n_items]`; the last one is kept."""

@@ -9,12 +9,12 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.backbone import T5
-from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
 from recbole_specgr.drafters.vectors import contrastive_loss, mean_pool, ranking_loss
-from recbole_specgr.models.generative_recommender import GenerativeRecommender
+from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 
 
-class SpecGRPP(GenerativeRecommender):
+class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     """SpecGR++: a generative recommender whose own encoder drafts, so that it can recommend new items.
 
     Ding et al., "Inductive Generative Recommendation via Retrieval-based Speculation", AAAI 2026. The encoder embeds
@@ -29,7 +29,6 @@ class SpecGRPP(GenerativeRecommender):
         self.contrastive_weight = config["contrastive_weight"]
         self.ranking_weight = config["ranking_weight"]
         self.train_batch_size = config["train_batch_size"]
-        self.decoding = DraftVerifySettings(config["draft_size"], config["num_beams"], config["accept_threshold"])
         self.item_encoder = T5(replace(self.backbone.config, num_decoder_layers=0)).requires_grad_(False).eval()
         self.register_buffer("items_frozen", torch.tensor(False))
         self._item_vectors: Tensor | None = None
@@ -82,34 +81,33 @@ class SpecGRPP(GenerativeRecommender):
 
         In pre-training the first `train_batch_size` rows take part in both losses, further rows in the contrast only.
         """
-        tokens, targets = self.history_tokens(interaction), interaction[self.ITEM_ID]
-        encoded = self.backbone.encode(tokens)
+        if self.stage == "pretrain" and not self.contrastive_weight:
+            interaction = interaction[: self.train_batch_size]
+        tokens, encoded = self.encode(interaction)
+        targets = interaction[self.ITEM_ID]
         users = mean_pool(encoded, tokens)
+        losses = {}
         if self.stage == "finetune":
             seen = self.seen.nonzero().squeeze(1)
             row = torch.zeros_like(self.seen, dtype=torch.long)
             row[seen] = torch.arange(len(seen), device=seen.device)
             loss = ranking_loss(users, self.item_vectors()[seen], row[targets], self.temperature)
-            losses = {"ranking": self.ranking_weight * loss}
-        else:
+            losses["ranking"] = self.ranking_weight * loss
+        elif self.contrastive_weight:
             distinct, place = targets.unique(return_inverse=True)
             items = self.embed_items(distinct, self.backbone)
             loss = contrastive_loss(users, items, place, self.temperature)
-            losses = {"contrastive": self.contrastive_weight * loss}
+            losses["contrastive"] = self.contrastive_weight * loss
         part = slice(self.train_batch_size)
         losses["generation"] = self.generation_loss(encoded[part], tokens[part], targets[part])
         return losses
 
     # -- inference -----------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def speculate(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> DraftVerifyResult:
-        """Ranked lists with their scores, rounds and acceptance."""
-        tokens, encoded, memory = self.memory(interaction)
-        draft_scores = mean_pool(encoded, tokens) @ self.item_vectors().T
-        index = self.index(candidates)
-        return draft_verify(self.backbone, memory, index, self.level_slices, draft_scores, self.seen, k, self.decoding)
+    @property
+    def verifier(self) -> SpecGRPP:
+        return self
 
-    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
-        """The k best candidates `[B, k]` by draft and verify; -1 where there are fewer."""
-        return self.speculate(interaction, k, candidates).items
+    def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
+        """Cosines of the histories' vectors to the items'."""
+        return mean_pool(users.encoded, users.tokens) @ self.item_vectors().T

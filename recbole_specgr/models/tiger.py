@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.decoding.beam_search import beam_search
-from recbole_specgr.models.generative_recommender import GenerativeRecommender
+from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 
 
 class TIGER(GenerativeRecommender):
@@ -16,12 +15,18 @@ class TIGER(GenerativeRecommender):
     """
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
-        tokens = self.history_tokens(interaction)
-        return {"generation": self.generation_loss(self.backbone.encode(tokens), tokens, interaction[self.ITEM_ID])}
+        tokens, encoded = self.encode(interaction)
+        return {"generation": self.generation_loss(encoded, tokens, interaction[self.ITEM_ID])}
 
-    @torch.no_grad()
-    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
+    def generate(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> Tensor:
         """The k most probable candidates `[B, k]`; -1 where the beams reach fewer."""
-        _, _, memory = self.memory(interaction)
-        index = self.index(candidates)
-        return beam_search(self.backbone, memory, index, self.level_slices, k, max(self.num_beams, k))[0]
+        num_beams = max(self.decoding["num_beams"], k)
+        return users.once(
+            ("generated", k, num_beams),
+            lambda: beam_search(self.backbone, users.memory, self.index(candidates), self.level_slices, k, num_beams)[
+                0
+            ],
+        )
+
+    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+        return self.generate(users, k, candidates)

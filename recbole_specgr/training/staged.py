@@ -50,7 +50,7 @@ class StagedTrainer(InductiveEvaluation):
             super().__init__(config, model)
         config["single_spec"] = not distributed
         self.tensorboard.close()
-        self.run_dir = Path(config["run_dir"] or config["checkpoint_dir"])
+        self.run_dir = self.resume_dir = Path(config["run_dir"] or config["checkpoint_dir"])
         self.stages: dict[str, dict[str, Any]] = config["stages"]
         self.saved_model_file = str(self.run_dir / f"{list(self.stages)[-1]}.pth")
         self.progress: dict[str, StageProgress] = {}
@@ -85,7 +85,7 @@ class StagedTrainer(InductiveEvaluation):
                         self._train_stage(number, progress, self._loader(train_data, settings), options)
         except KeyboardInterrupt:
             next_step = (
-                f"Go on after epoch {progress.epoch} with --resume={self.run_dir}" if saved else "Nothing is saved."
+                f"Go on after epoch {progress.epoch} with --resume={self.resume_dir}" if saved else "Nothing is saved."
             )
             self.logger.warning(f"Interrupted in stage {stage}. {next_step}")
             raise
@@ -195,6 +195,10 @@ class StagedTrainer(InductiveEvaluation):
 
     def _valid_epoch(self, valid_data, show_progress=False) -> tuple[float, dict[str, float]]:
         result = self.evaluate(valid_data, load_best_model=False, show_progress=show_progress)
+        return self.score_of(result), result
+
+    def score_of(self, result: dict[str, float]) -> float:
+        """The valid_metric among the results of the valid phase. Raises UserError when it is not there."""
         if self.valid_metric not in result:
             empty = [key for key, value in result.items() if key.endswith("_count") and not value]
             why = f" (its {empty[0]} is 0)" if empty else ""
@@ -202,7 +206,7 @@ class StagedTrainer(InductiveEvaluation):
                 f"[valid_metric: {self.config['valid_metric']}] is not among the results of the valid phase{why}: "
                 f"{', '.join(result)}."
             )
-        return result[self.valid_metric], result
+        return result[self.valid_metric]
 
     def _validates(self, epoch: int, valid_data) -> bool:
         """After every `eval_step` epochs, and after the last; never when it is 0."""

@@ -1,0 +1,94 @@
+"""SpecGR's inference, whatever drafts and whatever verifies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_specgr.decoding.draft_verify import (
+    DraftVerifyResult,
+    DraftVerifySettings,
+    Rounds,
+    Verifier,
+    all_rounds,
+    draft_verify,
+)
+from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+
+SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
+
+
+class SpeculativeRecommender:
+    """Mixin: ranks by draft and verify. Subclasses give `verifier` and `draft_scores`.
+
+    Attributes:
+        decoding: draft_size, num_beams, accept_threshold and the switches of the paper's Table 3.
+    """
+
+    inductive = True
+    decoding_keys = ("draft_size", "num_beams", "accept_threshold", *SWITCHES)
+    decoding: dict[str, Any]
+
+    @property
+    def verifier(self) -> GenerativeRecommender:
+        """The generative recommender that verifies what is drafted."""
+        raise NotImplementedError
+
+    def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
+        """The drafter's score of every item `[B, n_items]`."""
+        raise NotImplementedError
+
+    @property
+    def draft_verify_settings(self) -> DraftVerifySettings:
+        names = {"accept_threshold": "threshold"}
+        return DraftVerifySettings(**{names.get(key, key): self.decoding[key] for key in self.decoding_keys})
+
+    def encode_users(self, interaction: Interaction) -> EncodedUsers:
+        users = self.verifier.read(interaction)
+        return replace(users, draft_scores=self.draft_scores(interaction, users))
+
+    @torch.no_grad()
+    def speculate(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> DraftVerifyResult:
+        """Ranked lists with their scores, rounds and acceptance."""
+        return self._draft_verify(self.encode_users(interaction), k, candidates)
+
+    @torch.no_grad()
+    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
+        """The k best candidates `[B, k]` by draft and verify; -1 where there are fewer."""
+        return self.rank(self.encode_users(interaction), k, candidates)
+
+    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+        if users.shared is None:
+            return self._draft_verify(users, k, candidates).items
+        settings = self.draft_verify_settings
+        rounds = users.once(
+            (k, replace(settings, threshold=0.0)), lambda: self._all_rounds(users, k, candidates, settings)
+        )
+        return rounds.lists(k, settings.threshold)
+
+    def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> DraftVerifyResult:
+        model = self.verifier
+        return draft_verify(
+            model.backbone,
+            users.memory,
+            model.index(candidates),
+            model.level_slices,
+            users.draft_scores,
+            model.seen,
+            k,
+            self.draft_verify_settings,
+        )
+
+    def _all_rounds(
+        self, users: EncodedUsers, k: int, candidates: Tensor | None, settings: DraftVerifySettings
+    ) -> Rounds:
+        model = self.verifier
+        verifier = users.once(
+            "verifier",
+            lambda: Verifier(model.backbone, users.memory, model.index(candidates), model.level_slices),
+        )
+        return all_rounds(verifier, users.draft_scores, model.seen, k, settings)

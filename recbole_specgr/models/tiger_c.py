@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from torch import Tensor
+
+from recbole_specgr.decoding.unseen_mix import append_unseen
+from recbole_specgr.models.generative_recommender import EncodedUsers
+from recbole_specgr.models.tiger import TIGER
+
+
+class TIGER_C(TIGER):
+    """TIGER with a share of its list kept for new items.
+
+    Rajput et al., "Recommender Systems with Generative Retrieval", NeurIPS 2023, on cold-start items; as in the SpecGR
+    paper's appendix. Unseen items whose id but for the identification digit was generated stand at the end of the list,
+    the best generated prefix first. They take at most the share `epsilon` of its places.
+    """
+
+    decoding_keys = ("num_beams", "epsilon")
+
+    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+        generated = self.generate(users, k, candidates)
+        return append_unseen(generated, self.index(candidates), ~self.seen, int(self.decoding["epsilon"] * k + 1e-9))

@@ -1,0 +1,29 @@
+"""The folder of a run: where its settings and its parameters are."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_specgr.cache import atomic_write
+from recbole_specgr.config import Config
+from recbole_specgr.yaml_values import read_mapping
+
+CONFIG = "config.yaml"
+
+
+def write_config(run_dir: Path, config: Config) -> None:
+    with atomic_write(run_dir / CONFIG) as temporary:
+        temporary.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_config(run_dir: Path, config_dict: dict[str, Any] | None = None) -> Config:
+    """The settings of a run, with `config_dict` over them. Raises FileNotFoundError for a folder that is none."""
+    if not (run_dir / CONFIG).is_file():
+        raise FileNotFoundError(f"{run_dir} is no run: there is no {run_dir / CONFIG}.")
+    return Config.from_dict(read_mapping(run_dir / CONFIG), {**(config_dict or {}), "run_dir": str(run_dir)})
+
+
+def checkpoint_of(run_dir: Path, config: Config) -> Path:
+    """Where the parameters are that the last stage ended with."""
+    return run_dir / f"{list(config['stages'])[-1]}.pth"

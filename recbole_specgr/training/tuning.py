@@ -1,0 +1,111 @@
+"""Settings of inference tuned on the valid phase after training, in one pass over its users."""
+
+import copy
+from dataclasses import dataclass
+from itertools import product
+from logging import getLogger
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.evaluation import check_ranked
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was tried and chosen.
+
+    Attributes:
+        metric: the valid_metric it was chosen by.
+        grid: setting -> the values that were tried, every combination of them.
+        points: each combination with all its metrics on the valid phase, in the grid's order.
+        choice: the best combination; of equal ones the first.
+        score, result: the choice's valid_metric, and all metrics of an evaluation with it.
+    """
+
+    metric: str
+    grid: dict[str, list[Any]]
+    points: list[dict[str, Any]]
+    choice: dict[str, Any]
+    score: float
+    result: dict[str, float]
+
+    def record(self) -> dict[str, Any]:
+        """Plain data for the result record."""
+        return {"metric": self.metric, "grid": self.grid, "choice": self.choice, "points": self.points}
+
+
+@torch.no_grad()
+def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = False) -> Tuning:
+    """Evaluate the trained model at every point of `grid` and leave it with the best one.
+
+    A model that can be tuned has `decoding`, a dictionary of the settings that may change without training. Where it
+    also has `encode_users` and `rank`, a batch of users is encoded once for all points.
+
+    Args:
+        trainer: after `fit`.
+        eval_data: loader of the valid phase.
+
+    Raises:
+        UserError: a setting that this model can't change after training, or that has no values to try.
+    """
+    model = trainer.model
+    check_grid(grid, getattr(model, "decoding", {}), trainer.config["model"])
+    points = [dict(zip(grid, values)) for values in product(*grid.values())]
+    before = dict(model.decoding)
+    k, candidates = max(trainer.config["topk"]), trainer.rankable(eval_data._dataset)
+    model.eval()
+    collectors = [copy.copy(trainer.eval_collector) for _ in points]
+    for collector in collectors:
+        collector.start(eval_data._dataset.seen, len(eval_data._dataset))
+    bar = tqdm(eval_data, f"tune {len(points)} settings", leave=False, disable=None if show_progress else True)
+    try:
+        for batch in bar:
+            lists = rank_at(model, points, batch[0].to(trainer.device), k, candidates)
+            for collector, ranked in zip(collectors, lists):
+                check_ranked(ranked, len(batch[0]), k, candidates)
+                collector.eval_batch_collect(ranked, batch[0], *batch[2:])
+        results = [trainer.evaluator.evaluate(collector.get_data_struct()) for collector in collectors]
+    except BaseException:
+        model.decoding.update(before)
+        raise
+    scores = [trainer.score_of(result) for result in results]
+    best = scores.index(max(scores) if trainer.valid_metric_bigger else min(scores))
+    model.decoding.update(points[best])
+    score, result = trainer._valid_epoch(eval_data, show_progress)
+    chosen = ", ".join(f"{key} {value}" for key, value in points[best].items())
+    getLogger().info(f"tuned on valid, {len(points)} settings tried: {chosen} ({trainer.valid_metric} {score:.4f})")
+    return Tuning(
+        metric=trainer.valid_metric,
+        grid=grid,
+        points=[{**point, "metrics": result} for point, result in zip(points, results)],
+        choice=points[best],
+        score=score,
+        result=result,
+    )
+
+
+def rank_at(model, points: list[dict[str, Any]], interaction, k: int, candidates: Tensor):
+    """The lists of one batch at each point."""
+    users = None
+    if hasattr(model, "encode_users"):
+        users = model.encode_users(interaction)
+        users.shared = {}
+    for point in points:
+        model.decoding.update(point)
+        yield model.full_sort_topk(interaction, k, candidates) if users is None else model.rank(users, k, candidates)
+
+
+def check_grid(grid: dict[str, list[Any]], decoding: dict[str, Any], model: str) -> None:
+    """Raise UserError for a grid that this model can't be tuned over."""
+    for key, values in grid.items():
+        if key not in decoding:
+            raise UserError(
+                f"[tune.{key}]: {model} has no setting of this name that can change after training."
+                f"{did_you_mean(key, decoding)} It has: {', '.join(decoding) or 'none'}."
+            )
+        if not isinstance(values, list) or not values:
+            raise UserError(f"[tune.{key}] must be a list of values to try, but is [{values}].")
