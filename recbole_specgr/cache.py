@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch.distributed
 
 
 def content_key(*parts: object) -> str:
@@ -54,6 +53,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 @contextmanager
 def first_rank_first() -> Iterator[None]:
     """Let rank 0 run the block alone (and fill the cache), then the other ranks; without torchrun just run it."""
+    import torch.distributed  # here: who only writes files need not wait for it
+
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         yield
         return

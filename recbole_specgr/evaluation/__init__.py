@@ -1,7 +1,20 @@
-"""Ranked lists -> overall / in-sample / unseen metrics."""
+"""Ranked lists -> overall / in-sample / unseen metrics, and how sure their differences are."""
 
-from recbole_specgr.evaluation.collector import RankCollector
-from recbole_specgr.evaluation.evaluator import SubsetEvaluator
-from recbole_specgr.evaluation.ranking import check_ranked, check_topk, rank_scores
+import importlib
 
-__all__ = ["RankCollector", "SubsetEvaluator", "check_ranked", "check_topk", "rank_scores"]
+_LAZY = {
+    "RankCollector": "collector",
+    "SubsetEvaluator": "evaluator",
+    "check_ranked": "ranking",
+    "check_topk": "ranking",
+    "rank_scores": "ranking",
+}
+
+__all__ = sorted(_LAZY)
+
+
+def __getattr__(name: str):
+    """Import the public names on first use: tables need `significance` and `rank_metrics`, which need no torch."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
