@@ -13,6 +13,7 @@ from recbole_specgr.config import Config
 from recbole_specgr.data import text_features
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.item_text import clean_text, item_texts
+from recbole_specgr.data.sentence_encoder import SentenceEncoder
 from recbole_specgr.data.text_features import encode_lsa, load_text_features
 from recbole_specgr.errors import UserError
 
@@ -318,7 +319,7 @@ def test_sentence_transformers_path(written, tiny_model, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("the cached vectors should have been used")
 
-    monkeypatch.setattr(text_features, "encode_sentences", refuse)
+    monkeypatch.setattr(SentenceEncoder, "encode", refuse)
     again = by_token(dataset, load_text_features(config, dataset))
     np.testing.assert_array_equal(again["i2"], table["i2"])
     (tiny_model / "note.txt").write_text("a file of the model has changed")

@@ -1,5 +1,6 @@
 """Text vectors of all items: TF-IDF + SVD, a sentence-transformers model, or a ready file keyed by item token."""
 
+import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from logging import getLogger
@@ -11,10 +12,12 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 
 from recbole_specgr.cache import atomic_write, content_key, first_rank_first
+from recbole_specgr.data.feature_transform import transform_features
 from recbole_specgr.data.item_text import item_texts
+from recbole_specgr.data.sentence_encoder import SentenceEncoder
 from recbole_specgr.errors import UserError
 
-_FORMAT = 1  # raise it whenever this file computes other vectors from the same input
+_FORMAT = 2  # raise it whenever this file computes other vectors from the same input
 
 
 def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
@@ -25,11 +28,13 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         FILE.npz        arrays `item_id` [N] (item tokens) and `features` [N, d];
         FILE.npy        `features` [N, d]; the item tokens stand one a line in FILE.items.txt;
         any other text  the name or local path of a sentence-transformers model.
-    A file is looked for from the working directory, then in the data set's own folder.
+    A file is looked for from the working directory, then in the data set's own folder. Whatever the vectors come from,
+    `text_pca` and `text_standardise` then transform them.
 
     Args:
-        config: uses text_encoder, text_fields, text_dim, seed, cache_path, device, show_progress.
-        dataset: gives the items' texts and tokens and, for lsa, the bool tensor `seen` [n_items].
+        config: uses text_encoder, text_fields, text_dim, text_precision, text_pca, text_standardise, seed, cache_path,
+            device, show_progress.
+        dataset: gives the items' texts and tokens and the bool tensor `seen` [n_items].
 
     Returns:
         float32 [n_items, d]; zeros for the padding row 0 and for items without text.
@@ -38,29 +43,31 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         UserError: the named file does not exist, no model of that name can be reached, the file's content
             is malformed or belongs to other items, or no seen item has text.
     """
-    encoder = str(config["text_encoder"])
-    if encoder.endswith((".npz", ".npy")):
-        tokens, features = _read_file(_find_file(encoder, dataset), encoder)
-        return _rows_of_items(dataset, tokens, features, encoder)
+    seen = np.asarray(dataset.seen, dtype=bool)
+    features = _encoded(config, dataset, seen)
+    return transform_features(features, seen, config["text_pca"], config["text_standardise"])
+
+
+def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> np.ndarray:
+    name = str(config["text_encoder"])
+    if name.endswith((".npz", ".npy")):
+        tokens, features = _read_file(_find_file(name, dataset), name)
+        return _rows_of_items(dataset, tokens, features, name)
     texts = item_texts(dataset, config["text_fields"])
-    if encoder == "lsa":
-        seen = np.asarray(dataset.seen, dtype=bool)
+    if name == "lsa":
         settings = {"width": config["text_dim"], "seed": config["seed"]}
         key = content_key(_FORMAT, "lsa", version("scikit-learn"), settings, texts, seen)
-        return _cached(config, key, lambda: encode_lsa(texts, seen, **settings))
+        return _cached(config, key, lambda pieces: encode_lsa(texts, seen, **settings))
     try:
         library = version("sentence-transformers")
     except PackageNotFoundError as error:
         raise UserError(
-            f"text_encoder {encoder} needs sentence-transformers: pip install 'recbole-specgr[hub]'. "
+            f"text_encoder {name} needs sentence-transformers: pip install 'recbole-specgr[hub]'. "
             f"text_encoder: lsa does without."
         ) from error
-    key = content_key(_FORMAT, encoder, library, _local_state(encoder), texts)
-    return _cached(
-        config,
-        key,
-        lambda: encode_sentences(texts, encoder, device=config["device"], show_progress=config["show_progress"]),
-    )
+    encoder = SentenceEncoder(name, config["device"], config["text_precision"])
+    key = content_key(_FORMAT, name, library, encoder.precision, _local_state(name), texts)
+    return _cached(config, key, lambda pieces: encoder.encode(texts, pieces, config["show_progress"]))
 
 
 def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int) -> np.ndarray:
@@ -109,47 +116,6 @@ def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int) -> np.
     return np.divide(features, length, out=np.zeros_like(features), where=length > 1e-6)
 
 
-def encode_sentences(texts: list[str], name: str, device: object = "cpu", show_progress: bool = True) -> np.ndarray:
-    """Encode `texts` with the sentence-transformers model `name` (a hub name or a local path).
-
-    Returns:
-        float32 [n_items, d], as the model gives them (not normalised); zero rows for empty texts.
-
-    Raises:
-        UserError: the model can be found neither locally nor on the hub, or no item has text.
-    """
-    model = _sentence_model(name, device)
-    filled = [item for item, text in enumerate(texts) if text]
-    if not filled:
-        raise UserError("No item has text, so there is nothing to encode. Check text_fields.")
-    vectors = model.encode([texts[item] for item in filled], batch_size=128, show_progress_bar=bool(show_progress))
-    features = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
-    features[filled] = vectors
-    return features
-
-
-def _sentence_model(name: str, device: object):
-    """The SentenceTransformer `name`; the hub is asked only where it is not local, and not for long."""
-    from huggingface_hub import constants, get_session
-    from sentence_transformers import SentenceTransformer  # not earlier: it takes seconds
-
-    try:
-        return SentenceTransformer(name, device=str(device), local_files_only=True)
-    except Exception as error:  # many types: the model's own code runs here, too
-        if Path(name).is_dir():
-            raise UserError(f"text_encoder {name} cannot be loaded ({type(error).__name__}: {error}).") from error
-    try:
-        get_session().head(constants.ENDPOINT, timeout=10)  # the library itself tries for a minute
-        return SentenceTransformer(name, device=str(device))
-    except Exception as error:
-        raise UserError(
-            f"text_encoder {name} is no local model, none that was fetched before, and could not be fetched from "
-            f"{constants.ENDPOINT} ({type(error).__name__}: {error}). Give the path of a downloaded "
-            f"sentence-transformers model, or text_encoder: lsa (needs no download), or an .npz with the arrays "
-            f"item_id and features."
-        ) from error
-
-
 def _local_state(encoder: str) -> list[tuple[str, int, int]]:
     """Names, sizes and times of a local model's files, so that a model changed in place is encoded anew."""
     folder = Path(encoder)
@@ -157,18 +123,20 @@ def _local_state(encoder: str) -> list[tuple[str, int, int]]:
     return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
-def _cached(config: Config, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def _cached(config: Config, key: str, compute: Callable[[Path], np.ndarray]) -> np.ndarray:
+    """What `compute` returns, or returned before. It may keep pieces of unfinished work in the folder it is given."""
     path = Path(config["cache_path"]) / "text_features" / f"{key}.npy"
+    pieces = path.with_suffix(".pieces")
     with first_rank_first():
         if path.is_file():
             try:
                 return np.load(path, allow_pickle=False)
             except (ValueError, EOFError) as error:
                 getLogger().warning(f"{path} is unreadable ({error}); its text vectors are computed again.")
-        getLogger().info(f"Computing text vectors with text_encoder {config['text_encoder']} ...")
-        features = compute()
+        features = compute(pieces)
         with atomic_write(path) as temporary:
             np.save(temporary, features)
+        shutil.rmtree(pieces, ignore_errors=True)
     getLogger().info(f"Text vectors [{features.shape[0]} x {features.shape[1]}] are kept in {path}.")
     return features
 
