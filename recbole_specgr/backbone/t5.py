@@ -51,7 +51,7 @@ class RMSNorm(nn.Module):
         self.eps = config.layer_norm_epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        if cpu_kernels.apply_to(x):
+        if x.device.type == "cpu":
             return cpu_kernels.RMSNorm.apply(x, self.weight, self.eps)
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
@@ -211,11 +211,15 @@ class T5(nn.Module):
 
     # -- whole sequences: the encoder, and the decoder under teacher forcing -----------------------------------------
 
-    def encode(self, tokens: Tensor) -> Tensor:
-        """Tokens `[B, S]`, padded anywhere with `pad_token_id` -> last hidden states `[B, S, d_model]`."""
+    def encode(self, tokens: Tensor, embedded: Tensor | None = None) -> Tensor:
+        """Tokens `[B, S]`, padded anywhere with `pad_token_id` -> last hidden states `[B, S, d_model]`.
+
+        Args:
+            embedded: what takes the place of the tokens' embeddings `[B, S, d_model]`.
+        """
         position = torch.arange(tokens.size(1), device=tokens.device)
         bias, mask = self.encoder_bias(position, position), self.padding_bias(tokens)
-        x = self.dropout(self.embedding(tokens))
+        x = self.dropout(self.embedding(tokens) if embedded is None else embedded)
         for layer in self.encoder:
             x = layer(x, bias, mask)
         return self.dropout(self.encoder_norm(x))

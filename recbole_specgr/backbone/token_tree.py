@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -59,7 +60,8 @@ class TokenTree:
         if self.ancestors is None:
             self.ancestors = parents.new_zeros(self.users, self.capacity, self.capacity, dtype=torch.bool)
         elif self.ancestors.size(1) < end:
-            self.ancestors = enlarged(enlarged(self.ancestors, 1, self.capacity), 2, self.capacity)
+            missing = self.capacity - self.ancestors.size(1)
+            self.ancestors = F.pad(self.ancestors, (0, missing, 0, missing))
         if first:
             above = self.ancestors[:, :first, :first].gather(1, parents[:, :, None].expand(-1, -1, first))
             self.ancestors[:, first:end, :first] = above
@@ -78,7 +80,9 @@ class TokenTree:
             if buffers[layer] is None:
                 buffers[layer] = new.new_empty(*new.shape[:2], self.capacity, new.size(3))
             elif buffers[layer].size(2) < self.slots:
-                buffers[layer] = enlarged(buffers[layer], 2, self.capacity)
+                grown = new.new_empty(*new.shape[:2], self.capacity, new.size(3))
+                grown[:, :, :first] = buffers[layer][:, :, :first]
+                buffers[layer] = grown
             buffers[layer][:, :, first : self.slots] = new
         return self.keys[layer][:, :, : self.slots], self.values[layer][:, :, : self.slots]
 
@@ -89,12 +93,3 @@ class TokenTree:
         tree.ancestors = self.ancestors[users]
         tree.keys, tree.values = [k[users] for k in self.keys], [v[users] for v in self.values]
         return tree
-
-
-def enlarged(buffer: Tensor, dim: int, size: int) -> Tensor:
-    """`buffer` with `size` entries along `dim`, the new ones zero."""
-    shape = list(buffer.shape)
-    shape[dim] = size
-    new = buffer.new_zeros(shape)
-    new.narrow(dim, 0, buffer.size(dim)).copy_(buffer)
-    return new

@@ -110,7 +110,7 @@ def draft_verify(
         accepted=seen.new_zeros((users, rounds), dtype=torch.long),
         round_of=seen.new_full((users, k), -1, dtype=torch.long),
     )
-    verifier = Verifier(backbone, memory, index, level_slices)
+    verifier = Verifier(backbone, memory, index, level_slices, settings.num_beams + settings.draft_size)
     speculation = Speculation(verifier, draft_scores, seen, settings)
     accepted, alive = Ranking.empty(users, memory.bias), torch.arange(users, device=seen.device)
     for depth in range(rounds):
@@ -343,15 +343,19 @@ class Verifier:
 
     Args:
         backbone, memory, index, level_slices: as in `draft_verify`.
+        width: prefixes of one length that a round may add, an estimate.
 
     Raises:
         ValueError: where the model's probabilities are NaN.
     """
 
-    def __init__(self, backbone: T5, memory: Memory, index: PrefixIndex, level_slices: Sequence[slice]) -> None:
+    def __init__(
+        self, backbone: T5, memory: Memory, index: PrefixIndex, level_slices: Sequence[slice], width: int
+    ) -> None:
         self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
         users, device = memory.bias.size(0), memory.bias.device
-        self.tree = TokenTree(users, len(memory.keys))
+        capacity = sum(min(width, level.nodes) for level in index.levels[:-1])
+        self.tree = TokenTree(users, len(memory.keys), capacity)
         self.placed = [
             PlacedNodes(
                 nodes=torch.zeros(users, 0, dtype=torch.long, device=device),
