@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,12 +112,17 @@ def _files(text: str) -> list[str]:
     return [text] if Path(text).is_file() else text.split()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command line and return the process's exit status: 0, 2 for a user's mistake, 130 after Ctrl-C."""
+def main(argv: list[str] | None = None, run: Callable[[Arguments], int] | None = None) -> int:
+    """Run one command line and return the process's exit status: 0, 2 for a user's mistake, 130 after Ctrl-C.
+
+    Args:
+        argv: the words after the program's name.
+        run: does what the words ask for; None trains and evaluates a model.
+    """
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv or os.environ.get("RECBOLE_SPECGR_DEBUG", "0") not in ("", "0")
     try:
-        return _run(parse(argv))
+        return (run or _run)(parse(argv))
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError) as error:

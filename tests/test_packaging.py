@@ -84,7 +84,7 @@ def test_requirements_are_pinned_and_recbole_stops_at_312():
     assert all(len(pin.specifier) == 1 and str(pin.specifier).startswith("==") for pin in pins)
     exact = {canonicalize_name(pin.name): pin for pin in pins if pin.marker is None or pin.marker.evaluate()}
     extras = setup_cfg()["options.extras_require"]
-    asked = [setup_cfg()["options"]["install_requires"], extras["dev"], extras["hub"]]
+    asked = [setup_cfg()["options"]["install_requires"], extras["dev"], extras["hub"], extras["hyper"]]
     for line in "\n".join(asked).splitlines():
         if not line.strip() or line.strip().startswith("#"):
             continue

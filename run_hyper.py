@@ -1,0 +1,9 @@
+"""python run_hyper.py --model=TIGER --params_file=FILE [--trials=20] [--jobs=2] [--key=value ...]   (see --help)"""
+
+import sys
+
+from recbole_specgr.cli import main
+from recbole_specgr.search.command import search_command
+
+if __name__ == "__main__":
+    sys.exit(main(run=search_command))
