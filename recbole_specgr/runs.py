@@ -7,6 +7,9 @@ import yaml
 
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.config import Config
+from recbole_specgr.errors import UserError
+from recbole_specgr.leaderboard.record import RESULT, read_record
+from recbole_specgr.registry import resolve
 from recbole_specgr.yaml_values import read_mapping
 
 CONFIG = "config.yaml"
@@ -27,3 +30,25 @@ def read_config(run_dir: Path, config_dict: dict[str, Any] | None = None) -> Con
 def checkpoint_of(run_dir: Path, config: Config) -> Path:
     """Where the parameters are that the last stage ended with."""
     return run_dir / f"{list(config['stages'])[-1]}.pth"
+
+
+def check_finished(run_dir: Path, model: str, dataset, setting: str) -> None:
+    """Raise UserError unless `run_dir` is a finished run of `model` on the data and the split of `dataset`.
+
+    Args:
+        dataset: any view.
+        setting: what named the run, for error messages.
+    """
+    if not (run_dir / CONFIG).is_file():
+        raise UserError(f"{setting}: {run_dir} is no run, there is no {run_dir / CONFIG}.")
+    settings = read_mapping(run_dir / CONFIG)
+    if resolve(model).name not in (settings["model"], settings["base_model"]):
+        raise UserError(f"{setting}: {run_dir} is a run of {settings['model']}, not of {model}.")
+    # A part of a composite run has no record of its own.
+    record = next((folder / RESULT for folder in (run_dir, run_dir.parent) if (folder / RESULT).is_file()), None)
+    if record is None:
+        raise UserError(f"{setting}: {run_dir} is not finished, it has no {RESULT}. Go on with --resume={run_dir}")
+    theirs = read_record(record)["protocol"]
+    for key, ours in dataset.protocol.items():
+        if theirs.get(key) != ours:
+            raise UserError(f"{setting}: {run_dir} is of other data: its {key} is {theirs.get(key)}, not {ours}.")

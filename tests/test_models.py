@@ -147,6 +147,11 @@ class TestDSI(GenerativeCase):
     settings = {**GenerativeCase.settings, "tokenizer": {"codebook_size": 8, "levels": 2}}
 
 
+class TestLIGER(GenerativeCase):
+    model = "LIGER"
+    settings = {**GenerativeCase.settings, "projection_sizes": [16], "embedding_dropout": 0.1, "learning_rate": 0.003}
+
+
 class TestSpecGRPP(GenerativeCase):
     model = "SpecGRPP"
     settings = {
@@ -165,6 +170,22 @@ class TestSpecGRPP(GenerativeCase):
         assert finetuned.items_frozen
         torch.testing.assert_close(pretrained.eval().item_vectors(), finetuned.eval().item_vectors())
         assert not torch.equal(pretrained.backbone.embedding.weight, finetuned.backbone.embedding.weight)
+
+
+class TestSpecGR_Aux(GenerativeCase):
+    model = "SpecGR_Aux"
+    settings = {
+        **GenerativeCase.settings,
+        "drafter_settings": {
+            "epochs": 3,
+            "train_batch_size": 64,
+            "hidden_size": 16,
+            "inner_size": 16,
+            "n_layers": 1,
+        },
+        "draft_size": 10,
+        "accept_threshold": -3.0,
+    }
 
 
 class TextSequenceCase(ModelCase):

@@ -89,6 +89,8 @@ class SpeculativeRecommender:
         model = self.verifier
         verifier = users.once(
             "verifier",
-            lambda: Verifier(model.backbone, users.memory, model.index(candidates), model.level_slices),
+            lambda: Verifier(
+                model.backbone, users.memory, model.index(candidates), model.level_slices, 4 * settings.draft_size
+            ),
         )
         return all_rounds(verifier, users.draft_scores, model.seen, k, settings)

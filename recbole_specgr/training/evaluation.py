@@ -93,7 +93,7 @@ class InductiveEvaluation:
         return self.evaluator.evaluate(self.rows)
 
     def rankable(self, dataset) -> Tensor:
-        """What the model may rank `[n_items]`: the phase's candidates, and only the seen ones if it is not inductive."""
+        """What the model may rank `[n_items]`: the phase's candidates, only seen ones if the model is not inductive."""
         allowed = dataset.candidates if getattr(self.model, "inductive", False) else dataset.candidates & dataset.seen
         return allowed.to(self.device)
 

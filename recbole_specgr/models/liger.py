@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from torch import Tensor, nn
+
+from recbole_specgr.data.text_features import load_text_features
+from recbole_specgr.decoding.beam_search import beam_search
+from recbole_specgr.drafters.vectors import ranking_loss
+from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+
+
+class LIGER(GenerativeRecommender):
+    """Generative and dense retrieval in one model: what it generates, and all new items, ranked by dense scores.
+
+    Yang et al., "Unifying Generative and Dense Retrieval for Sequential Recommendation", 2024. A digit of the history
+    is read as the sum of its embedding, its item's projected text, the item's position and the digit's. The encoder's
+    output at the last digit is the user's vector, the projected text an item's. The losses are the next id's and the
+    cross entropy of the cosines over the seen items.
+    """
+
+    decoding_keys = ("num_beams", "num_generated")
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        self.temperature, self.dense_weight = config["temperature"], config["dense_weight"]
+        features = torch.from_numpy(load_text_features(config, dataset))
+        # Not saved: they are the data set's, and its next version may have more items.
+        self.register_buffer("features", standardized(features, dataset.seen), persistent=False)
+        seen = dataset.seen.nonzero().squeeze(1)
+        self.register_buffer("seen_items", seen, persistent=False)
+        self.register_buffer("seen_row", torch.zeros(self.n_items, dtype=torch.long), persistent=False)
+        self.seen_row[seen] = torch.arange(len(seen))
+        d_model = config["d_model"]
+        self.projection = projection(features.size(1), config["projection_sizes"], d_model, config["input_dropout"])
+        self.item_position = nn.Embedding(self.max_seq_length, d_model)
+        self.digit_position = nn.Embedding(self.tokens.size(1), d_model)
+        self.input_norm, self.input_dropout = nn.LayerNorm(d_model), nn.Dropout(config["embedding_dropout"])
+        self._projected: Tensor | None = None
+
+    # -- vectors -------------------------------------------------------------------------------------------------------
+
+    def item_tokens(self, items: Tensor, length: Tensor) -> Tensor:
+        """The ids of the items `[B, n]` without special tokens: `[B, n * digits]`."""
+        return self.tokens[items].flatten(1)
+
+    def embed(self, items: Tensor, tokens: Tensor, text: Tensor) -> Tensor:
+        """The encoder's input for items `[B, n]`, their tokens and projected text `[B, n, d]`: `[B, n * digits, d]`."""
+        position = self.item_position.weight[: items.size(1)]
+        of_item = (text + position)[:, :, None] + self.digit_position.weight
+        return self.input_dropout(self.input_norm(self.backbone.embedding(tokens) + of_item.flatten(1, 2)))
+
+    def encode(self, interaction: Interaction, projected: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens of the histories `[B, S]` and their encoding `[B, S, d_model]`.
+
+        Args:
+            projected: the projected text of the histories' items `[B, n, d]`; None looks it up.
+        """
+        items, length = self.history(interaction)
+        tokens = self.item_tokens(items, length)
+        if projected is None:
+            projected = self.projected_text()[items]
+        return tokens, self.backbone.encode(tokens, self.embed(items, tokens, projected))
+
+    def user_vectors(self, tokens: Tensor, encoded: Tensor) -> Tensor:
+        """Unit vectors `[B, d]`: the encoding `[B, S, d]` of the last digit of each history."""
+        last = (tokens != 0).sum(1) - 1
+        return F.normalize(encoded[torch.arange(len(encoded), device=encoded.device), last], dim=1)
+
+    @torch.no_grad()
+    def projected_text(self, chunk: int = 8192) -> Tensor:
+        """Projected text of all items `[n_items, d]`; kept until the parameters may change."""
+        if self._projected is None:
+            self._projected = torch.cat([self.projection(part) for part in self.features.split(chunk)])
+        return self._projected
+
+    def item_vectors(self) -> Tensor:
+        """Unit vectors of all items `[n_items, d]`."""
+        return F.normalize(self.projected_text(), dim=1)
+
+    def train(self, mode: bool = True) -> LIGER:
+        self._projected = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._projected = None
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
+        """Both losses; each seen item's text is projected once a step, for the histories and for the cosines."""
+        targets = interaction[self.ITEM_ID]
+        projected = self.projection(self.features[self.seen_items])
+        items, _ = self.history(interaction)
+        tokens, encoded = self.encode(interaction, projected[self.seen_row[items]])
+        users, vectors = self.user_vectors(tokens, encoded), F.normalize(projected, dim=1)
+        dense = ranking_loss(users, vectors, self.seen_row[targets], self.temperature)
+        return {
+            "generation": self.generation_loss(encoded, tokens, targets),
+            "dense": self.dense_weight * dense,
+        }
+
+    # -- inference -----------------------------------------------------------------------------------------------------
+
+    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+        index = self.index(candidates)
+        n, num_beams = self.decoding["num_generated"], max(self.decoding["num_beams"], self.decoding["num_generated"])
+        generated = users.once(
+            (n, num_beams),
+            lambda: beam_search(self.backbone, users.memory, index, self.level_slices, n, num_beams)[0],
+        )
+        scores = self.user_vectors(users.tokens, users.encoded) @ self.item_vectors().T
+        allowed = torch.zeros_like(scores, dtype=torch.bool)
+        allowed[:, index.items[~self.seen[index.items]]] = True
+        allowed.scatter_(1, generated.clamp(min=0), True)
+        allowed[:, 0] = False  # where fewer than n were generated
+        best, items = scores.masked_fill(~allowed, -torch.inf).topk(min(k, scores.size(1)), dim=1)
+        return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+
+
+def standardized(features: Tensor, seen: Tensor) -> Tensor:
+    """Every column to mean 0 and variance 1 over the seen items `[n_items]`; the padding row stays 0."""
+    known = features[seen]
+    scaled = (features - known.mean(0)) / known.std(0, correction=0).clamp(min=1e-6)
+    scaled[0] = 0
+    return scaled
+
+
+def projection(d_in: int, hidden: list[int], d_out: int, dropout: float) -> nn.Sequential:
+    """Text vectors to the width of the model, through hidden layers."""
+    sizes = [d_in, *hidden]
+    layers: list[nn.Module] = [nn.Dropout(dropout)]
+    for n, m in pairwise(sizes):
+        layers += [nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], d_out))

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_specgr.drafters.scores import item_scores, scores_items
+from recbole_specgr.errors import UserError
+from recbole_specgr.models.composite_recommender import CompositeRecommender
+from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+
+
+class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
+    """SpecGR with an auxiliary drafter: any model that scores items drafts, any model over semantic ids verifies.
+
+    Ding et al., "Inductive Generative Recommendation via Retrieval-based Speculation", AAAI 2026 ("Drafting
+    Strategies" and Table 4). Settings `drafter` and `backbone` name the two; each is trained by itself and stopped by
+    its own ranking, or taken from a finished run (`drafter_run`, `backbone_run`).
+    """
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        self.decoding = {key: config[key] for key in self.decoding_keys}
+        drafter = self.add_part("drafter", config, dataset)
+        if not scores_items(type(drafter)):
+            raise UserError(f"[drafter: {config['drafter']}] can't draft: it ranks items, but gives them no scores.")
+        backbone = self.add_part("backbone", config, dataset, inherits=True)
+        if not isinstance(backbone, GenerativeRecommender):
+            raise UserError(f"[backbone: {config['backbone']}] can't verify: it has no semantic ids.")
+        self.drop_unseen = config["unseen_history"] == "drop"
+
+    @property
+    def verifier(self) -> GenerativeRecommender:
+        return self.parts["backbone"]
+
+    def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
+        return item_scores(self.parts["drafter"], interaction, self.verifier.seen, self.drop_unseen)
