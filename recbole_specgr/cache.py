@@ -1,7 +1,8 @@
-"""Content-keyed cache files: fingerprints, whole-or-nothing writes, and one process at a time under torchrun."""
+"""Content-keyed cache files: fingerprints and whole-or-nothing writes."""
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,19 +51,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def first_rank_first() -> Iterator[None]:
-    """Let rank 0 run the block alone (and fill the cache), then the other ranks; without torchrun just run it."""
-    import torch.distributed  # here: who only writes files need not wait for it
-
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        yield
-        return
-    first = torch.distributed.get_rank() == 0
-    if not first:
-        torch.distributed.barrier()
-    try:
-        yield
-    finally:
-        if first:
-            torch.distributed.barrier()
+def link_or_copy(source: Path, path: Path) -> None:
+    """Have the cache file `source` at `path`, too: a second name of it where the file system can, else a copy."""
+    with atomic_write(path) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

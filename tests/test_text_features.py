@@ -200,7 +200,7 @@ def test_cache_is_used_and_keyed_by_text_seen_and_settings(written, monkeypatch)
     dataset.seen[dataset.seen.nonzero()[0]] = False
     load_text_features(config, dataset)
     assert len(calls) == 5
-    assert {path.suffix for path in written.cache.rglob("*") if path.is_file()} == {".npy"}
+    assert {path.suffix for path in written.cache.rglob("*") if path.is_file()} == {".npy", ".npz"}
 
 
 def test_truncated_cache_file_is_replaced(written, caplog):

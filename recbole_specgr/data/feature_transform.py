@@ -2,57 +2,96 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from logging import getLogger
+from pathlib import Path
 
 import numpy as np
 
+from recbole_specgr.cache import atomic_write
 from recbole_specgr.errors import UserError
 
 _ROWS = 16_384  # in float64 at once
 _CONSTANT = 1e-6  # a standard deviation below this share of the largest is none
 
 
-def transform_features(
-    features: np.ndarray, seen: np.ndarray, components: int | None = None, standardise: bool = False
-) -> np.ndarray:
-    """Reduce `features` [n_items, d] to principal components, then bring every dimension to mean 0 and variance 1.
+@dataclass(frozen=True, eq=False)
+class FeatureTransform:
+    """Reduces features to principal components, then brings every dimension to mean 0 and variance 1.
 
-    Either is left out by its default; both together whiten. Means, axes and variances are those of the seen items with
-    features, so that an item's vector doesn't depend on items that arrive later. A dimension that is constant over
-    them becomes 0. Rows of zeros, items without features, stay zeros.
+    Means, axes and variances are those of the seen items with features, so that an item's vector doesn't depend on
+    items that arrive later.
 
-    Args:
-        seen: bool [n_items].
-        components: lowered, with a warning, to what the seen items can carry.
-
-    Returns:
-        float32 [n_items, components or d]; without components and standardise, `features` itself.
-
-    Raises:
-        UserError: a number of components below 1, or fewer than two seen items have features.
+    Attributes:
+        mean: float64 [d].
+        axes: float64 [d, components]; None keeps all d dimensions.
+        scale: what each dimension is divided by, float32 [components or d]; infinite for one that is constant, which
+            becomes 0. None leaves them as they are.
     """
-    if components is None and not standardise:
-        return features
-    if components is not None and (isinstance(components, bool) or components < 1):
-        raise UserError(f"text_pca [{components}] must be a whole number from 1, or empty.")
-    filled = features.any(axis=1)
-    fitted_on = np.flatnonzero(filled & seen)
-    if len(fitted_on) < 2:
-        raise UserError(
-            f"text_pca and text_standardise need two seen items with text at least, but there are {len(fitted_on)}. "
-            f"Check text_fields and timestamp_split."
-        )
-    mean = features[fitted_on].mean(axis=0, dtype=np.float64)
-    axes = None if components is None else _principal_axes(features, fitted_on, mean, components)
-    result = np.zeros((len(features), features.shape[1] if axes is None else axes.shape[1]), dtype=np.float32)
-    for rows in _pieces(np.flatnonzero(filled)):
-        centred = features[rows] - mean
-        result[rows] = centred if axes is None else centred @ axes
-    if standardise:
-        deviation = result[fitted_on].std(axis=0, dtype=np.float64)
+
+    mean: np.ndarray
+    axes: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    @classmethod
+    def fit(
+        cls, features: np.ndarray, seen: np.ndarray, components: int | None = None, standardise: bool = False
+    ) -> FeatureTransform | None:
+        """Fit it on the seen items of `features` [n_items, d]. Either part is left out by its default; both together
+        whiten; without both there is None.
+
+        Args:
+            seen: bool [n_items].
+            components: lowered, with a warning, to what the seen items can carry.
+
+        Raises:
+            UserError: a number of components below 1, or fewer than two seen items have features.
+        """
+        if components is None and not standardise:
+            return None
+        if components is not None and (isinstance(components, bool) or components < 1):
+            raise UserError(f"text_pca [{components}] must be a whole number from 1, or empty.")
+        fitted_on = np.flatnonzero(features.any(axis=1) & seen)
+        if len(fitted_on) < 2:
+            raise UserError(
+                f"text_pca and text_standardise need two seen items with text at least, but there are "
+                f"{len(fitted_on)}. Check text_fields and timestamp_split."
+            )
+        mean = features[fitted_on].mean(axis=0, dtype=np.float64)
+        axes = None if components is None else _principal_axes(features, fitted_on, mean, components)
+        if not standardise:
+            return cls(mean, axes)
+        deviation = cls(mean, axes)(features)[fitted_on].std(axis=0, dtype=np.float64)
         constant = deviation <= _CONSTANT * deviation.max()
-        result[filled] /= np.where(constant, np.inf, deviation).astype(np.float32)
-    return result
+        return cls(mean, axes, np.where(constant, np.inf, deviation).astype(np.float32))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """float32 [n, d] -> float32 [n, components or d]. Rows of zeros, items without features, stay zeros."""
+        filled = features.any(axis=1)
+        width = features.shape[1] if self.axes is None else self.axes.shape[1]
+        result = np.zeros((len(features), width), dtype=np.float32)
+        for rows in _pieces(np.flatnonzero(filled)):
+            centred = features[rows] - self.mean
+            result[rows] = centred if self.axes is None else centred @ self.axes
+        if self.scale is not None:
+            result[filled] /= self.scale
+        return result
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write it to `path` (.npz)."""
+        arrays = {"mean": self.mean, "axes": self.axes, "scale": self.scale}
+        with atomic_write(path) as temporary:
+            np.savez(temporary, **{name: array for name, array in arrays.items() if array is not None})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> FeatureTransform:
+        """Read what `save` wrote. Raises UserError for a file that is cut short or something else."""
+        try:
+            with np.load(Path(path), allow_pickle=False) as arrays:
+                return cls(arrays["mean"], arrays.get("axes"), arrays.get("scale"))
+        except Exception as error:  # a cut zip archive fails with many types
+            raise UserError(f"{path} holds no transform of features ({type(error).__name__}: {error}).") from error
 
 
 def _principal_axes(features: np.ndarray, fitted_on: np.ndarray, mean: np.ndarray, components: int) -> np.ndarray:

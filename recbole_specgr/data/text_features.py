@@ -11,13 +11,16 @@ import numpy as np
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 
-from recbole_specgr.cache import atomic_write, content_key, first_rank_first
-from recbole_specgr.data.feature_transform import transform_features
+from recbole_specgr.cache import atomic_write, content_key, link_or_copy
+from recbole_specgr.data.feature_transform import FeatureTransform
 from recbole_specgr.data.item_text import item_texts
+from recbole_specgr.data.lsa import LSA
 from recbole_specgr.data.sentence_encoder import SentenceEncoder
+from recbole_specgr.distributed import first_rank_first
 from recbole_specgr.errors import UserError
 
-_FORMAT = 2  # raise it whenever this file computes other vectors from the same input
+FITTED_LSA, TRANSFORM = "lsa.npz", "text_transform.npz"  # in a run's folder
+_FORMAT = 3  # raise it whenever this file computes other vectors from the same input
 
 
 def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
@@ -29,7 +32,9 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         FILE.npy        `features` [N, d]; the item tokens stand one a line in FILE.items.txt;
         any other text  the name or local path of a sentence-transformers model.
     A file is looked for from the working directory, then in the data set's own folder. Whatever the vectors come from,
-    `text_pca` and `text_standardise` then transform them.
+    `text_pca` and `text_standardise` then transform them. What is fitted on the way, lsa and the transform, is kept in
+    the run directory, if there is one, for the texts of items that arrive later. A data set that brings vectors of its
+    own as `text_features` (the catalogue of a finished run) is taken at its word.
 
     Args:
         config: uses text_encoder, text_fields, text_dim, text_precision, text_pca, text_standardise, seed, cache_path,
@@ -43,9 +48,17 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         UserError: the named file does not exist, no model of that name can be reached, the file's content
             is malformed or belongs to other items, or no seen item has text.
     """
+    ready = getattr(dataset, "text_features", None)
+    if ready is not None:
+        return ready
     seen = np.asarray(dataset.seen, dtype=bool)
     features = _encoded(config, dataset, seen)
-    return transform_features(features, seen, config["text_pca"], config["text_standardise"])
+    transform = FeatureTransform.fit(features, seen, config["text_pca"], config["text_standardise"])
+    if transform is None:
+        return features
+    if config["run_dir"] and not config["rank"]:
+        transform.save(Path(config["run_dir"]) / TRANSFORM)
+    return transform(features)
 
 
 def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> np.ndarray:
@@ -57,7 +70,11 @@ def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> np.ndarray:
     if name == "lsa":
         settings = {"width": config["text_dim"], "seed": config["seed"]}
         key = content_key(_FORMAT, "lsa", version("scikit-learn"), settings, texts, seen)
-        return _cached(config, key, lambda pieces: encode_lsa(texts, seen, **settings))
+        fitted = Path(config["cache_path"]) / "text_features" / f"{key}.lsa.npz"
+        features = _cached(config, key, lambda pieces: encode_lsa(texts, seen, **settings, keep=fitted), fitted)
+        if config["run_dir"] and not config["rank"]:
+            link_or_copy(fitted, Path(config["run_dir"]) / FITTED_LSA)
+        return features
     try:
         library = version("sentence-transformers")
     except PackageNotFoundError as error:
@@ -70,16 +87,14 @@ def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> np.ndarray:
     return _cached(config, key, lambda pieces: encoder.encode(texts, pieces, config["show_progress"]))
 
 
-def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int) -> np.ndarray:
-    """Latent semantic analysis: sublinear TF-IDF of words and word pairs, truncated SVD, rows of unit length.
-
-    Vocabulary, document frequencies and SVD come from the seen items' texts alone; then every text is transformed.
+def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int, keep: Path | None = None) -> np.ndarray:
+    """Latent semantic analysis (`recbole_specgr.data.lsa`), fitted on the seen items' texts alone.
 
     Args:
         texts: n_items sentences, "" where there is none.
         seen: bool [n_items].
-        width: number of singular vectors; lowered, with a warning, to what the seen texts can carry.
-        seed: of the randomised SVD.
+        width, seed: as in `LSA.fit`.
+        keep: file for what was fitted, which encodes items that arrive later.
 
     Returns:
         float32 [n_items, width]; zero rows for texts that are empty or share no word with any seen text.
@@ -87,33 +102,10 @@ def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int) -> np.
     Raises:
         UserError: fewer than two seen items have text.
     """
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    fitted_on = [text for text, is_seen in zip(texts, seen, strict=True) if is_seen and text]
-    if len(fitted_on) < 2:
-        raise UserError(
-            f"text_encoder lsa needs at least two seen items with text, but there are {len(fitted_on)}. "
-            f"Check text_fields and timestamp_split."
-        )
-    vectorizer = TfidfVectorizer(
-        ngram_range=(1, 2),
-        sublinear_tf=True,
-        token_pattern=r"\w+",
-        max_features=50_000,  # the most frequent: word pairs of large catalogues come in millions
-        dtype=np.float32,
-    )
-    seen_counts = vectorizer.fit_transform(fitted_on)
-    possible = min(seen_counts.shape)
-    if width > possible:
-        getLogger().warning(
-            f"text_dim {width} is lowered to {possible}: the {seen_counts.shape[0]} seen texts hold "
-            f"{seen_counts.shape[1]} terms."
-        )
-    svd = TruncatedSVD(min(width, possible), random_state=seed).fit(seen_counts)
-    features = svd.transform(vectorizer.transform(texts)).astype(np.float32)
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.divide(features, length, out=np.zeros_like(features), where=length > 1e-6)
+    lsa = LSA.fit([text for text, is_seen in zip(texts, seen, strict=True) if is_seen and text], width, seed)
+    if keep is not None:
+        lsa.save(keep)
+    return lsa.encode(texts)
 
 
 def _local_state(encoder: str) -> list[tuple[str, int, int]]:
@@ -123,12 +115,13 @@ def _local_state(encoder: str) -> list[tuple[str, int, int]]:
     return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
-def _cached(config: Config, key: str, compute: Callable[[Path], np.ndarray]) -> np.ndarray:
-    """What `compute` returns, or returned before. It may keep pieces of unfinished work in the folder it is given."""
+def _cached(config: Config, key: str, compute: Callable[[Path], np.ndarray], beside: Path | None = None) -> np.ndarray:
+    """What `compute` returns, or returned before. It may keep pieces of unfinished work in the folder it is given, and
+    computes again when `beside`, another file that it writes, is gone."""
     path = Path(config["cache_path"]) / "text_features" / f"{key}.npy"
     pieces = path.with_suffix(".pieces")
     with first_rank_first():
-        if path.is_file():
+        if path.is_file() and (beside is None or beside.is_file()):
             try:
                 return np.load(path, allow_pickle=False)
             except (ValueError, EOFError) as error:
