@@ -44,7 +44,7 @@ def plain_name(column: str) -> str:
     return re.sub(r"[^a-z0-9]", "", str(column).split(":")[0].lower())
 
 
-def id_categories(column: pd.Series, path: Path) -> pd.Series:
+def id_categories(column: pd.Series, path: Path | str) -> pd.Series:
     """Categories of stripped strings; missing where there is no id. Works on the distinct values only."""
     try:
         codes, distinct = pd.factorize(column)

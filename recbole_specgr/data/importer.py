@@ -151,5 +151,6 @@ def _properties(table: ItemTable, lists: Sequence[str], text_features: bool) -> 
     features = table.feature_fields or list(lists[:1])
     if features:
         found["selected_features"] = features
-        found |= {"item_attribute": field for field in features[::-1] if field in lists}
+    if attributes := [field for field in features if field in lists]:
+        found["item_attribute"] = attributes[0]
     return found

@@ -35,7 +35,7 @@ def read_interactions(
 
 
 def clean_interactions(
-    source: pd.DataFrame, path: Path, where: str, filters: Filters, counts: dict[str, int]
+    source: pd.DataFrame, path: Path | str, where: str, filters: Filters, counts: dict[str, int]
 ) -> pd.DataFrame:
     """Columns user_id, item_id (categories of strings, all of them used) and timestamp (int64).
 

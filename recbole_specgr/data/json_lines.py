@@ -17,32 +17,42 @@ _BUFFER = 1 << 20
 _DECODE = json.JSONDecoder(strict=False).decode  # not strict: control characters inside texts are taken
 
 
-def read_objects(path: Path, bad: Callable[[int, bytes, str], None] | None = None) -> Iterator[dict[str, Any]]:
+def read_objects(
+    path: Path,
+    bad: Callable[[int, bytes, str], dict | None] | None = None,
+    worth: Callable[[bytes], bool] = lambda line: True,
+    progress: Callable[[int], None] = lambda position: None,
+) -> Iterator[dict[str, Any]]:
     """The object of every line; blank lines are skipped.
 
     Args:
-        bad: called with the number, the bytes and what is wrong of every line that is no JSON object; without it such
-            a line is an error.
+        bad: called with the number, the bytes and what is wrong of every line that is no JSON object; what it returns,
+            if anything, takes the line's place. Without it such a line is an error.
+        worth: says of a line, before it is parsed, whether it is wanted.
+        progress: called now and then with the number of bytes of the file that were read.
 
     Raises:
         UserError: the file is cut short, is no gzip, or holds a line that is no JSON object.
     """
-    refuse = bad or _refuser(path)
-    for number, line in read_lines(path):
+    bad = bad or _refuser(path)
+    for number, line in read_lines(path, progress):
+        if not worth(line):
+            continue
         try:
             found = _DECODE(line.decode("utf-8"))
-        except ValueError as error:  # also of bytes that are not UTF-8
-            if not line.endswith(b"\n") and not isinstance(error, UnicodeDecodeError):
+            wrong = None if isinstance(found, dict) else "no JSON object"
+        except UnicodeDecodeError:
+            wrong = "not UTF-8"
+        except ValueError as error:
+            if not line.endswith(b"\n"):
                 raise cut_short(path, number) from error
-            refuse(number, line, "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not JSON")
-            continue
-        if isinstance(found, dict):
+            wrong = "not JSON"
+        found = bad(number, line, wrong) if wrong else found
+        if found is not None:
             yield found
-        else:
-            refuse(number, line, "no JSON object")
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path, progress: Callable[[int], None] = lambda position: None) -> Iterator[tuple[int, bytes]]:
     """Number, from 1, and bytes of every line that is not blank.
 
     Raises:
@@ -50,15 +60,18 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     number = 0
     try:
-        with _open(path) as file:
+        with open(path, "rb", buffering=_BUFFER) as raw, _unpacked(raw, path) as file:
             for number, line in enumerate(file, start=1):
                 if number == 1:
                     line = line.removeprefix(_BOM)
+                if number % 4096 == 0:
+                    progress(raw.tell())
                 if not line.isspace():
                     yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        if isinstance(error, EOFError):
-            raise cut_short(path, number + 1) from error
+            progress(raw.tell())
+    except EOFError as error:
+        raise cut_short(path, number + 1) from error
+    except (zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} could not be read after line {number:,}: {error}. Fetch it again.") from error
 
 
@@ -68,17 +81,17 @@ def cut_short(path: Path, number: int) -> UserError:
     )
 
 
-def _open(path: Path) -> BinaryIO:
+def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
     if path.suffix.lower() == ".gz":
-        return io.BufferedReader(gzip.open(path, "rb"), _BUFFER)
-    return open(path, "rb", buffering=_BUFFER)
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER)
+    return raw
 
 
 def _refuser(path: Path) -> Callable[[int, bytes, str], None]:
-    def refuse(number: int, line: bytes, what: str) -> None:
+    def refuse(number: int, line: bytes, wrong: str) -> None:
         start = line[:40].decode("utf-8", "replace").rstrip()
         raise UserError(
-            f"{path} could not be read: it must hold one JSON object a line, but line {number:,} is {what}: [{start}]."
+            f"{path} could not be read: it must hold one JSON object a line, but line {number:,} is {wrong}: [{start}]."
         )
 
     return refuse

@@ -23,18 +23,21 @@ def interaction_statistics(
         split_times: t_valid, t_test.
 
     Returns:
-        users, items, interactions, first_time, last_time, time_unit, split_times, and for each phase
-        `<phase>_interactions`, `<phase>_targets` (interactions with an earlier one by the same user), and for valid and
-        test `<phase>_unseen_share` (of the targets, whose item does not occur in train; None without targets).
+        users, items, seen_items (that occur in train), interactions, first_time, last_time, time_unit, split_times,
+        and for each phase `<phase>_interactions`, `<phase>_targets` (interactions with an earlier one by the same
+        user), and for valid and test `<phase>_unseen_share` (of the targets, whose item does not occur in train; None
+        without targets).
     """
     order = np.lexsort((times, users))
     users, items, times = users[order], items[order], times[order]
     target = np.r_[False, users[1:] == users[:-1]]
     phase = np.searchsorted(np.asarray(split_times), times, side="right")
-    unseen = first_times(items, times, int(items.max()) + 1)[items] >= split_times[0]
+    first = first_times(items, times, int(items.max()) + 1)
+    unseen = first[items] >= split_times[0]
     found: dict[str, Any] = {
         "users": len(np.unique(users)),
         "items": len(np.unique(items)),
+        "seen_items": int((first < split_times[0]).sum()),
         "interactions": len(users),
         "first_time": int(times.min()),
         "last_time": int(times.max()),
@@ -60,6 +63,7 @@ def statistics_table(found: dict[str, Any], split: str, more: dict[str, Any] | N
     """The statistics as a two-column text table; `split` is how the cuts were set, `more` are rows to add."""
     unit = found["time_unit"]
     rows: list[tuple[str, str]] = [(name, f"{found[name]:,}") for name in ("users", "items", "interactions")]
+    rows += [("items that are new after train", _percent(1 - found["seen_items"] / found["items"]))]
     rows += [
         ("first interaction", readable_time(found["first_time"], unit)),
         ("last interaction", readable_time(found["last_time"], unit)),
