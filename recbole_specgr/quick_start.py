@@ -15,8 +15,8 @@ from recbole.utils import init_seed
 from recbole_specgr.config import Config
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation import check_topk
-from recbole_specgr.leaderboard.collect import build_record, write_ranks, write_record
-from recbole_specgr.leaderboard.record import RESULT
+from recbole_specgr.leaderboard.collect import build_record, rank_columns
+from recbole_specgr.leaderboard.record import RESULT, write_result
 from recbole_specgr.leaderboard.report import three_part_table
 from recbole_specgr.logger import run_log
 from recbole_specgr.registry import get_dataset_class, get_trainer, resolve
@@ -114,7 +114,7 @@ def _newest_unfinished(config: Config) -> Path:
 def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
     logger, created = getLogger(), False
     init_seed(config["seed"], config["reproducibility"])
-    dataset, (train_data, valid_data, test_data) = _load_data(config)
+    _, (train_data, valid_data, test_data) = _load_data(config)
     for data in (valid_data, test_data):
         check_topk(config["topk"], data._dataset.candidates, data._dataset.phase)
     if config["run_dir"] is None:
@@ -151,8 +151,7 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
     if tuning:
         record["tuning"] = tuning.record()
     if not config["rank"]:
-        write_ranks(run_dir, trainer.rows, dataset)
-        write_record(run_dir / RESULT, record)
+        record = write_result(run_dir, record, rank_columns(trainer.rows, test_data._dataset))
     logger.info("test\n" + three_part_table(test_result, config["metrics"], config["topk"]))
     logger.info(f"{record['test']['users_per_second']:,.0f} users/s; all results: {run_dir / RESULT}")
     return {
@@ -168,6 +167,7 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
 
 def _load_data(config: Config):
     """The whole data set, and RecBole's loaders of its train, valid and test views."""
+    config.check_data()
     dataset = get_dataset_class(config)(config)
     return dataset, data_preparation(config, dataset)
 
@@ -211,7 +211,15 @@ def _describe_data(train, valid, test) -> str:
 
 
 def _count_parameters(model: torch.nn.Module) -> dict[str, int]:
+    """Numbers of all parameters, of the trained ones, of those in embedding tables, and of all that stays as it is
+    (frozen parameters and text features)."""
+    trained = {id(parameter): parameter.numel() for parameter in model.parameters() if parameter.requires_grad}
+    tables = [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    total = sum(parameter.numel() for parameter in model.parameters())
+    features = sum(buffer.numel() for buffer in model.buffers() if buffer.is_floating_point())
     return {
-        "total": sum(parameter.numel() for parameter in model.parameters()),
-        "trainable": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "total": total,
+        "trainable": sum(trained.values()),
+        "embedding": sum(trained[key] for key in {id(table) for table in tables} & trained.keys()),
+        "frozen": total - sum(trained.values()) + features,
     }

@@ -8,7 +8,8 @@ import yaml
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.config import Config
 from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.record import RESULT, read_record
+from recbole_specgr.leaderboard.checks import read_record
+from recbole_specgr.leaderboard.record import RESULT
 from recbole_specgr.registry import resolve
 from recbole_specgr.yaml_values import read_mapping
 

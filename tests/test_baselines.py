@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from recbole_specgr.config import Config
 from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.table import find_records
+from recbole_specgr.leaderboard.archive import read_runs
 from recbole_specgr.registry import resolve
 
 FILES = sorted((ROOT / "baselines").glob("*.yaml"))
@@ -46,7 +46,7 @@ def test_the_page_works_as_it_is_written(page, tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr[-2000:]
         shown = done.stdout
     assert "Mean of items" in shown and "ID" in shown
-    (record,) = find_records(tmp_path / "runs", "ml-100k")
+    (record,) = (result.record for result in read_runs(tmp_path / "runs", "ml-100k"))
     assert (record["model"], record["display_name"], record["group"]) == ("MeanItem", "Mean of items", "ID")
 
 

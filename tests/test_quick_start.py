@@ -14,7 +14,7 @@ from recbole.trainer import Trainer as RecBoleTrainer
 
 from recbole_specgr.cli import main
 from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.record import read_record
+from recbole_specgr.leaderboard.checks import read_record
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.registry import get_trainer
 from recbole_specgr.training.checkpoint import load_checkpoint

@@ -1,87 +1,54 @@
-"""Result records, and the tables drawn from them."""
+"""Result records: what a run writes comes back, and what can't be trusted is refused with the reason."""
 
-import copy
 import json
 import subprocess
 import sys
-from pathlib import Path
-from statistics import mean, stdev
 
+import numpy as np
 import pytest
 import torch
+from conftest import ROOT
+from leaderboard_records import make_ranks, make_record, make_result, save_run, saved
 
 from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.collect import write_record
-from recbole_specgr.leaderboard.record import protocol_hash, read_record
+from recbole_specgr.leaderboard.archive import collect, latest, read_archive, read_run, read_runs
+from recbole_specgr.leaderboard.checks import read_record
+from recbole_specgr.leaderboard.record import digest, protocol_hash, ranks_digest, write_result
 from recbole_specgr.leaderboard.report import three_part_table
-from recbole_specgr.leaderboard.table import find_records, leaderboard
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
-def record(model="TIGER", seed=1, recall=0.2, unseen=0.1, finished="2026-01-01T00:00:00+0000", **protocol):
-    """A record with the least that is required."""
-    protocol = {"fingerprint": "f", "metrics": ["ndcg", "recall"], "topk": [10, 50], **protocol}
-    test = {"in_sample_count": 75, "unseen_count": 25}
-    for metric, scale in (("recall", 1.0), ("ndcg", 0.5)):
-        for k, share in ((10, 0.5), (50, 1.0)):
-            test[f"{metric}@{k}"] = recall * scale * share
-            test[f"in_sample_{metric}@{k}"] = (4 * recall - unseen) / 3 * scale * share
-            test[f"unseen_{metric}@{k}"] = unseen * scale * share
-    return {
-        "schema": 1,
-        "model": model,
-        "dataset": "tiny",
-        "seed": seed,
-        "finished": finished,
-        "protocol": protocol,
-        "protocol_hash": protocol_hash(protocol),
-        "metrics": {"valid": {}, "test": test},
-        "test": {"users_per_second": 1234.5},
-    }
-
-
-def cells(table: str) -> dict[str, list[str]]:
-    """model -> the cells of its row, of a markdown table."""
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
-    ]
-    return {row[0]: row[1:] for row in rows[2:]}
-
-
-def save(folder: Path, content, run="1", model="TIGER"):
-    path = folder / "tiny" / model / run / "result.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
-def test_a_record_comes_back(tmp_path):
-    write_record(tmp_path / "result.json", record())
-    assert read_record(tmp_path / "result.json") == record()
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+def test_a_result_comes_back(tmp_path):
+    ranks = make_ranks(0.4, 0.1, 1)
+    written = write_result(tmp_path, make_record(ranks), ranks)
+    result = read_run(tmp_path)
+    assert result.record == written == read_record(tmp_path / "result.json")
+    assert {key: value for key, value in written.items() if not key.endswith("digest")} == make_record(ranks)
+    assert result.ranks.keys() == ranks.keys()
+    for name, column in ranks.items():
+        np.testing.assert_array_equal(result.ranks[name], column)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ranks.npz", "result.json"]
 
 
 def test_a_record_that_is_not_json_is_not_written(tmp_path):
-    with pytest.raises(ValueError):
-        write_record(tmp_path / "result.json", {**record(), "seed": float("nan")})
-    with pytest.raises(TypeError):
-        write_record(tmp_path / "result.json", {**record(), "seed": torch.ones(1)})
-    assert not list(tmp_path.iterdir())
+    ranks = make_ranks(0.4, 0.1, 1)
+    for seed in (float("nan"), torch.ones(1)):
+        with pytest.raises((ValueError, TypeError)):
+            write_result(tmp_path, {**make_record(ranks), "seed": seed}, ranks)
+    assert [path.name for path in tmp_path.iterdir()] == ["ranks.npz"]
 
 
-def change(path, value):
-    """A record with another value at a dotted path; None deletes it."""
-    changed = copy.deepcopy(record())
+def changed(path, value, sealed=True):
+    """A record with another value at a path of keys; None deletes it. `sealed`: as if it had been written so."""
+    record = json.loads(json.dumps(make_result(unseen_good=0.2).record))
     *groups, last = path.split("/")
-    group = changed
+    group = record
     for name in groups:
         group = group[name]
     if value is None:
         del group[last]
     else:
         group[last] = value
-    return changed
+    return {**record, "digest": digest(record)} if sealed and path != "digest" else record
 
 
 @pytest.mark.parametrize(
@@ -89,86 +56,153 @@ def change(path, value):
     [
         ('{"model": "TIG', "can't be read as JSON"),
         ("[1, 2]", "it holds a list"),
-        (change("model", None), r"\[model\] is missing"),
-        (change("seed", "one"), r"\[seed\] is 'one'"),
-        (change("seed", True), r"\[seed\] is True"),
-        (change("metrics", {"valid": {}}), r"\[metrics.test\] is missing"),
-        (change("metrics/test/recall@50", "high"), "recall@50"),
-        (change("metrics/test/ndcg@10", None), "ndcg@10"),
-        (change("metrics/test/unseen_count", None), "unseen_count"),
-        (json.dumps(change("metrics/test/recall@50", float("nan"))), "not a number"),
-        (change("protocol/fingerprint", "another"), "protocol_hash"),
-        (change("schema", 2), "schema is 2"),
-        (change("test", {}), r"\[test.users_per_second\] is missing"),
+        (changed("model", None), r"\[model\] is missing"),
+        (changed("protocol_hash", None), r"\[protocol_hash\] is missing"),
+        (changed("seed", None), r"\[seed\] is missing"),
+        (changed("seed", "one"), r"\[seed\] is 'one'"),
+        (changed("seed", True), r"\[seed\] is True"),
+        (changed("command", None), r"\[command\] is missing"),
+        (changed("command", " "), r"\[command\] is empty"),
+        (changed("digest", None), r"\[digest\] is missing"),
+        (changed("metrics", {"valid": {}}), r"\[metrics.test\] is missing"),
+        (changed("metrics/test/recall@50", "high"), "recall@50"),
+        (changed("metrics/test/ndcg@10", None), "ndcg@10"),
+        (changed("metrics/test/unseen_count", None), "unseen_count"),
+        (json.dumps(changed("metrics/test/recall@50", float("nan"), sealed=False)), "not a number"),
+        (changed("protocol/fingerprint", "another"), "protocol_hash"),
+        (changed("schema", 2), "schema is 2"),
+        (changed("test", {}), r"\[test.users_per_second\] is missing"),
+        (changed("metrics/test/recall@50", 0.9), "from its in-sample and unseen parts"),
+        (changed("metrics/test/unseen_ndcg@50", 0.5), "from its in-sample and unseen parts"),
+        (changed("metrics/test/unseen_ndcg@50", None), "has no subsets"),
+        (changed("test/users_per_second", 9e9, sealed=False), "changed by hand"),
+        (changed("seed", 5, sealed=False), "changed by hand"),
     ],
 )
 def test_a_malformed_record_is_refused_with_the_reason(content, reason, tmp_path):
-    path = save(tmp_path, content)
+    path = save_run(tmp_path, make_result()) / "result.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UserError, match=reason) as error:
-        find_records(tmp_path, "tiny")
+        read_runs(tmp_path, "tiny")
     assert str(path) in str(error.value)
+
+
+def test_ranks_that_contradict_the_record_are_refused(tmp_path):
+    folder = save_run(tmp_path, make_result(unseen_good=0.2))
+    good = dict(np.load(folder / "ranks.npz"))
+
+    def refused(reason, **columns):
+        np.savez(
+            folder / "ranks.npz", **{key: value for key, value in {**good, **columns}.items() if value is not None}
+        )
+        with pytest.raises(UserError, match=reason) as error:
+            read_run(folder)
+        assert str(folder) in str(error.value)
+
+    hit = np.flatnonzero(good["rank"] > 0)[0]
+    refused("its ranks say", rank=np.where(np.arange(240) == hit, 0, good["rank"]))
+    refused("its ranks say", unseen=~good["unseen"])
+    refused("not those that it was written with", user=good["user"][::-1])
+    refused(r"\[age_days\] of its ranks is missing", age_days=None)
+    refused(r"\[rank\] of its ranks is missing or of a wrong kind", rank=good["rank"].astype(float))
+    refused("differ in length", item=good["item"][:-1])
+    (folder / "ranks.npz").write_bytes(b"PK nothing")
+    with pytest.raises(UserError, match="can't be read as an npz archive"):
+        read_run(folder)
+    (folder / "ranks.npz").unlink()
+    with pytest.raises(UserError, match="can't be read as an npz archive"):
+        read_run(folder)
+
+
+def test_metrics_and_their_parts_changed_together_are_refused(tmp_path):
+    """All parts agree and the digest is new, but the ranks say something else."""
+    folder = save_run(tmp_path, make_result(unseen_good=0.2))
+    record = json.loads((folder / "result.json").read_text())
+    for key in record["metrics"]["test"]:
+        if "@" in key:
+            record["metrics"]["test"][key] *= 1.1
+    record["digest"] = digest(record)
+    (folder / "result.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="its ranks say"):
+        read_run(folder)
+
+
+def test_digests_are_of_the_content():
+    ranks = make_ranks(0.4, 0.1, 1)
+    record = make_record(ranks)
+    assert digest(record) == digest(dict(reversed(record.items()))) != digest({**record, "seed": 2})
+    assert ranks_digest(ranks) == ranks_digest({**ranks, "rank": ranks["rank"].astype(np.int64)})
+    for name, column in ranks.items():
+        assert ranks_digest(ranks) != ranks_digest({**ranks, name: np.roll(column, 1)})
 
 
 def test_the_hash_does_not_depend_on_the_order_of_keys():
     assert protocol_hash({"a": 1, "b": [2, 3]}) == protocol_hash({"b": [2, 3], "a": 1}) != protocol_hash({"a": 1})
 
 
-def test_a_row_a_model_with_mean_and_deviation_over_seeds():
-    runs = [
-        record(seed=1, recall=0.2),
-        record(seed=2, recall=0.26),
-        record(seed=3, recall=0.22),
-        record("SpecGRPP", 1, 0.4),
-    ]
-    rows = cells(leaderboard(runs, "markdown"))
-    assert list(rows) == ["SpecGRPP", "TIGER"]  # best overall first
-    values = [0.2, 0.26, 0.22]
-    assert rows["TIGER"][:2] == ["3", f"{mean(values):.4f} ± {stdev(values):.4f}"]
-    assert rows["TIGER"][2] == f"{mean(values) / 2:.4f} ± {stdev(values) / 2:.4f}"
-    assert rows["SpecGRPP"] == ["1", "0.4000", "0.2000", "0.5000", "0.2500", "0.1000", "0.0500", "1,234"]
+def test_the_archive_holds_what_was_collected(tmp_path):
+    board = tmp_path / "leaderboards"
+    results = [saved(tmp_path / "runs", model=model, seed=seed) for model in ("TIGER", "SASRec") for seed in (1, 2)]
+    assert [outcome for _, outcome in collect(results, board)] == ["added"] * 4
+    protocol = results[0].record["protocol_hash"]
+    names = {path.name for path in (board / "tiny" / "results" / protocol).iterdir()}
+    assert names == {"rows.npz"} | {
+        f"{m}-seed{s}.{e}" for m in ("TIGER", "SASRec") for s in (1, 2) for e in ("json", "npz")
+    }
+    again = read_archive(board, "tiny")
+    assert [result.record for result in latest(again)] == [result.record for result in latest(results)]
+    for result, original in zip(latest(again), latest(results)):
+        for name, column in original.ranks.items():
+            np.testing.assert_array_equal(result.ranks[name], column)
+    assert [outcome for _, outcome in collect(results, board)] == ["is there already"] * 4
+    assert read_archive(board, "other") == []
 
 
-def test_the_latest_run_of_a_model_and_seed_counts():
-    old, new = record(recall=0.3), record(recall=0.2, finished="2026-01-02T00:00:00+0000")
-    for runs in ([old, new], [new, old]):
-        assert cells(leaderboard(runs, "markdown"))["TIGER"][:2] == ["1", "0.2000"]
+def test_the_last_finished_result_stays_in_the_archive(tmp_path):
+    board = tmp_path / "leaderboards"
+    old, new = (
+        saved(tmp_path / day, good=good, finished=f"2026-01-0{day}T00:00:00+0000")
+        for day, good in (("1", 0.3), ("2", 0.5))
+    )
+    assert [outcome for _, outcome in collect([old, new], board)] == ["added", "replaced an older one"]
+    assert [outcome for _, outcome in collect([old], board)] == ["is older than the one there"]
+    (kept,) = read_archive(board, "tiny")
+    assert kept.record == new.record
+    assert [result.record for result in latest([new, old])] == [new.record]
 
 
-def test_a_table_shows_display_names_and_groups_where_there_are_any():
-    named = {**record("SpecGRPP", recall=0.3), "display_name": "SpecGR++", "group": "ours"}
-    table = leaderboard([named, record("Mine")], "markdown")
-    assert list(cells(table)) == ["SpecGR++", "Mine"]
-    assert [row[-1] for row in cells(table).values()] == ["ours", ""]
-    assert "group" not in leaderboard([record("Mine")], "markdown")
+def test_results_over_other_test_rows_are_refused(tmp_path):
+    one = saved(tmp_path / "1")
+    ranks = make_ranks(0.4, 0.0, 7)
+    ranks["user"] = ranks["user"][::-1].copy()
+    folder = tmp_path / "2"
+    folder.mkdir()
+    write_result(folder, make_record(ranks, "SASRec"), ranks)
+    with pytest.raises(UserError, match=r"\[user\] of its test rows"):
+        list(collect([one, read_run(folder)], tmp_path / "leaderboards"))
+    assert len(read_archive(tmp_path / "leaderboards", "tiny")) == 1
 
 
-def test_protocols_do_not_share_a_table():
-    one, two = record(), record("SpecGRPP", fingerprint="other")
-    tables = leaderboard([one, two], "markdown")
-    assert tables.count("| model") == 2
-    for part in (one, two):
-        (block,) = (block for block in tables.split("tiny, protocol ") if block.startswith(part["protocol_hash"]))
-        assert list(cells(block)) == [part["model"]]
+def test_a_record_in_the_wrong_place_is_refused(tmp_path):
+    board = tmp_path / "leaderboards"
+    list(collect([saved(tmp_path / "runs")], board))
+    (path,) = (board / "tiny" / "results").glob("*/*.json")
+    for suffix in (".json", ".npz"):
+        path.with_suffix(suffix).rename(path.with_name(f"SpecGRPP-seed1{suffix}"))
+    with pytest.raises(UserError, match=r"it belongs to .*TIGER-seed1"):
+        read_archive(board, "tiny")
+
+
+def test_reading_records_needs_no_torch():
+    code = (
+        "import sys; import recbole_specgr.leaderboard.table; print('torch' in sys.modules, 'recbole' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_a_part_without_targets_is_a_dash():
-    nothing = record()
-    nothing["metrics"]["test"] = {
-        key: value for key, value in nothing["metrics"]["test"].items() if not key.startswith("unseen_r")
-    }
-    assert cells(leaderboard([nothing], "markdown"))["TIGER"][5:7] == ["-", "0.0500"]
     table = three_part_table(
         {"recall@5": 0.5, "in_sample_recall@5": 0.5, "in_sample_count": 4, "unseen_count": 0}, ["Recall"], [5]
     )
     assert [line.split()[-2:] for line in table.splitlines()[2:]] == [["4", "0.5000"], ["4", "0.5000"], ["0", "-"]]
-
-
-def test_the_script(tmp_path):
-    save(tmp_path, record())
-    command = [sys.executable, str(ROOT / "scripts" / "leaderboard.py"), f"--runs={tmp_path}", "--format=markdown"]
-    shown, missing = (
-        subprocess.run([*command, f"--dataset={name}"], capture_output=True, text=True, timeout=120)
-        for name in ("tiny", "other")
-    )
-    assert shown.returncode == 0 and shown.stdout.strip() == leaderboard([record()], "markdown")
-    assert missing.returncode == 2 and "no result of other" in missing.stderr

@@ -1,6 +1,5 @@
 """What a finished run has to say, collected into its record: what was measured, by what, on what."""
 
-import json
 import platform
 import resource
 import shlex
@@ -15,10 +14,11 @@ import numpy as np
 import torch
 
 from recbole_specgr import __version__
-from recbole_specgr.cache import atomic_write
+from recbole_specgr.data.split import TIME_UNITS, time_unit
+from recbole_specgr.data.statistics import dataset_statistics
 from recbole_specgr.leaderboard.record import SCHEMA, protocol_hash
+from recbole_specgr.leaderboard.settings import what_it_is
 
-RANKS = "ranks.npz"
 PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
 
 
@@ -47,6 +47,8 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         "metrics": {"valid": valid_result or {}, "test": test_result},
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),
+        "settings": what_it_is(config.to_dict()),
+        "data": dataset_statistics(dataset),
         "training": {
             progress.stage: {
                 "epochs": progress.epoch,
@@ -69,21 +71,26 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
     }
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+def rank_columns(rows, view) -> dict[str, np.ndarray]:
+    """What ranks.npz holds of each test row (`record.RANK_COLUMNS`).
 
-
-def write_ranks(run_dir: Path, rows, dataset) -> None:
-    """Save, per test row: rank (0: not in the list), unseen, and the tokens of user and item."""
-    with atomic_write(run_dir / RANKS) as temporary:
-        np.savez_compressed(
-            temporary,
-            rank=rows["rec.rank"].numpy().astype(np.int32),
-            unseen=rows["rec.unseen"].numpy(),
-            user=dataset.id2token(dataset.uid_field, rows["rec.user"].numpy()).astype(str),
-            item=dataset.id2token(dataset.iid_field, rows["rec.target"].numpy()).astype(str),
-        )
+    Args:
+        rows: what the collector kept of the evaluation.
+        view: the test view, in whose order the rows are.
+    """
+    _, items, times = view.interactions
+    target = view.rows.numpy()
+    seconds = (times[target] - view.first_seen.numpy()[items[target]]) / TIME_UNITS[time_unit(times)]
+    trained = np.bincount(items[times < view.split_times[0]], minlength=view.item_num)
+    return {
+        "rank": rows["rec.rank"].numpy().astype(np.int32),
+        "unseen": rows["rec.unseen"].numpy(),
+        "user": view.id2token(view.uid_field, rows["rec.user"].numpy()).astype(str),
+        "item": view.id2token(view.iid_field, rows["rec.target"].numpy()).astype(str),
+        "history": (view.rows - view.starts).numpy().astype(np.int32),
+        "popularity": trained[items[target]].astype(np.int32),
+        "age_days": (seconds / 86400).astype(np.float32),
+    }
 
 
 def _peak_memory(device: torch.device) -> dict[str, float]:

@@ -1,79 +1,31 @@
-"""Result records -> leaderboard tables: a pure function of the records."""
+"""Boards -> the leaderboard's tables."""
 
-from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-from tabulate import tabulate
+from recbole_specgr.evaluation.rank_metrics import PARTS
+from recbole_specgr.leaderboard.archive import Result
+from recbole_specgr.leaderboard.formats import FORMATS
+from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
+from recbole_specgr.leaderboard.report import PARTS as TITLES
+from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value, summarise
 
-from recbole_specgr.leaderboard.record import RESULT, read_record
-from recbole_specgr.leaderboard.report import PARTS
-
-FORMATS = {"terminal": "simple", "markdown": "github"}
-METRICS = ("recall", "ndcg")  # shown at the largest k, those of them that the protocol has
-
-Record = dict[str, Any]
-
-
-def find_records(runs: Path, dataset: str) -> list[Record]:
-    """The records of all runs of `dataset` under `runs`. Raises UserError for a malformed one."""
-    files = sorted(Path(runs).glob(f"{dataset}/*/*/{RESULT}"))
-    return [record for record in map(read_record, files) if record["dataset"] == dataset]
+SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
 
 
-def leaderboard(records: Iterable[Record], style: str = "terminal") -> str:
-    """One table for each protocol: a row a model, best overall first, mean and deviation over seeds."""
-    by_protocol: dict[str, list[Record]] = defaultdict(list)
-    for record in _latest(records):
-        by_protocol[record["protocol_hash"]].append(record)
-    return "\n\n".join(_table(by_protocol[key], style) for key in sorted(by_protocol))
+def leaderboard(results: Iterable[Result], style: str = "terminal") -> str:
+    """The results at the largest k and how sure they are: for each protocol what was measured, then the tables."""
+    write = FORMATS[style]
+    parts = []
+    for board in summarise(results):
+        tables = [write(results_table(board, board.topk[-1:])), write(confidence_table(board))]
+        parts.append("\n\n".join([protocol_line(board), *tables, *remarks(board)]))
+    return "\n\n\n".join(parts)
 
 
-def _latest(records: Iterable[Record]) -> list[Record]:
-    """The last finished record of each model and seed under each protocol."""
-    latest: dict[tuple, Record] = {}
-    for record in sorted(records, key=lambda record: record["finished"]):
-        latest[record["protocol_hash"], record["model"], record["seed"]] = record
-    return list(latest.values())
-
-
-def _table(records: list[Record], style: str) -> str:
-    protocol = records[0]["protocol"]
-    k = max(protocol["topk"])
-    metrics = [name for name in METRICS if name in protocol["metrics"]] or protocol["metrics"]
-    columns = {
-        f"{title} {_title(metric)}@{k}": f"{part}{metric}@{k}" for part, title in PARTS.items() for metric in metrics
-    }
-    by_model: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        by_model[record["model"]].append(record)
-    order = sorted(by_model, key=lambda model: (-_mean(by_model[model], f"{metrics[-1]}@{k}"), model))
-    rows = [
-        [
-            by_model[model][-1].get("display_name") or model,
-            len(by_model[model]),
-            *(_spread(by_model[model], key) for key in columns.values()),
-            f"{mean(record['test']['users_per_second'] for record in by_model[model]):,.0f}",
-        ]
-        for model in order
-    ]
-    headers = ["model", "seeds", *columns, "users/s"]
-    align = ["left", *["right"] * (len(headers) - 1)]
-    groups = [by_model[model][-1].get("group") or "" for model in order]
-    if any(groups):
-        headers.append("group")
-        align.append("left")
-        rows = [[*row, group] for row, group in zip(rows, groups)]
-    table = tabulate(rows, headers, tablefmt=FORMATS[style], disable_numparse=True, colalign=align)
-    return f"{_protocol_line(records)}\n\n{table}"
-
-
-def _protocol_line(records: list[Record]) -> str:
-    record = records[0]
-    protocol, test = record["protocol"], record["metrics"]["test"]
-    line = f"{record['dataset']}, protocol {record['protocol_hash']}: "
+def protocol_line(board: Board) -> str:
+    protocol, test = board.protocol, board.record["metrics"]["test"]
+    line = f"{board.record['dataset']}, protocol {board.record['protocol_hash']}: "
     line += f"{test['in_sample_count']:,} in-sample and {test['unseen_count']:,} unseen targets"
     holdout = protocol.get("launch_holdout")
     return line + (
@@ -81,21 +33,256 @@ def _protocol_line(records: list[Record]) -> str:
     )
 
 
-def _values(records: list[Record], key: str) -> list[float]:
-    return [record["metrics"]["test"][key] for record in records if key in record["metrics"]["test"]]
+def remarks(board: Board) -> list[str]:
+    """What a reader of the tables has to know beside them."""
+    left_out = [
+        f"{len(row.left_out)} of {row.name} (seed {', '.join(str(result.record['seed']) for result in row.left_out)})"
+        for row in board.rows
+        if row.left_out
+    ]
+    return [f"Left out, for their settings are not those of the latest run: {'; '.join(left_out)}."] if left_out else []
 
 
-def _mean(records: list[Record], key: str) -> float:
-    return mean(_values(records, key))
+def results_table(board: Board, topk: list[int] | None = None) -> Grid:
+    """Models by group, means over seeds: the shown metrics overall at every k (or those of `topk`), in-sample and
+    unseen at the largest."""
+    keys = shown_keys(board, topk)
+    columns = [Column("model", align="left"), Column("seeds")]
+    columns += [Column(title(metric, k), TITLES[part]) for part, metric, k in keys]
+    columns += [Column("users/s"), Column("vs best baseline")]
+    rows = [
+        [
+            Cell(row.name),
+            Cell(str(len(row.results)), value=len(row.results)),
+            *(_result(board, row, f"{part}{metric}@{k}") for part, metric, k in keys),
+            number(row.mean_of("test", "users_per_second"), "{:,.0f}"),
+            _change(board, row),
+        ]
+        for row in board.rows
+    ]
+    return Grid("Results", columns, rows, _groups(board), _results_caption(board))
 
 
-def _spread(records: list[Record], key: str) -> str:
-    """`0.1234 ± 0.0012` over seeds, `0.1234` for one, `-` where there is no such target."""
-    values = _values(records, key)
-    if not values:
-        return "-"
-    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+def confidence_table(board: Board) -> Grid:
+    """The main metric with its 95 % intervals, and the comparison with the best baseline."""
+    metric, k = board.metrics[-1], board.topk[-1]
+    columns = [Column("model", align="left")]
+    columns += [Column("95 % interval", TITLES[part]) for part in PARTS]
+    columns += [Column("p", f"{TITLES[part]} vs best baseline") for part in PARTS]
+    rows = [
+        [
+            Cell(row.name),
+            *(_interval(row.values.get(f"{part}{metric}@{k}")) for part in PARTS),
+            *(_p_value(row, f"{part}{metric}@{k}") for part in PARTS),
+        ]
+        for row in board.rows
+    ]
+    caption = (
+        "Bootstrap over users, rows of a user together. p: paired randomisation test over users, Holm's correction."
+    )
+    return Grid(f"How sure {title(metric, k)} is", columns, rows, _groups(board), caption)
 
 
-def _title(metric: str) -> str:
-    return metric.upper() if metric in ("ndcg", "mrr", "map") else metric.capitalize()
+def cost_table(board: Board) -> Grid:
+    """Parameters, training time, and the speed of recommending."""
+    columns = [Column("model", align="left")]
+    columns += [Column(name, "parameters") for name in ("trained", "of them embedding", "frozen")]
+    columns += [Column("training"), Column("users/s"), Column("batch")]
+    columns += [Column(name, "ms a batch") for name in ("p50", "p95")]
+    columns += [Column("memory, MB"), Column("device", align="left")]
+    rows = [
+        [
+            Cell(row.name),
+            *(number(row.mean_of("parameters", key), "{:,.0f}") for key in ("trainable", "embedding", "frozen")),
+            Cell(duration(row.training_seconds), value=row.training_seconds),
+            number(row.mean_of("test", "users_per_second"), "{:,.0f}"),
+            number(row.mean_of("test", "batch_size"), "{:.0f}"),
+            number(row.mean_of("test", "batch_ms_p50"), "{:,.1f}"),
+            number(row.mean_of("test", "batch_ms_p95"), "{:,.1f}"),
+            number(row.mean_of("peak_memory_mb", "host"), "{:,.0f}"),
+            Cell(device(row.record)),
+        ]
+        for row in board.rows
+    ]
+    caption = (
+        "Training without validation, of this run alone: what it took over from other runs is counted there. "
+        "users/s and ms a batch: ranking all candidates for the test rows."
+    )
+    return Grid("Cost", columns, rows, _groups(board), caption)
+
+
+def published_table(board: Board, published: dict[str, dict[str, float]], name: str) -> Grid | None:
+    """Our results beside those of the paper, where there are any."""
+    keys = [key for key in shown_keys(board) if any(_name(key) in table for table in published.values())]
+    rows = [row for row in board.rows if row.model in published]
+    if not keys or not rows:
+        return None
+    columns = [Column("model", align="left")]
+    columns += [Column(side, f"{TITLES[key[0]]} {title(*key[1:])}") for key in keys for side in ("here", "paper")]
+    cells = [
+        [
+            Cell(row.name),
+            *(
+                number(value, "{:.4f}")
+                for key in map(_name, keys)
+                for value in (row.values[key].mean if key in row.values else None, published[row.model].get(key))
+            ),
+        ]
+        for row in rows
+    ]
+    groups = [row.group for row in rows]
+    return Grid("Beside the paper", columns, cells, groups, f"The paper's numbers are of its {name}.")
+
+
+def metrics_by_model(board: Board) -> Grid:
+    """As Table 1 of the paper: a row a metric over all rows, a column a model, and the improvement."""
+    columns = [Column("Metric", align="left")]
+    columns += [Column(row.name, row.group) for row in board.rows] + [Column("Improv.")]
+    rows = []
+    for k in board.topk:
+        for metric in board.metrics:
+            key = f"{metric}@{k}"
+            cells = [_result(board, row, key, spread=False) for row in board.rows]
+            rows.append([Cell(title(metric, k)), *cells, _improvement(board, key)])
+    return Grid(f"Results on {board.record['dataset']}", columns, rows, caption=_results_caption(board, spread=False))
+
+
+def models_by_part(board: Board) -> Grid:
+    """As Table 2 of the paper: overall, in-sample and unseen at the largest k, with the number of parameters."""
+    test, k = board.record["metrics"]["test"], board.topk[-1]
+    total = test["in_sample_count"] + test["unseen_count"]
+    share = {part: f" ({100 * test[f'{part}count'] / total:.1f} %)" if part else "" for part in PARTS}
+    columns = [Column("Model", align="left"), Column("#Params. (M)")]
+    columns += [
+        Column(title(metric, k), TITLES[part].capitalize() + share[part]) for part in PARTS for metric in board.metrics
+    ]
+    rows = [
+        [
+            Cell(row.name),
+            number((row.mean_of("parameters", "trainable") or 0) / 1e6, "{:.2f}"),
+            *(_result(board, row, f"{part}{metric}@{k}", spread=False) for part in PARTS for metric in board.metrics),
+        ]
+        for row in board.rows
+    ]
+    name = f"Results on {board.record['dataset']} by whether the target was seen in training"
+    return Grid(name, columns, rows, _groups(board), _results_caption(board, spread=False))
+
+
+def every_number(board: Board) -> Grid:
+    """One line a model with all there is, under the keys of the records."""
+    keys = sorted({key for row in board.rows for key in row.values if not key.endswith("_count")})
+    sides = {"": lambda value: value.mean, " sd": lambda value: value.deviation}
+    sides |= {
+        f" {side}": lambda value, end=end: (value.interval or (None, None))[end]
+        for end, side in enumerate(("low", "high"))
+    }
+    costs = [("parameters", "trainable"), ("parameters", "embedding"), ("parameters", "frozen")]
+    costs += [
+        ("test", "users_per_second"),
+        ("test", "batch_ms_p50"),
+        ("test", "batch_ms_p95"),
+        ("peak_memory_mb", "host"),
+    ]
+    columns = [Column("model", align="left"), Column("name", align="left"), Column("seeds")]
+    columns += [Column(f"{key}{side}") for key in keys for side in sides]
+    columns += [Column("training_seconds"), *(Column(".".join(path)) for path in costs)]
+    rows = []
+    for row in board.rows:
+        values = [side(row.values[key]) if key in row.values else None for key in keys for side in sides.values()]
+        values += [row.training_seconds, *(row.mean_of(*path) for path in costs)]
+        rows.append([Cell(row.model), Cell(row.name), Cell(str(len(row.results))), *(number(v, "{}") for v in values)])
+    return Grid("", columns, rows, _groups(board))
+
+
+def shown_keys(board: Board, topk: list[int] | None = None) -> list[tuple[str, str, int]]:
+    """Part, metric and k of the results table's columns."""
+    return [
+        (part, metric, k)
+        for part in PARTS
+        for k in (board.topk[-1:] if part else topk or board.topk)
+        for metric in board.metrics
+    ]
+
+
+def title(metric: str, k: int) -> str:
+    """RecBole's name of a metric: Recall@10, NDCG@10."""
+    return f"{metric.upper() if metric in ('ndcg', 'mrr', 'map') else metric.capitalize()}@{k}"
+
+
+def duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.0f} s" if seconds < 120 else f"{minutes:.0f} min" if minutes < 120 else f"{hours:.1f} h"
+
+
+def device(record: dict[str, Any]) -> str:
+    hardware = record.get("hardware") or {}
+    if hardware.get("device", "cpu") != "cpu":
+        return hardware["device"]
+    return f"{hardware.get('cpu', 'CPU')}, {hardware.get('threads', '?')} threads"
+
+
+def _name(key: tuple[str, str, int]) -> str:
+    part, metric, k = key
+    return f"{part}{metric}@{k}"
+
+
+def _groups(board: Board) -> list[str]:
+    return [row.group for row in board.rows]
+
+
+def _result(board: Board, row: Row, key: str, spread: bool = True) -> Cell:
+    value = row.values.get(key)
+    if value is None:
+        return NOTHING
+    text = f"{value.mean:.4f}"
+    if spread and value.deviation is not None:
+        text += f" ± {value.deviation:.4f}"
+    comparison = row.comparisons.get(key)
+    note = SIGNIFICANT if comparison and comparison.significant else ""
+    return Cell(text, board.place(key, row), note, value.mean)
+
+
+def _change(board: Board, row: Row) -> Cell:
+    """The main metric's distance to the best baseline."""
+    best = board.best_baseline.get(board.main_key)
+    reference = next((other.values[board.main_key].mean for other in board.rows if other.model == best), 0)
+    if not reference or row.model == best:
+        return NOTHING
+    return number(100 * (row.values[board.main_key].mean / reference - 1), "{:+.1f} %")
+
+
+def _improvement(board: Board, key: str) -> Cell:
+    """The best model of the group `ours` against the best baseline."""
+    found = [row.comparisons[key] for row in board.rows if key in row.comparisons]
+    found = [comparison for comparison in found if comparison.change is not None]
+    if not found:
+        return NOTHING
+    best = max(found, key=lambda comparison: comparison.change)
+    return number(100 * best.change, "{:+.2f} %", note=SIGNIFICANT if best.significant else "")
+
+
+def _interval(value: Value | None) -> Cell:
+    if value is None or value.interval is None:
+        return NOTHING
+    low, high = value.interval
+    return Cell(f"{low:.4f} to {high:.4f}", value=low)
+
+
+def _p_value(row: Row, key: str) -> Cell:
+    comparison = row.comparisons.get(key)
+    if comparison is None:
+        return NOTHING
+    text = "< 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
+    return Cell(text, value=comparison.p_value, note=SIGNIFICANT if comparison.significant else "")
+
+
+def _results_caption(board: Board, spread: bool = True) -> str:
+    caption = []
+    if any(len(row.results) > 1 for row in board.rows):
+        caption.append("Mean ± standard deviation over seeds." if spread else "Means over seeds.")
+    if any(row.comparisons for row in board.rows):
+        caption.append(f"Best baseline: the best in its column that is not of the group {OURS}.")
+        caption.append(
+            f"{SIGNIFICANT}: differs from it (p < {ALPHA}, paired over users, corrected for all comparisons)."
+        )
+    return " ".join(caption)

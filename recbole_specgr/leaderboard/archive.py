@@ -1,0 +1,131 @@
+"""The records a leaderboard is drawn from: `leaderboards/<dataset>/results/<protocol>/`.
+
+<model>-seed<seed>.json     the run's result.json as it is
+<model>-seed<seed>.npz      of its ranks.npz the column `rank`
+rows.npz                    the other columns, which all runs under a protocol share
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_specgr.errors import UserError
+from recbole_specgr.leaderboard.checks import check_ranks, read_record
+from recbole_specgr.leaderboard.record import RANKS, RESULT, read_columns, write_columns, write_json
+
+ROWS = "rows.npz"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A checked record with its ranks.
+
+    Attributes:
+        record: as in result.json.
+        ranks: columns of ranks.npz, each [N].
+        source: the record's file.
+    """
+
+    record: dict[str, Any]
+    ranks: dict[str, np.ndarray] = field(repr=False)
+    source: Path
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What there is one result of: protocol, model and seed."""
+        return self.record["protocol_hash"], self.record["model"], self.record["seed"]
+
+
+def read_run(run_dir: Path) -> Result:
+    """The result of a run. Raises UserError, with the reason, for one that can't be trusted."""
+    return _checked(run_dir / RESULT, run_dir / RANKS)
+
+
+def read_runs(runs: Path, dataset: str) -> list[Result]:
+    """The results of all runs of a data set, `<runs>/<dataset>/<model>/<id>/`; raises as `read_run`."""
+    folders = sorted(path.parent for path in Path(runs).glob(f"{dataset}/*/*/{RESULT}"))
+    return [result for result in map(read_run, folders) if result.record["dataset"] == dataset]
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The finished runs in `folder`, which is one of them or any number of levels above them."""
+    return sorted(path.parent for path in Path(folder).rglob(RESULT))
+
+
+def latest(results: Iterable[Result]) -> list[Result]:
+    """The last finished result of each protocol, model and seed, in this order."""
+    found = {}
+    for result in sorted(results, key=lambda result: (result.record["finished"], str(result.source))):
+        found[result.key] = result
+    return [found[key] for key in sorted(found)]
+
+
+def results_folder(leaderboards: Path, dataset: str) -> Path:
+    return leaderboards / dataset / "results"
+
+
+def read_archive(leaderboards: Path, dataset: str) -> list[Result]:
+    """All results of a leaderboard. Raises UserError for the first that can't be trusted."""
+    results = []
+    for folder in sorted(results_folder(leaderboards, dataset).glob("*/")):
+        records = sorted(folder.glob("*.json"))
+        shared = read_columns(folder / ROWS) if records else {}
+        for path in records:
+            result = _checked(path, path.with_suffix(".npz"), shared)
+            if path != _place(leaderboards, result):
+                raise UserError(f"{path} is refused: it belongs to {_place(leaderboards, result)}.")
+            results.append(result)
+    return results
+
+
+def collect(results: Iterable[Result], leaderboards: Path) -> Iterator[tuple[Result, str]]:
+    """Add results to their leaderboards; yields each with what became of it: "added", "replaced an older one",
+    "is there already" or "is older than the one there".
+
+    Raises:
+        UserError: its rows are not those of the results that are there under the same protocol.
+    """
+    for result in results:
+        yield result, _add(result, leaderboards)
+
+
+def _add(result: Result, leaderboards: Path) -> str:
+    path, outcome = _place(leaderboards, result), "added"
+    if path.is_file():
+        there = read_record(path)
+        if there["digest"] == result.record["digest"]:
+            return "is there already"
+        if there["finished"] > result.record["finished"]:
+            return "is older than the one there"
+        outcome = "replaced an older one"
+    shared = {name: column for name, column in result.ranks.items() if name != "rank"}
+    if (path.parent / ROWS).is_file():
+        _check_same_rows(shared, read_columns(path.parent / ROWS), result.source)
+    else:
+        write_columns(path.parent / ROWS, shared)
+    write_columns(path.with_suffix(".npz"), {"rank": result.ranks["rank"]})
+    write_json(path, result.record)
+    return outcome
+
+
+def _place(leaderboards: Path, result: Result) -> Path:
+    protocol, model, seed = result.key
+    return results_folder(leaderboards, result.record["dataset"]) / protocol / f"{model}-seed{seed}.json"
+
+
+def _checked(path: Path, ranks_file: Path, shared: dict[str, np.ndarray] | None = None) -> Result:
+    record, ranks = read_record(path), {**(shared or {}), **read_columns(ranks_file)}
+    check_ranks(record, ranks, path)
+    return Result(record, ranks, path)
+
+
+def _check_same_rows(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], source: Path) -> None:
+    for name in ours.keys() | theirs.keys():
+        if name not in ours or name not in theirs or not np.array_equal(ours[name], theirs[name]):
+            raise UserError(
+                f"{source} is refused: the column [{name}] of its test rows is not that of the other results under its "
+                f"protocol {source.parent.name}."
+            )

@@ -1,0 +1,119 @@
+"""Grid -> terminal, Markdown, LaTeX (booktabs), CSV."""
+
+import csv
+import io
+import re
+
+from tabulate import tabulate
+
+from recbole_specgr.leaderboard.grid import Cell, Column, Grid
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX |= {"†": r"$^{\dagger}$", "±": r"$\pm$", "<": "$<$", ">": "$>$"}
+_LATEX_NOTES = {"†": r"\dagger", "*": "*"}
+
+
+def to_terminal(grid: Grid) -> str:
+    headers = [_flat(column) for column in grid.columns]
+    rows = [[f"{_starred(cell)}{cell.note}" for cell in row] for row in grid.rows]
+    align = [column.align for column in grid.columns]
+    if any(grid.groups):
+        headers, align = [*headers, "group"], [*align, "left"]
+        rows = [[*row, group] for row, group in zip(rows, grid.groups)]
+    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
+    return _joined(grid.title, table, grid.caption)
+
+
+def to_markdown(grid: Grid) -> str:
+    """As GitHub shows it: the best in bold, the second best underlined, groups as rows of their own."""
+    width = len(grid.columns)
+    lines = [_line(_flat(column) for column in grid.columns)]
+    lines.append(_line(":--" if column.align == "left" else "--:" for column in grid.columns))
+    for number, row in enumerate(grid.rows):
+        if any(grid.groups) and (number == 0 or grid.starts_group(number)):
+            lines.append(_line([f"*{grid.group_of(number) or 'other'}*", *[""] * (width - 1)]))
+        lines.append(_line(_markdown_cell(cell) for cell in row))
+    return _joined(f"**{grid.title}**" if grid.title else "", "\n".join(lines), grid.caption)
+
+
+def to_latex(grid: Grid) -> str:
+    """A `table*` for \\usepackage{booktabs}: the best bold, the second best underlined."""
+    spec = "".join("l" if column.align == "left" else "r" for column in grid.columns)
+    lines = [r"\begin{table*}[t]", r"\centering", r"\small", rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
+    if any(span for span, _ in grid.spans):
+        lines += _latex_spans(grid)
+    lines += [_latex_row(escape(column.title) for column in grid.columns), r"\midrule"]
+    for number, row in enumerate(grid.rows):
+        if any(grid.groups) and grid.starts_group(number):
+            lines.append(r"\midrule")
+        lines.append(_latex_row(map(_latex_cell, row)))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    caption = " ".join(filter(None, [f"{grid.title}." if grid.title else "", grid.caption]))
+    return "\n".join([*lines, rf"\caption{{{escape(caption)}}}", r"\end{table*}"]) + "\n"
+
+
+def to_csv(grid: Grid) -> str:
+    """The numbers as they are, without marks; text where there is no number."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    groups = ["group"] if any(grid.groups) else []
+    writer.writerow([*(_flat(column) for column in grid.columns), *groups])
+    for number, row in enumerate(grid.rows):
+        cells = [("" if cell.text == "-" else cell.text) if cell.value is None else repr(cell.value) for cell in row]
+        writer.writerow([*cells, *([grid.group_of(number)] if groups else [])])
+    return out.getvalue()
+
+
+def escape(text: str) -> str:
+    """Plain text for LaTeX."""
+    return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found[0]], text)
+
+
+def _flat(column: Column) -> str:
+    return f"{column.span} {column.title}".strip()
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _line(cells) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _starred(cell: Cell) -> str:
+    """Nothing is bold in a terminal or a text file: the best has a star."""
+    return f"{cell.text} *" if cell.place == 1 else cell.text
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = cell.text.replace("|", "\\|")
+    form = {1: f"**{text}**", 2: f"<u>{text}</u>"}.get(cell.place or 0, text)
+    return f"{form}{cell.note}"
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = escape(cell.text)
+    if text.startswith("-") and cell.value is not None:
+        text = f"${text[0]}${text[1:]}"
+    text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.place or 0, text)
+    note = "".join(_LATEX_NOTES.get(mark, mark) for mark in cell.note)
+    return f"{text}$^{{{note}}}$" if note else text
+
+
+def _latex_row(cells) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_spans(grid: Grid) -> list[str]:
+    heads, rules, start = [], [], 1
+    for span, width in grid.spans:
+        heads.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(span)}}}" if span else " & ".join([""] * width))
+        if span:
+            rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
+        start += width
+    return [_latex_row(heads), " ".join(rules)]
+
+
+FORMATS = {"terminal": to_terminal, "markdown": to_markdown, "latex": to_latex, "csv": to_csv}

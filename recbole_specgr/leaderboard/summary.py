@@ -1,0 +1,250 @@
+"""Results -> what a table says of each model: means over seeds, intervals over users, who is better than whom."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from recbole_specgr.evaluation.rank_metrics import GAINS, PARTS, in_part, row_values
+from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
+from recbole_specgr.leaderboard.archive import Result, latest
+from recbole_specgr.leaderboard.settings import compared
+from recbole_specgr.registry import GROUPS
+
+OURS = GROUPS[-1]  # the group whose models are held against the best of all others
+ALPHA = 0.05
+Matrix = np.ndarray
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number of a table.
+
+    Attributes:
+        mean, deviation: over seeds; no deviation (None) for one seed.
+        interval: 95 %, over users; None where it can't be had from ranks.
+    """
+
+    mean: float
+    deviation: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against the best baseline.
+
+    Attributes:
+        baseline: that baseline's model.
+        change: relative, 0.1 is 10 % better; None where the baseline has 0.
+        p_value: of the paired randomisation test over users, after Holm's correction for the board's comparisons.
+    """
+
+    baseline: str
+    change: float | None
+    p_value: float
+
+    @property
+    def significant(self) -> bool:
+        return self.p_value < ALPHA
+
+
+@dataclass
+class Row:
+    """A model under one protocol.
+
+    Attributes:
+        results: one a seed, all with the settings of the last finished one.
+        left_out: results of this model that have other settings.
+        values: key as in the records -> value.
+        comparisons: key -> comparison, for models of the group `ours` only.
+    """
+
+    model: str
+    results: list[Result]
+    left_out: list[Result]
+    values: dict[str, Value] = field(default_factory=dict)
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record of the first seed, for what all seeds have in common."""
+        return self.results[0].record
+
+    @property
+    def name(self) -> str:
+        return self.record.get("display_name") or self.model
+
+    @property
+    def group(self) -> str:
+        return self.record.get("group") or ""
+
+    def mean_of(self, *path: str) -> float | None:
+        """Mean over seeds of a number in the record, None where no record has it."""
+        found = [value for result in self.results if (value := _look_up(result.record, path)) is not None]
+        return mean(found) if found else None
+
+    @property
+    def training_seconds(self) -> float:
+        return mean(sum(stage["seconds"] for stage in result.record["training"].values()) for result in self.results)
+
+
+@dataclass
+class Board:
+    """All models under one protocol, groups in the order of `registry.GROUPS`, in a group the best first.
+
+    Attributes:
+        metrics: names, those that are shown first.
+        topk: ascending.
+        best_baseline: key -> the model of the best that is not of the group `ours`.
+    """
+
+    rows: list[Row]
+    metrics: list[str]
+    topk: list[int]
+    best_baseline: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.rows[0].record
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return self.record["protocol"]
+
+    @property
+    def main_key(self) -> str:
+        """What models are sorted by: the last of the shown metrics at the largest k, over all rows."""
+        return f"{self.metrics[-1]}@{self.topk[-1]}"
+
+    def place(self, key: str, row: Row) -> int | None:
+        """1 for the best of a column, 2 for the second best; equals share a place; None below and for zeros."""
+        means = sorted({other.values[key].mean for other in self.rows if key in other.values}, reverse=True)
+        if key not in row.values or row.values[key].mean == 0:
+            return None
+        place = means.index(row.values[key].mean) + 1
+        return place if place <= 2 else None
+
+
+def summarise(results: Iterable[Result]) -> list[Board]:
+    """One board for each protocol, the one with the most models first."""
+    by_protocol: dict[str, list[Result]] = defaultdict(list)
+    for result in latest(results):
+        by_protocol[result.record["protocol_hash"]].append(result)
+    boards = [_board(group) for group in by_protocol.values()]
+    return sorted(boards, key=lambda board: (-len(board.rows), board.record["protocol_hash"]))
+
+
+def _board(results: list[Result]) -> Board:
+    by_model: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        by_model[result.record["model"]].append(result)
+    rows = [_row(model, found) for model, found in by_model.items()]
+    protocol = results[0].record["protocol"]
+    shown = [name for name in ("recall", "ndcg") if name in protocol["metrics"]]
+    board = Board(rows, shown or list(protocol["metrics"]), sorted(protocol["topk"]))
+    _take_means(board)
+    _compare(board)
+    groups = [*GROUPS[:-1], "", OURS]
+
+    def order(row: Row) -> tuple:
+        group = groups.index(row.group) if row.group in groups else len(groups) - 2
+        return group, row.group, -row.values[board.main_key].mean, row.model
+
+    board.rows.sort(key=order)
+    return board
+
+
+def _row(model: str, results: list[Result]) -> Row:
+    """A model's results, all with the settings of the one that finished last."""
+    settings = compared(max(results, key=lambda result: result.record["finished"]).record["settings"])
+    same = [compared(result.record["settings"]) == settings for result in results]
+    return Row(
+        model,
+        [result for result, kept in zip(results, same) if kept],
+        [result for result, kept in zip(results, same) if not kept],
+    )
+
+
+def _take_means(board: Board) -> None:
+    intervals = _intervals(board)
+    for row in board.rows:
+        tests = [result.record["metrics"]["test"] for result in row.results]
+        for key in sorted(set().union(*tests)):
+            found = [test[key] for test in tests if key in test]
+            row.values[key] = Value(
+                mean(found), stdev(found) if len(found) > 1 else None, intervals.get((row.model, key))
+            )
+
+
+def _columns(board: Board) -> list[tuple[str, str, int]]:
+    """Part, metric and k of all that ranks give."""
+    metrics = [metric for metric in board.protocol["metrics"] if metric in GAINS]
+    return [(part, metric, k) for part in PARTS for metric in metrics for k in board.topk]
+
+
+def _key(column: tuple[str, str, int]) -> str:
+    part, metric, k = column
+    return f"{part}{metric}@{k}"
+
+
+def _sums(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
+    """Each user's sums of the row's values, means over seeds: [U, C]."""
+    ranks = row.results[0].ranks
+    values = np.zeros((len(ranks["user"]), len(columns)))
+    for place, (part, metric, k) in enumerate(columns):
+        seeds = [row_values(result.ranks["rank"], metric, k) for result in row.results]
+        values[:, place] = np.mean(seeds, axis=0) * in_part(ranks["unseen"], part)
+    return by_user(values, ranks["user"])
+
+
+def _counts(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
+    """How many rows each user's sums are over: [U, C]."""
+    ranks = row.results[0].ranks
+    counted = np.stack([in_part(ranks["unseen"], part) for part, _, _ in columns], axis=1)
+    return by_user(counted.astype(float), ranks["user"])
+
+
+def _intervals(board: Board) -> dict[tuple[str, str], tuple[float, float]]:
+    """(model, key) -> interval; every model sees the same draws of users."""
+    columns = _columns(board)
+    if not columns:
+        return {}
+    sums = np.concatenate([_sums(row, columns) for row in board.rows], axis=1)
+    counts = np.tile(_counts(board.rows[0], columns), (1, len(board.rows)))
+    ends = bootstrap_interval(sums, counts).T.tolist()
+    names = [(row.model, _key(column)) for row in board.rows for column in columns]
+    return {name: (low, high) for name, (low, high) in zip(names, ends) if low == low}
+
+
+def _compare(board: Board) -> None:
+    """Hold every model of the group `ours` against the best of the others, in every column that is shown."""
+    others = [row for row in board.rows if row.group != OURS]
+    ours = [row for row in board.rows if row.group == OURS]
+    columns = [column for column in _columns(board) if column[1] in board.metrics]
+    columns = [column for column in columns if _key(column) in board.rows[0].values]
+    if not others or not columns:
+        return
+    best = {key: max(others, key=lambda row, key=key: row.values[key].mean) for key in map(_key, columns)}
+    board.best_baseline = {key: row.model for key, row in best.items()}
+    if not ours:
+        return
+    sums = {row.model: _sums(row, columns) for row in {id(row): row for row in [*ours, *best.values()]}.values()}
+    of_best = np.stack([sums[best[_key(column)].model][:, place] for place, column in enumerate(columns)], axis=1)
+    p_values = holm(np.concatenate([paired_test(sums[row.model] - of_best) for row in ours]))
+    for row, adjusted in zip(ours, p_values.reshape(len(ours), -1).tolist()):
+        for column, p_value in zip(columns, adjusted):
+            key = _key(column)
+            baseline = best[key].values[key].mean
+            change = row.values[key].mean / baseline - 1 if baseline else None
+            row.comparisons[key] = Comparison(best[key].model, change, p_value)
+
+
+def _look_up(record: dict[str, Any], path: tuple[str, ...]) -> float | None:
+    value: Any = record
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
