@@ -17,6 +17,7 @@ from recbole.evaluator import smaller_metrics
 from recbole.utils import InputType
 
 from recbole_specgr.compat import alias_numpy
+from recbole_specgr.distributed import join_processes
 from recbole_specgr.errors import UserError
 from recbole_specgr.layers import Layer, deep_merge, expand_dotted, stack
 from recbole_specgr.registry import ModelEntry, base_class, find_dataset, resolve
@@ -104,6 +105,10 @@ class Config(RecBoleConfig):
             plain["train_neg_sample_args"] = None
         return plain
 
+    def check_data(self) -> None:
+        """Raise UserError where the data set is not there, which a Config of a finished run bears."""
+        find_dataset(self.dataset, self._data_root)
+
     def part(self, model: str, settings: dict[str, Any], source: str, inherits: bool = False) -> "Config":
         """The Config of a model that this run's model is made of.
 
@@ -171,7 +176,12 @@ class Config(RecBoleConfig):
         self._data_root = str(
             self.external_config_dict.get("data_path") or saved.get("data_path") or overall["data_path"]
         )
-        self._data_folder = find_dataset(str(dataset), self._data_root)
+        try:
+            self._data_folder = find_dataset(str(dataset), self._data_root)
+        except UserError:
+            if self._settings is None:
+                raise
+            self._data_folder = Path(self._data_root) / str(dataset)  # a finished run can be used without its data
         return self._entry.name, self._entry.model_class, str(dataset)
 
     def _resolve(self, model: str | type) -> ModelEntry:
@@ -277,8 +287,7 @@ class Config(RecBoleConfig):
             if device.index >= torch.cuda.device_count():
                 raise UserError(f"There is no GPU {device.index}: this machine shows {torch.cuda.device_count()}.")
             torch.cuda.set_device(device)
-        if world_size > 1 and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+        join_processes(cuda, final["wait_minutes"])
         final.update(
             device=device or torch.device("cpu"),
             single_spec=world_size == 1,

@@ -12,7 +12,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import nn
 
-from recbole_specgr.cache import first_rank_first
+from recbole_specgr.distributed import first_rank_first
 from recbole_specgr.runs import CONFIG, check_finished, checkpoint_of, read_config, write_config
 from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
 

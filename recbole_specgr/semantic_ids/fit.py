@@ -10,7 +10,8 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 
-from recbole_specgr.cache import atomic_write, content_key, first_rank_first
+from recbole_specgr.cache import atomic_write, content_key
+from recbole_specgr.distributed import first_rank_first
 from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids import health
 from recbole_specgr.semantic_ids.codes import SemanticIds
