@@ -1,0 +1,132 @@
+"""Trained runs by what they are: found where they exist, gone on with where they were interrupted, made otherwise."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recbole_specgr.config import Config
+from recbole_specgr.errors import UserError
+from recbole_specgr.leaderboard.record import RESULT
+from recbole_specgr.leaderboard.settings import compared
+from recbole_specgr.resources import PACKAGE
+from recbole_specgr.runs import CONFIG, checkpoint_of
+from recbole_specgr.training.staged import LAST
+from recbole_specgr.yaml_values import read_mapping
+
+VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
+SCRIPT = PACKAGE.parent / "run_recbole.py"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run that is wanted, whatever its seed.
+
+    Attributes:
+        model: its name.
+        train: settings over the model's own.
+        uses: settings that name a trained run (`backbone_run`) -> the run that is to be taken.
+    """
+
+    model: str
+    train: dict[str, Any] = field(default_factory=dict)
+    uses: dict[str, "Wanted"] = field(default_factory=dict)
+
+
+class RunFailed(Exception):
+    """A run ended with an error. Its message is the command and the exit status."""
+
+
+class TrainedRuns:
+    """Finds and makes runs of one data set.
+
+    Args:
+        settings: over every run's own; `runs_path` is where runs are looked for and kept.
+        launch: makes a run, given the words after `run_recbole.py`; raises RunFailed.
+    """
+
+    def __init__(
+        self, dataset: str, settings: dict[str, Any] | None = None, launch: Callable[[list[str]], None] | None = None
+    ):
+        self.dataset, self.settings, self.launch = dataset, dict(settings or {}), launch or run_script
+
+    def find(self, wanted: Wanted, seed: int) -> Path | None:
+        """The newest finished run that is what is wanted. Raises UserError for a model or setting that is not there."""
+        uses = {key: self.find(part, seed) for key, part in wanted.uses.items()}
+        return None if None in uses.values() else self._find(wanted, seed, uses)
+
+    def ensure(self, wanted: Wanted, seed: int) -> Path:
+        """`find`, or train it, and before that what it uses.
+
+        Raises:
+            RunFailed: the training ended with an error.
+            UserError: a model or setting that is not there.
+        """
+        uses = {key: self.ensure(part, seed) for key, part in wanted.uses.items()}
+        found = self._find(wanted, seed, uses)
+        if found is None:
+            unfinished = self._find(wanted, seed, uses, finished=False)
+            self.launch(self._words(wanted, seed, uses) + ([f"--resume={unfinished}"] if unfinished else []))
+            found = self._find(wanted, seed, uses)
+        if found is None:
+            raise RunFailed(f"{wanted.model} was trained, but its run is not among those in {self._folders(wanted)}")
+        return found
+
+    def config(self, wanted: Wanted, seed: int, uses: dict[str, Path] | None = None) -> Config:
+        """The settings that the wanted run has."""
+        return Config(wanted.model, self.dataset, config_dict=self._given(wanted, seed, uses or {}))
+
+    def _given(self, wanted: Wanted, seed: int, uses: dict[str, Path]) -> dict[str, Any]:
+        return {**self.settings, **wanted.train, **{key: str(path) for key, path in uses.items()}, "seed": seed}
+
+    def _find(self, wanted: Wanted, seed: int, uses: dict[str, Path], finished: bool = True) -> Path | None:
+        config = self.config(wanted, seed, uses)
+        settings = config.to_dict()
+        folders = [
+            run for folder in self._folders(wanted, config) for run in folder.glob("*/") if (run / CONFIG).is_file()
+        ]
+        for run in sorted(folders, key=lambda run: run.name, reverse=True):
+            complete = (run / RESULT).is_file() and checkpoint_of(run, config).is_file()
+            if (complete if finished else (run / LAST).is_file() and not complete) and _is(run, settings, uses):
+                return run
+        return None
+
+    def _folders(self, wanted: Wanted, config: Config | None = None) -> list[Path]:
+        config = config or self.config(wanted, 0)
+        name = Path(config["dataset"], config["model"])
+        return [Path(config["runs_path"]) / name, Path(config["runs_path"]) / VARIANTS / name]
+
+    def _words(self, wanted: Wanted, seed: int, uses: dict[str, Path]) -> list[str]:
+        given = self._given(wanted, seed, uses)
+        if wanted.train:
+            given["runs_path"] = str(Path(self.config(wanted, seed, uses)["runs_path"]) / VARIANTS)
+        words = {"model": wanted.model, "dataset": self.dataset, "seed": given.pop("seed"), **given}
+        return [f"--{key}={_word(value)}" for key, value in words.items()]
+
+
+def run_script(words: list[str]) -> None:
+    """`python run_recbole.py` with these words, in a process of its own, on this terminal."""
+    status = subprocess.run([sys.executable, str(SCRIPT), *words], check=False).returncode
+    if status == 130:
+        raise KeyboardInterrupt
+    if status:
+        raise RunFailed(f"`{shlex.join(['python', SCRIPT.name, *words])}` ended with status {status}")
+
+
+def _is(run: Path, settings: dict[str, Any], uses: dict[str, Path]) -> bool:
+    """The run has these settings and was made of the runs in `uses`, or trained its parts itself."""
+    try:
+        theirs = read_mapping(run / CONFIG)
+    except UserError:
+        return False
+    taken = all(not theirs.get(key) or Path(theirs[key]).resolve() == path.resolve() for key, path in uses.items())
+    return taken and theirs["seed"] == settings["seed"] and compared(theirs) == compared(settings)
+
+
+def _word(value: Any) -> str:
+    """A setting's value as it is typed on the command line."""
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
