@@ -279,29 +279,6 @@ def test_malformed_files(written, tmp_path):
 # ---- sentence-transformers ----
 
 
-@pytest.fixture
-def tiny_model(tmp_path) -> Path:
-    """A BERT of random weights, 16 wide, that sentence-transformers loads with mean pooling."""
-    transformers = pytest.importorskip("transformers")
-    pytest.importorskip("sentence_transformers")
-    path = tmp_path / "tiny-bert"
-    path.mkdir()
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "alien", "heat", "horror", "crime", "drama"]
-    (path / "vocab.txt").write_text("\n".join(words))
-    transformers.BertTokenizerFast(vocab_file=str(path / "vocab.txt")).save_pretrained(path)
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=32,
-    )
-    transformers.BertModel(config).save_pretrained(path)
-    return path
-
-
 def test_sentence_transformers_path(written, tiny_model, monkeypatch):
     import transformers
 
