@@ -17,6 +17,7 @@ from torch import Tensor
 from recbole_specgr.backbone import T5, T5Config
 from recbole_specgr.backbone.token_tree import Memory
 from recbole_specgr.data.text_features import load_text_features
+from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
@@ -135,6 +136,12 @@ class GenerativeRecommender(SequentialRecommender):
     def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
         """The k best candidates `[B, k]`; -1 where there are fewer."""
         return self.rank(self.encode_users(interaction), k, candidates)
+
+    @torch.no_grad()
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """What it thinks of given candidates `[B, n]`: the likelihoods of their ids `[B, n]`; -inf beside -1."""
+        memory, index = self.read(interaction).memory, self.index(candidates)
+        return likelihoods(self.backbone, memory, index, self.level_slices, items)
 
     def index(self, candidates: Tensor | None) -> PrefixIndex:
         """The prefix index of the candidates `[n_items]`; the last one is kept."""

@@ -108,6 +108,12 @@ class LIGER(GenerativeRecommender):
 
     # -- inference -----------------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """The dense scores of given items `[B, n]`; -inf beside -1."""
+        scores = self.user_vectors(*self.encode(interaction)) @ self.item_vectors().T
+        return scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
+
     def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
         index = self.index(candidates)
         n, num_beams = self.decoding["num_generated"], max(self.decoding["num_beams"], self.decoding["num_generated"])

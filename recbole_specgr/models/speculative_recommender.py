@@ -17,6 +17,7 @@ from recbole_specgr.decoding.draft_verify import (
     all_rounds,
     draft_verify,
 )
+from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
@@ -69,6 +70,14 @@ class SpeculativeRecommender:
             (k, replace(settings, threshold=0.0)), lambda: self._all_rounds(users, k, candidates, settings)
         )
         return rounds.lists(k, settings.threshold)
+
+    @torch.no_grad()
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """The scores that it would rank given candidates `[B, n]` by, drafted or not `[B, n]`; -inf beside -1."""
+        model = self.verifier
+        unseen = ~model.seen if self.decoding["score_adjustment"] else None
+        memory, index = model.read(interaction).memory, model.index(candidates)
+        return likelihoods(model.backbone, memory, index, model.level_slices, items, unseen)
 
     def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> DraftVerifyResult:
         model = self.verifier
