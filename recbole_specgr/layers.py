@@ -92,6 +92,8 @@ def _checked(layer: Layer, declared: dict[str, Any], closed: set[str]) -> dict[s
         _require_known(key, declared, layer.source)
         if key == "stages":
             values[key] = _checked_stages(value, declared, layer.source)
+        elif key == "tune":
+            values[key] = _checked_grid(value, declared, layer.source)
         elif key in closed and value is not None:
             values[key] = _checked_group(key, value, declared[key], layer.source)
         else:
@@ -130,6 +132,18 @@ def _checked_stages(stages: Any, declared: dict[str, Any], source: str) -> dict[
             _require_known(key, declared, source, prefix=f"stages.{stage}.")
             checked[stage][key] = _checked_value(f"stages.{stage}.{key}", value, declared[key], source)
     return checked
+
+
+def _checked_grid(grid: Any, declared: dict[str, Any], source: str) -> dict[str, Any] | None:
+    if grid is None:
+        return None
+    if not isinstance(grid, dict):
+        raise UserError(f"[tune] from {source} must map settings to the values to try, but is [{grid}].")
+    for key, values in grid.items():
+        _require_known(key, declared, source, prefix="tune.")
+        if values is not None and (not isinstance(values, list) or not values):
+            raise UserError(f"[tune.{key}] from {source} must be a list of values to try, but is [{values}].")
+    return grid
 
 
 def _require_known(key: Any, known: Iterable[str], source: str, prefix: str = "") -> None:

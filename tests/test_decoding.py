@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import decoding_oracles as oracle
 import pytest
 import torch
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 
 from recbole_specgr.backbone import T5, T5Config
 from recbole_specgr.decoding.beam_search import beam_search
-from recbole_specgr.decoding.draft_verify import DraftVerifySettings, draft_verify
+from recbole_specgr.decoding.draft_verify import DraftVerifySettings, Verifier, all_rounds, draft_verify
+from recbole_specgr.decoding.unseen_mix import append_unseen
+from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 
@@ -22,11 +26,14 @@ class World:
         torch.manual_seed(seed)
         distinct = torch.randperm(codes**digits, generator=generator)[:n_items]
         raw = torch.stack([distinct // codes**i % codes for i in range(digits)], dim=1)
-        self.tokens = 1 + raw + codes * torch.arange(digits)
-        self.tokens = torch.cat([torch.zeros(1, digits, dtype=torch.long), self.tokens])
-        self.slices = [slice(1 + codes * i, 1 + codes * (i + 1)) for i in range(digits)]
+        raw = torch.cat([torch.zeros(1, digits, dtype=torch.long), raw])
+        self.build(SemanticIds(raw, (codes,) * digits), users, generator)
+
+    def build(self, ids: SemanticIds, users: int, generator: torch.Generator) -> None:
+        self.tokens = ids.tokens
+        self.slices = [slice(*level) for level in ids.level_slices]
         config = T5Config(
-            vocab_size=codes * digits + 3, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2
+            vocab_size=ids.vocab_size, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2
         )
         self.backbone = T5(config).double().eval()
         with torch.no_grad():  # sharp distributions, so that some items are accepted and some are not
@@ -37,6 +44,23 @@ class World:
         self.seen = torch.rand(len(self.tokens), generator=generator) < 0.6
         self.subset = torch.rand(len(self.tokens), generator=generator) < 0.7
         self.users = [oracle.OneUser(self.backbone, history) for history in self.histories]
+
+
+class DSIWorld(World):
+    """Ids from hierarchical k-means: leaves at different depths, levels of different sizes."""
+
+    def __init__(self, seed: int, levels: int, branching: int | None, n_items: int = 60, users: int = 4) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        features = torch.randn(n_items + 1, 6, generator=generator).numpy()
+        features[3] = features[4]  # one leaf, told apart by the identification digit
+        group = {"method": "hierarchical_kmeans", "levels": levels, "codebook_size": 8}
+        tokenizer = build_tokenizer({**group, "hierarchical_kmeans": {"branching": branching}})
+        tokenizer.fit(features[1:40], seed)
+        seen = torch.arange(n_items + 1) < 40
+        ids = SemanticIds.from_codes(tokenizer.encode(features), tokenizer.codebook_sizes, seen.numpy())
+        self.build(ids, users, generator)
+        self.seen = seen
 
 
 @torch.no_grad()
@@ -90,6 +114,10 @@ def test_draft_verify_gives_the_oracles_lists(
     choices = {"draft_size": draft_size, "num_beams": num_beams, "threshold": threshold}
     if without:
         choices[without] = False
+    verify_against_oracle(world, index, k, **choices)
+
+
+def verify_against_oracle(world: World, index: PrefixIndex, k: int, **choices) -> None:
     result = draft_verify(
         world.backbone,
         world.backbone.memory(world.histories),
@@ -110,6 +138,90 @@ def test_draft_verify_gives_the_oracles_lists(
         )
         assert result.rounds[row] == rounds
         assert (result.round_of[row] >= 0).sum() <= result.accepted[row].sum() <= result.drafted[row].sum()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("digits", [6, 7, 8])
+@pytest.mark.parametrize("threshold", [-50.0, -2.0, -1.3])
+def test_long_ids_give_the_oracles_lists(digits: int, threshold: float) -> None:
+    world = World(digits, n_items=30, digits=digits, codes=3, users=3)
+    index = PrefixIndex(world.tokens, world.subset)
+    verify_against_oracle(world, index, 12, draft_size=7, num_beams=9, threshold=threshold)
+    items, _ = beam_search(world.backbone, world.backbone.memory(world.histories), index, world.slices, 12, 9)
+    for row, user in enumerate(world.users):
+        assert [item for item in items[row].tolist() if item > 0] == oracle.beam_search(
+            user, world.tokens, index.items.tolist(), 12, 9
+        )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("levels", [1, 3, 5, 7])
+@pytest.mark.parametrize("branching", [None, 3])
+@pytest.mark.parametrize("threshold", [-50.0, -1.6, -1.0])
+def test_ids_of_hierarchical_k_means_give_the_oracles_lists(levels: int, branching: int, threshold: float) -> None:
+    world = DSIWorld(levels, levels, branching)
+    index = PrefixIndex(world.tokens)
+    verify_against_oracle(world, index, 15, draft_size=8, num_beams=10, threshold=threshold)
+
+
+@torch.no_grad()
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10_000),
+    digits=st.integers(2, 4),
+    n_items=st.integers(2, 30),
+    k=st.integers(1, 40),
+    sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=3),
+    without=st.sampled_from(
+        [None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit"]
+    ),
+)
+def test_all_rounds_hold_the_lists_of_every_threshold(seed, digits, n_items, k, sizes, without) -> None:
+    world = World(seed, n_items=n_items, digits=digits, codes=6 if digits == 2 else 4, users=4)
+    index, memory = PrefixIndex(world.tokens), world.backbone.memory(world.histories)
+    verifier = Verifier(world.backbone, memory, index, world.slices, 10)
+    for draft_size, num_beams in sizes:
+        choices = DraftVerifySettings(draft_size, num_beams, **({without: False} if without else {}))
+        rounds = all_rounds(verifier, world.draft_scores, world.seen, k, choices)
+        for threshold in (-50.0, -3.0, -2.2, -1.7, -1.2, 0.0):
+            expected = draft_verify(
+                world.backbone,
+                memory,
+                index,
+                world.slices,
+                world.draft_scores,
+                world.seen,
+                k,
+                replace(choices, threshold=threshold),
+            )
+            assert torch.equal(rounds.lists(k, threshold), expected.items)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10_000),
+    digits=st.integers(2, 4),
+    n_items=st.integers(2, 40),
+    k=st.integers(1, 20),
+    generated=st.integers(0, 20),
+    most=st.integers(0, 20),
+)
+def test_unseen_items_below_generated_prefixes_end_the_list(seed, digits, n_items, k, generated, most) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    codes, most = 7, min(most, k)
+    distinct = torch.randperm(min(codes**digits, 60), generator=generator)[:n_items]
+    tokens = torch.stack([distinct // codes**i % codes for i in reversed(range(digits))], dim=1)
+    tokens = torch.cat([torch.zeros(1, digits, dtype=torch.long), 1 + tokens])
+    unseen = torch.rand(len(tokens), generator=generator) < 0.5
+    subset = torch.rand(len(tokens), generator=generator) < 0.8
+    subset[1] = True
+    index = PrefixIndex(tokens, subset)
+    lists = torch.full((6, k), -1)
+    for row in lists:
+        found = index.items[torch.randperm(index.size, generator=generator)][: min(generated, k)]
+        row[: len(found)] = found
+    expected = [oracle.tiger_c(row.tolist(), tokens, index.items.tolist(), unseen, most) for row in lists]
+    assert append_unseen(lists, index, unseen, most).tolist() == expected
 
 
 @torch.no_grad()

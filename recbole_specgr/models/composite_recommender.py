@@ -65,9 +65,8 @@ class CompositeRecommender(SequentialRecommender):
             else:
                 given = {**(config[f"{name}_settings"] or {}), **config["stages"][name]}
                 part_config = config.part(config[name], given, f"the settings of [{name}]", inherits)
-                part_config["run_dir"] = str(folder) if folder else None
-                if folder and not config["rank"]:
-                    folder.mkdir(parents=True, exist_ok=True)
+                if folder:
+                    part_config["run_dir"] = part_config["checkpoint_dir"] = str(folder)
                     write_config(folder, part_config)
         part = part_config.model_class(part_config, dataset)
         if run:

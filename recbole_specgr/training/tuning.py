@@ -50,7 +50,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
         eval_data: loader of the valid phase.
 
     Raises:
-        UserError: a setting that this model can't change after training, or that has no values to try.
+        UserError: a setting that this model can't change after training.
     """
     model = trainer.model
     check_grid(grid, getattr(model, "decoding", {}), trainer.config["model"])
@@ -100,12 +100,9 @@ def rank_at(model, points: list[dict[str, Any]], interaction, k: int, candidates
 
 
 def check_grid(grid: dict[str, list[Any]], decoding: dict[str, Any], model: str) -> None:
-    """Raise UserError for a grid that this model can't be tuned over."""
-    for key, values in grid.items():
-        if key not in decoding:
-            raise UserError(
-                f"[tune.{key}]: {model} has no setting of this name that can change after training."
-                f"{did_you_mean(key, decoding)} It has: {', '.join(decoding) or 'none'}."
-            )
-        if not isinstance(values, list) or not values:
-            raise UserError(f"[tune.{key}] must be a list of values to try, but is [{values}].")
+    """Raise UserError for a setting that this model can't change after training."""
+    for key in grid.keys() - decoding.keys():
+        raise UserError(
+            f"[tune.{key}]: {model} has no setting of this name that can change after training."
+            f"{did_you_mean(key, decoding)} It has: {', '.join(decoding) or 'none'}."
+        )
