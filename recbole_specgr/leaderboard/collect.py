@@ -63,6 +63,13 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         "test": trainer.latency.summary(),
         "parameters": parameters,
         "peak_memory_mb": _peak_memory(config["device"]),
+        **environment(config),
+    }
+
+
+def environment(config) -> dict[str, Any]:
+    """By what and on what a number was measured."""
+    return {
         "processes": config["world_size"],
         "hardware": _hardware(config["device"]),
         "versions": _versions(),

@@ -7,7 +7,10 @@ from recbole_specgr.cache import atomic_write
 from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
 from recbole_specgr.leaderboard.published import About, published_results, read_about
+from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results
+from recbole_specgr.leaderboard.study_view import study_figures, study_grids
 from recbole_specgr.leaderboard.summary import Board, summarise
+from recbole_specgr.leaderboard.svg import to_svg
 from recbole_specgr.leaderboard.table import (
     confidence_table,
     cost_table,
@@ -19,8 +22,28 @@ from recbole_specgr.leaderboard.table import (
     remarks,
     results_table,
 )
+from recbole_specgr.studies.spec import Study, list_studies, read_study
 
 TABLES = "tables"  # leaderboards/<dataset>/tables holds rendered files only
+STUDIES = "studies"  # leaderboards/<dataset>/studies holds a folder of cells a study
+
+
+def study_folder(leaderboards: Path, dataset: str, study: str) -> Path:
+    return leaderboards / dataset / STUDIES / study
+
+
+def study_data(study: Study, leaderboards: Path, dataset: str, boards: list[Board] | None = None) -> list[StudyData]:
+    """What there is of a study: of the leaderboard's main protocol for slices; nothing where nothing was measured.
+
+    Args:
+        boards: of the data set; None reads them.
+    """
+    if not study.slices:
+        found = [read_cells(study, study_folder(leaderboards, dataset, study.name))]
+    else:
+        boards = summarise(read_archive(leaderboards, dataset)) if boards is None else boards
+        found = [slice_results(study, board) for board in boards[:1]]
+    return [data for data in found if data.points]
 
 
 def render_all(leaderboards: Path) -> list[Path]:
@@ -34,8 +57,10 @@ def render_all(leaderboards: Path) -> list[Path]:
 def _render_dataset(leaderboards: Path, dataset: str) -> list[Path]:
     boards, about = summarise(read_archive(leaderboards, dataset)), read_about(leaderboards, dataset)
     folder = leaderboards / dataset
+    studies = [data for name in list_studies() for data in study_data(read_study(name), leaderboards, dataset, boards)]
     written = dict(_tables(boards, folder / TABLES))
-    written[folder / "README.md"] = _readme(boards, about)
+    written |= dict(_study_files(studies, folder / TABLES))
+    written[folder / "README.md"] = _readme(boards, about, studies)
     for path, text in written.items():
         write_text(path, text)
     for path in set((folder / TABLES).glob("*")) - written.keys():
@@ -51,7 +76,16 @@ def _tables(boards: list[Board], folder: Path) -> Iterator[tuple[Path, str]]:
         yield folder / f"{name}.parts.tex", to_latex(models_by_part(board))
 
 
-def _readme(boards: list[Board], about: About) -> str:
+def _study_files(studies: list[StudyData], folder: Path) -> Iterator[tuple[Path, str]]:
+    for data in studies:
+        grids = study_grids(data)
+        yield folder / f"{data.study.name}.tex", "\n".join(map(to_latex, grids))
+        yield folder / f"{data.study.name}.csv", to_csv(grids[0])
+        for number, figure in enumerate(study_figures(data), 1):
+            yield folder / f"{data.study.name}-{number}.svg", to_svg(figure)
+
+
+def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
     parts = [f"# {about.title}", about.description, about.source]
     parts += [f"    {about.get_it}" if about.get_it else "", "\n".join(f"- {note}" for note in about.notes)]
     for board in boards:
@@ -61,6 +95,13 @@ def _readme(boards: list[Board], about: About) -> str:
             beside = published_table(board, published_results(about.paper), about.paper)
             parts.append(to_markdown(beside) if beside else "")
         parts += remarks(board)
+    for data in studies:
+        reproduces = f" ({data.study.reproduces} of the paper)" if data.study.reproduces else ""
+        parts += [f"## {data.study.title}{reproduces}", *map(to_markdown, study_grids(data))]
+        parts += [
+            f"![{figure['layout']['title']['text']}]({TABLES}/{data.study.name}-{number}.svg)"
+            for number, figure in enumerate(study_figures(data), 1)
+        ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

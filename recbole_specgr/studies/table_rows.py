@@ -4,7 +4,7 @@ from typing import Any
 
 from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.resources import folders
-from recbole_specgr.studies.trained import Wanted
+from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.yaml_values import read_mapping
 
 FILE = "table.yaml"

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,12 @@ from recbole_specgr.leaderboard.record import RESULT
 from recbole_specgr.leaderboard.settings import compared
 from recbole_specgr.resources import PACKAGE
 from recbole_specgr.runs import CONFIG, checkpoint_of
+from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.training.staged import LAST
 from recbole_specgr.yaml_values import read_mapping
 
 VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
 SCRIPT = PACKAGE.parent / "run_recbole.py"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A run that is wanted, whatever its seed.
-
-    Attributes:
-        model: its name.
-        train: settings over the model's own.
-        uses: settings that name a trained run (`backbone_run`) -> the run that is to be taken.
-    """
-
-    model: str
-    train: dict[str, Any] = field(default_factory=dict)
-    uses: dict[str, "Wanted"] = field(default_factory=dict)
 
 
 class RunFailed(Exception):

@@ -1,0 +1,145 @@
+"""What a study found, point by point: from its cells, or from the leaderboard's own results."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from recbole_specgr.errors import UserError
+from recbole_specgr.evaluation.rank_metrics import GAINS, row_values
+from recbole_specgr.leaderboard.archive import Result, latest
+from recbole_specgr.leaderboard.record import digest, read_json
+from recbole_specgr.leaderboard.summary import Board, Value
+from recbole_specgr.studies.spec import Study
+
+
+@dataclass
+class Point:
+    """One place in a study's grid.
+
+    Attributes:
+        label: the variant.
+        axes: name -> value.
+        values: what was measured -> mean and deviation over seeds.
+    """
+
+    label: str
+    axes: dict[str, Any]
+    values: dict[str, Value]
+
+
+@dataclass
+class StudyData:
+    """Points in the study's order, and where they come from.
+
+    Attributes:
+        sources: the cells or records, in the same order.
+        missing: cells that the study has and that were not measured yet.
+        left_out: cells under another protocol than the most.
+    """
+
+    study: Study
+    points: list[Point]
+    sources: list[dict[str, Any]]
+    missing: int = 0
+    left_out: int = 0
+
+    @property
+    def axes(self) -> list[str]:
+        """Names of all axes, in the order in which they come."""
+        return list(dict.fromkeys(axis for point in self.points for axis in point.axes))
+
+
+Raw = tuple[str, dict[str, Any], dict[str, Any]]  # label, axes, values of one seed
+
+
+def read_cells(study: Study, folder: Path) -> StudyData:
+    """The cells of a study that are in its folder. Raises UserError for one that is malformed or was changed."""
+    files = {path.name: path for path in sorted(folder.glob("*.json"))}
+    seeds = sorted({seed for path in files.values() if (seed := _seed(path)) is not None})
+    found, missing = [], 0
+    for setup in study.setups():
+        cells = [_read(files[name]) for seed in seeds if (name := setup.file_name(seed)) in files]
+        found += [(setup, cell) for cell in cells]
+        missing += not cells
+    protocols = [cell["protocol_hash"] for _, cell in found]
+    protocol = max(sorted(set(protocols)), key=protocols.count, default=None)
+    kept = [(setup, cell) for setup, cell in found if cell["protocol_hash"] == protocol]
+    raw = [(setup.label, setup.axes, cell["measured"]) for setup, cell in kept]
+    points = _aggregate(_unroll(raw, study.unroll))
+    return StudyData(study, points, [cell for _, cell in kept], missing, len(found) - len(kept))
+
+
+def slice_results(study: Study, board: Board) -> StudyData:
+    """A board's results over slices of its test rows.
+
+    `slices` has `column`, a column of ranks.npz, and `from`, the ascending lower ends of the slices.
+    """
+    results = [result for row in board.rows for result in row.results]
+    raw = [point for result in results for point in _slices(study.slices, result, board)]
+    return StudyData(study, _aggregate(raw), [result.record for result in latest(results)])
+
+
+def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Raw]:
+    column, ends = slices["column"], slices["from"]
+    if column not in result.ranks:
+        raise UserError(f"A study slices by [{column}], but ranks have {', '.join(sorted(result.ranks))}.")
+    label = result.record.get("display_name") or result.record["model"]
+    place, k = np.searchsorted(ends, result.ranks[column], side="right") - 1, board.topk[-1]
+    for number, start in enumerate(ends):
+        rows = place == number
+        if rows.any():
+            values: dict[str, Any] = {"rows": int(rows.sum())}
+            for metric in (name for name in board.metrics if name in GAINS):
+                values[f"{metric}@{k}"] = float(row_values(result.ranks["rank"][rows], metric, k).mean())
+            yield label, {column: _between(start, ends[number + 1] if number + 1 < len(ends) else None)}, values
+
+
+def _between(start: float, end: float | None) -> str:
+    """The values from `start` to before `end`, as a label."""
+    if end is None:
+        return f"from {start}"
+    return f"{start}" if end == start + 1 else f"{start} to {end}"
+
+
+def _unroll(raw: Iterable[Raw], unroll: dict[str, Any]) -> Iterator[Raw]:
+    """Lists become points along an axis of their own, numbered from 1."""
+    for label, axes, values in raw:
+        if not unroll:
+            yield label, axes, values
+            continue
+        lists = {key: values[key] for key in unroll["keys"] if key in values}
+        for number, parts in enumerate(zip(*lists.values()), 1):
+            yield label, {**axes, unroll["axis"]: number}, dict(zip(lists, parts))
+
+
+def _aggregate(raw: Iterable[Raw]) -> list[Point]:
+    groups: dict[tuple, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {}
+    for label, axes, values in raw:
+        groups.setdefault((label, tuple(axes.items())), (label, axes, []))[2].append(values)
+    return [Point(label, axes, _over_seeds(values)) for label, axes, values in groups.values()]
+
+
+def _over_seeds(measured: list[dict[str, Any]]) -> dict[str, Value]:
+    found = {}
+    for key in dict.fromkeys(key for values in measured for key in values):
+        numbers = [values[key] for values in measured if key in values and not isinstance(values[key], list)]
+        if numbers:
+            found[key] = Value(mean(numbers), stdev(numbers) if len(numbers) > 1 else None)
+    return found
+
+
+def _seed(path: Path) -> int | None:
+    """Of a cell's file name, `...-seed<seed>-<hash>.json`."""
+    words = [word[4:] for word in path.stem.split("-") if word.startswith("seed")]
+    return int(words[-1]) if words and words[-1].isdecimal() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    cell = read_json(path)
+    if not isinstance(cell, dict) or cell.get("digest") != digest(cell):
+        raise UserError(f"{path} is refused: its digest is not that of its content, it was changed by hand.")
+    return cell

@@ -1,0 +1,333 @@
+"""A study's points -> its tables and its plots (plotly figures as plain data).
+
+table:
+  columns: value keys, or mappings: key; title; relative_to (a label: the ratio to its point with the same axes),
+    with inverse (how many times smaller); collapse (range, min or max over a label's points)
+  pivot: an axis whose values become columns
+  frontier: {hold, best, of, shares}: the best of a key among the points that keep a share of another label's value
+plots:
+  - x: an axis, a value key, or `label`
+    lines, bars: value keys or mappings as above; with both, bars have the axis on the right
+    only: labels; log: [x, y]; title
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from recbole_specgr.evaluation.rank_metrics import PARTS
+from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
+from recbole_specgr.leaderboard.report import PARTS as TITLES
+from recbole_specgr.leaderboard.study_data import Point, StudyData
+from recbole_specgr.leaderboard.summary import Value
+from recbole_specgr.leaderboard.table import title as metric_title
+
+NAMES = {
+    "users_per_second": "users/s",
+    "list_unseen_share": "unseen in the list",
+    "list_length": "items in the list",
+    "acceptance_rate": "accepted",
+    "acceptance_by_round": "accepted",
+    "beam_share": "filled in by beams",
+    "batch_ms_p50": "ms a batch, p50",
+    "batch_ms_p95": "ms a batch, p95",
+    "latency_ms_a_user": "ms a user",
+    "subset_ms": "ms",
+    "subset_items": "items",
+    "training_seconds": "training, s",
+    "parameters_trainable": "trained parameters",
+    "parameters_embedding": "of them embedding",
+    "parameters_frozen": "frozen",
+    "accept_threshold": "threshold",
+    "num_beams": "beams",
+    "age_days": "age, days",
+    "tokenizer.levels": "codes of an item",
+    "subset.size": "subset",
+}
+SHARES = ("share", "rate", "by_round", "coverage")  # endings of what is shown in per cent
+COLLAPSE: dict[str, Callable[[list[float]], tuple[float, ...]]] = {
+    "range": lambda values: (min(values), max(values)),
+    "min": lambda values: (min(values),),
+    "max": lambda values: (max(values),),
+}
+
+
+def study_grids(data: StudyData) -> list[Grid]:
+    """The tables: that of the points, and the frontier where the study has one."""
+    table = data.study.table
+    columns = [_spec(data, column) for column in table.get("columns", [])]
+    if any("collapse" in column for column in columns):
+        grids = [_collapsed(data, columns)]
+    elif "pivot" in table:
+        grids = [_pivoted(data, columns[0], table["pivot"])]
+    else:
+        grids = [_plain(data, columns)]
+    if "frontier" in table:
+        grids.append(_frontier(data, **table["frontier"]))
+    return grids
+
+
+def study_figures(data: StudyData) -> list[dict[str, Any]]:
+    """Plotly figures: `data` and `layout`, without colours and fonts, which are the page's."""
+    return [_figure(data, **plot) for plot in data.study.plots]
+
+
+def name_of(key: str) -> str:
+    """What a value or an axis is called: `in_sample_recall@50` is in-sample Recall@50."""
+    if "@" in key:
+        part = next(part for part in reversed(PARTS) if key.removeprefix("valid_").startswith(part))
+        metric, _, k = key.removeprefix("valid_").removeprefix(part).partition("@")
+        valid = "valid " if key.startswith("valid_") else ""
+        return f"{valid}{TITLES[part]} {metric_title(metric, int(k))}"
+    return NAMES.get(key, key.replace("_", " "))
+
+
+def text_of(key: str, value: float) -> str:
+    if "@" in key:
+        return f"{value:.4f}"
+    if key.endswith(SHARES):
+        return f"{100 * value:.1f} %"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _plain(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
+    axes = data.axes
+    heads = [Column("", align="left"), *(Column(name_of(axis)) for axis in axes)]
+    heads += [Column(column["title"]) for column in columns]
+    values = [[_value(data, point, column) for column in columns] for point in data.points]
+    rows = [
+        [
+            Cell(point.label),
+            *(_axis(point.axes.get(axis)) for axis in axes),
+            *(
+                _cell(column, value, _place(column, [row[at] for row in values], value))
+                for at, (column, value) in enumerate(zip(columns, found))
+            ),
+        ]
+        for point, found in zip(data.points, values)
+    ]
+    return Grid(data.study.title, heads, rows, caption=_caption(data))
+
+
+def _pivoted(data: StudyData, column: dict[str, Any], pivot: str) -> Grid:
+    axes = [axis for axis in data.axes if axis != pivot]
+    across = sorted({point.axes[pivot] for point in data.points})
+    found: dict[tuple, dict[Any, Value | None]] = {}
+    for point in data.points:
+        row = (point.label, *(point.axes.get(axis) for axis in axes))
+        found.setdefault(row, {})[point.axes[pivot]] = _value(data, point, column)
+    heads = [Column("", align="left"), *(Column(name_of(axis)) for axis in axes)]
+    heads += [Column(str(value), f"{column['title']}, {name_of(pivot)}") for value in across]
+    rows = [
+        [Cell(label), *map(_axis, rest), *(_cell(column, values.get(value)) for value in across)]
+        for (label, *rest), values in found.items()
+    ]
+    return Grid(data.study.title, heads, rows, caption=_caption(data))
+
+
+def _collapsed(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
+    rows = []
+    for label in _labels(data):
+        cells = [Cell(label)]
+        for column in columns:
+            found = [_value(data, point, column) for point in data.points if point.label == label]
+            means = [value.mean for value in found if value is not None]
+            ends = (
+                dict.fromkeys(text_of(column["key"], end) for end in COLLAPSE[column.get("collapse", "max")](means))
+                if means
+                else {}
+            )
+            cells.append(Cell(" to ".join(ends), value=means[0]) if ends else NOTHING)
+        rows.append(cells)
+    heads = [Column("", align="left"), *(Column(column["title"]) for column in columns)]
+    return Grid(data.study.title, heads, rows, caption=_caption(data))
+
+
+def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float]) -> Grid:
+    hold, best = _there(data, hold), _there(data, best)
+    reference = next(
+        (point.values[hold].mean for point in data.points if point.label == of and hold in point.values), None
+    )
+    rows = []
+    for label in _labels(data):
+        points = [point for point in data.points if point.label == label and {hold, best} <= point.values.keys()]
+        cells = [Cell(label)]
+        for share in shares:
+            able = [p.values[best].mean for p in points if reference and p.values[hold].mean >= share * reference]
+            cells.append(number(max(able), "{:.4f}") if able else NOTHING)
+        rows.append(cells)
+    for at in range(1, len(shares) + 1):
+        top = max((row[at].value or 0 for row in rows), default=0)
+        for row in rows:
+            if top and row[at].value == top:
+                row[at] = Cell(row[at].text, 1, value=top)
+    heads = [Column("", align="left")]
+    heads += [
+        Column(f"{100 * share:.0f} %", f"{name_of(best)} while keeping of {of}'s {name_of(hold)}") for share in shares
+    ]
+    return Grid(f"{name_of(best)} at equal {name_of(hold)}", heads, rows)
+
+
+def _caption(data: StudyData) -> str:
+    seeds = sorted({source["seed"] for source in data.sources})
+    parts = [data.study.about, f"Seeds {', '.join(map(str, seeds))}." if len(seeds) > 1 else ""]
+    parts += [f"{data.missing} of its cells were not measured yet." if data.missing else ""]
+    parts += [f"{data.left_out} cells under another protocol are left out." if data.left_out else ""]
+    return " ".join(part for part in parts if part)
+
+
+# ---- plots -----------------------------------------------------------------------------------------------------------
+
+
+def _figure(
+    data: StudyData,
+    x: str,
+    lines: list[Any] = (),
+    bars: list[Any] = (),
+    only: list[str] = (),
+    log: list[str] = (),
+    title: str = "",
+) -> dict[str, Any]:
+    points = [point for point in data.points if not only or point.label in only]
+    labels = list(dict.fromkeys(point.label for point in points))
+    x, lines, bars = _there(data, x), [_spec(data, line) for line in lines], [_spec(data, bar) for bar in bars]
+    split = [axis for axis in data.axes if axis != x] if x in data.axes else []
+    traces = []
+    for bar in bars:
+        traces += _traces(data, points, labels, x, bar, split, "bar", len(bars), bool(lines))
+    for line in lines:
+        traces += _traces(data, points, labels, x, line, split, "scatter", len(lines), False)
+    heading = title or (data.study.title if not only else f"{data.study.title}: {', '.join(only)}")
+    layout: dict[str, Any] = {
+        "title": {"text": heading},
+        "xaxis": {"title": {"text": "" if x == "label" else name_of(x)}},
+        "yaxis": {"title": {"text": _together(lines or bars)}},
+    }
+    for axis in log:
+        layout[f"{axis}axis"]["type"] = "log"
+    if lines and bars:
+        layout["yaxis2"] = {
+            "title": {"text": _together(bars)},
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+        }
+    if x in data.axes and (bars or any(isinstance(point.axes.get(x), str) for point in points)):
+        layout["xaxis"]["type"] = "category"
+    return {"data": traces, "layout": layout}
+
+
+def _traces(data, points, labels, x, spec, split, kind, of, right) -> list[dict[str, Any]]:
+    """One trace for each label and each value of the axes that are not on the x axis; bars over labels are one."""
+    if x == "label":
+        groups = {("",): points}
+    else:
+        groups = {}
+        for point in points:
+            groups.setdefault((point.label, *(point.axes.get(axis) for axis in split)), []).append(point)
+    traces = []
+    for (label, *rest), members in groups.items():
+        shown = [
+            (at, value, point)
+            for point in members
+            if (at := _x(point, x)) is not None and (value := _value(data, point, spec))
+        ]
+        if not shown:
+            continue
+        named = [label] if len(labels) > 1 else []
+        named += [
+            f"{name_of(axis)} {value}"
+            for axis, value in zip(split, rest)
+            if value is not None and len({p.axes.get(axis) for p in points}) > 1
+        ]
+        named += [spec["title"]] if of > 1 or not named or right or x == "label" else []
+        trace: dict[str, Any] = {
+            "type": kind,
+            "name": ", ".join(filter(None, named)),
+            "x": [at for at, _, _ in shown],
+            "y": [round(value.mean, 6) for _, value, _ in shown],
+        }
+        if any(value.deviation for _, value, _ in shown):
+            trace["error_y"] = {"type": "data", "array": [round(value.deviation or 0, 6) for _, value, _ in shown]}
+        if x not in data.axes and x != "label":
+            trace["text"] = [
+                ", ".join(f"{name_of(axis)} {value}" for axis, value in point.axes.items()) for _, _, point in shown
+            ]
+        if kind == "scatter":
+            trace["mode"] = "lines+markers"
+        if right:
+            trace |= {"yaxis": "y2", "opacity": 0.4}
+        traces.append(trace)
+    return traces
+
+
+def _x(point: Point, x: str) -> Any:
+    if x == "label":
+        return point.label
+    if x in point.axes:
+        return point.axes[x]
+    return round(point.values[x].mean, 6) if x in point.values else None
+
+
+def _together(specs: list[dict[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys(spec["title"] for spec in specs))
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+def _spec(data: StudyData, column: str | dict[str, Any]) -> dict[str, Any]:
+    column = {"key": column} if isinstance(column, str) else column
+    key = _there(data, column["key"])
+    return {"title": name_of(key), **column, "key": key}
+
+
+def _there(data: StudyData, key: str) -> str:
+    """The key, or where its list length was not measured, the same at the nearest length that was."""
+    name, at, k = key.partition("@")
+    keys = {other for point in data.points for other in point.values}
+    lengths = [int(other.partition("@")[2]) for other in keys if other.startswith(f"{name}@")]
+    return key if key in keys or not at or not lengths else f"{name}@{min(lengths, key=lambda n: (abs(n - int(k)), n))}"
+
+
+def _value(data: StudyData, point: Point, spec: dict[str, Any]) -> Value | None:
+    value = point.values.get(spec["key"])
+    if value is None or "relative_to" not in spec:
+        return value
+    for other in data.points:
+        shared = other.axes.keys() & point.axes.keys()
+        same = all(other.axes[axis] == point.axes[axis] for axis in shared)
+        if other.label == spec["relative_to"] and same and (reference := other.values.get(spec["key"])):
+            below, above = (value.mean, reference.mean) if spec.get("inverse") else (reference.mean, value.mean)
+            return Value(above / below) if below else None
+    return None
+
+
+def _cell(column: dict[str, Any], value: Value | None, place: int | None = None) -> Cell:
+    if value is None:
+        return NOTHING
+    if "relative_to" in column:
+        return Cell(f"{value.mean:.2f}x", value=value.mean)
+    text = text_of(column["key"], value.mean)
+    if value.deviation is not None and "@" in column["key"]:
+        text += f" ± {value.deviation:.4f}"
+    return Cell(text, place, value=value.mean)
+
+
+def _place(column: dict[str, Any], values: list[Value | None], value: Value | None) -> int | None:
+    """The best and the second best of a metric."""
+    if value is None or value.mean == 0 or "@" not in column["key"] or len(values) < 3:
+        return None
+    means = sorted({other.mean for other in values if other is not None}, reverse=True)
+    place = means.index(value.mean) + 1
+    return place if place <= 2 else None
+
+
+def _axis(value: Any) -> Cell:
+    return NOTHING if value is None else Cell(str(value), value=value if isinstance(value, int | float) else None)
+
+
+def _labels(data: StudyData) -> list[str]:
+    return list(dict.fromkeys(point.label for point in data.points))

@@ -1,0 +1,179 @@
+"""Running a study: trained runs are found or made, each is loaded once, and every cell is measured and written."""
+
+import inspect
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.leaderboard.checks import read_record
+from recbole_specgr.leaderboard.collect import environment
+from recbole_specgr.leaderboard.record import RESULT, digest, read_json, write_json
+from recbole_specgr.leaderboard.settings import compared
+from recbole_specgr.quick_start import load_data_and_model
+from recbole_specgr.registry import get_trainer
+from recbole_specgr.studies.measures import MEASURES, Trial
+from recbole_specgr.studies.spec import Setup, Study
+from recbole_specgr.studies.trained import RunFailed, TrainedRuns
+from recbole_specgr.studies.wanted import Wanted
+
+SCHEMA = 1
+
+
+class StudyRunner:
+    """Runs one study on one data set.
+
+    Args:
+        runs: of the data set.
+        folder: where the cells are, one JSON file each: `leaderboards/<dataset>/studies/<study>`.
+        quick: the first and the last value of each axis only.
+    """
+
+    def __init__(self, study: Study, runs: TrainedRuns, folder: Path, quick: bool = False, show_progress: bool = True):
+        self.study, self.runs, self.folder = study, runs, folder
+        self.setups = list(study.setups(quick))
+        self.show_progress = show_progress
+        self._check_measures()
+
+    def run(self, seeds: list[int]) -> list[str]:
+        """Measure every cell that is not there yet, and return what went wrong, one sentence a cause.
+
+        A cell that is there and was measured with other settings than the study has now is measured again.
+        """
+        faults: list[str] = []
+        bar = tqdm(
+            total=len(seeds) * len(self.setups), desc=self.study.name, unit="cell", disable=not self.show_progress
+        )
+        with bar:
+            for seed in seeds:
+                for wanted, setups in self._by_run():
+                    try:
+                        self._run_group(wanted, setups, seed, bar)
+                    except (RunFailed, UserError, FileNotFoundError) as error:
+                        labels = ", ".join(dict.fromkeys(setup.label for setup in setups))
+                        faults.append(f"{labels}, seed {seed}: {error}")
+        return list(dict.fromkeys(faults))
+
+    def _by_run(self) -> list[tuple[Wanted, list[Setup]]]:
+        """The setups of each wanted run, in the study's order."""
+        groups: list[tuple[Wanted, list[Setup]]] = []
+        for setup in self.setups:
+            same = next((setups for wanted, setups in groups if wanted == setup.wanted), None)
+            if same is None:
+                groups.append((setup.wanted, [setup]))
+            else:
+                same.append(setup)
+        return groups
+
+    def _run_group(self, wanted: Wanted, setups: list[Setup], seed: int, bar: tqdm) -> None:
+        identity = self._identity(wanted, seed)
+        pending = [setup for setup in setups if not self._is_there(setup, seed, identity)]
+        bar.update(len(setups) - len(pending))
+        if not pending:
+            return
+        run_dir = self.runs.ensure(wanted, seed)
+        loaded = _Loaded(run_dir)
+        for setup in pending:
+            bar.set_postfix_str(setup.label)
+            self._write(setup, seed, identity, loaded.measure(setup), loaded)
+            bar.update()
+
+    def _identity(self, wanted: Wanted, seed: int) -> dict[str, Any]:
+        """What makes a cell's numbers those of this run and no other. Raises UserError for what is not there."""
+        return {
+            "settings": compared(self.runs.config(wanted, seed).to_dict()),
+            "uses": {key: self._identity(other, seed) for key, other in wanted.uses.items()},
+        }
+
+    def _key(self, setup: Setup, seed: int, identity: dict[str, Any]) -> str:
+        return digest({"run": identity, "seed": seed, "decode": setup.decode, "measure": setup.measure})
+
+    def _is_there(self, setup: Setup, seed: int, identity: dict[str, Any]) -> bool:
+        path = self.folder / setup.file_name(seed)
+        try:
+            return path.is_file() and read_json(path).get("key") == self._key(setup, seed, identity)
+        except UserError:
+            return False
+
+    def _write(self, setup: Setup, seed: int, identity: dict[str, Any], measured: dict[str, Any], loaded: "_Loaded"):
+        cell = {
+            "schema": SCHEMA,
+            "study": self.study.name,
+            "dataset": self.runs.dataset,
+            "label": setup.label,
+            "axes": setup.axes,
+            "seed": seed,
+            "key": self._key(setup, seed, identity),
+            "model": loaded.record["model"],
+            "train": setup.wanted.train,
+            "decode": {**loaded.decoding, **setup.decode},
+            "measure": setup.measure,
+            "measured": measured,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **{key: loaded.record[key] for key in ("protocol", "protocol_hash")},
+            "run": {key: loaded.record[key] for key in ("command", "git_commit", "finished")},
+            **environment(loaded.config),
+        }
+        write_json(self.folder / setup.file_name(seed), {**cell, "digest": digest(cell)})
+
+    def _check_measures(self) -> None:
+        for setup in self.setups:
+            for name, parameters in setup.measure.items():
+                if name not in MEASURES:
+                    raise UserError(
+                        f"Study {self.study.name}: there is no measure [{name}].{did_you_mean(name, MEASURES)} "
+                        f"There are: {', '.join(MEASURES)}."
+                    )
+                known = list(inspect.signature(MEASURES[name]).parameters)[1:]
+                for parameter in parameters:
+                    if parameter not in known:
+                        raise UserError(f"Study {self.study.name}: the measure [{name}] takes no [{parameter}].")
+
+
+class _Loaded:
+    """A run in memory; its model's settings of inference can be changed and are put back."""
+
+    def __init__(self, run_dir: Path):
+        self.record = read_record(run_dir / RESULT)
+        self.config, model, _, train_data, _, self.test_data = load_data_and_model(run_dir, {"show_progress": False})
+        self.trainer = get_trainer(self.config)(self.config, model)
+        self.trainer.eval_collector.data_collect(train_data)  # item counts, for RecBole's metrics over lists
+        model.eval()
+        self.decoding: dict[str, Any] = dict(getattr(model, "decoding", {}))
+
+    @torch.no_grad()
+    def measure(self, setup: Setup) -> dict[str, Any]:
+        """Raises UserError for a setting that this model can't change after training."""
+        for key in setup.decode:
+            if key not in self.decoding:
+                raise UserError(
+                    f"{self.record['model']} has no setting [{key}] that can change after training."
+                    f"{did_you_mean(key, self.decoding)} It has: {', '.join(self.decoding) or 'none'}."
+                )
+        model = self.trainer.model
+        trial = Trial(self.record["model"], self.record, self.trainer, self.test_data)
+        measured: dict[str, Any] = {}
+        try:
+            if setup.decode:
+                model.decoding.update(setup.decode)
+            for name, parameters in setup.measure.items():
+                measured |= MEASURES[name](trial, **parameters)
+        finally:
+            if setup.decode:
+                model.decoding.update(self.decoding)
+        return _plain(measured)
+
+
+def _plain(measured: dict[str, Any]) -> dict[str, Any]:
+    """Rounded to six digits that count, which is more than any of them is exact to."""
+
+    def rounded(value: float) -> float:
+        return value if isinstance(value, int) else float(f"{value:.6g}")
+
+    return {
+        key: [rounded(part) for part in value] if isinstance(value, list) else rounded(value)
+        for key, value in measured.items()
+    }

@@ -1,0 +1,194 @@
+"""What a cell of a study measures: the functions in MEASURES, by name.
+
+A measure gets a `Trial` and the parameters that the study gives it. It returns numbers by name, or lists of numbers.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_specgr.errors import UserError
+
+Measured = dict[str, float | int | list[float]]
+
+
+@dataclass
+class Trial:
+    """A trained run under the settings of one cell.
+
+    Attributes:
+        name: the model's, for messages.
+        record: the run's result.json.
+        trainer: with the model, whose `decoding` has the cell's settings.
+        test_data: RecBole's loader of the test phase.
+        show_progress: draw bars.
+    """
+
+    name: str
+    record: dict[str, Any]
+    trainer: Any
+    test_data: Any
+    show_progress: bool = False
+
+    @property
+    def model(self) -> torch.nn.Module:
+        return self.trainer.model
+
+    @property
+    def view(self):
+        return self.test_data._dataset
+
+    @property
+    def candidates(self) -> Tensor:
+        """BoolTensor [n_items] on the device: what this model may rank in the test phase."""
+        return self.trainer.rankable(self.view)
+
+    def batches(self, size: int, most: int | None = None) -> Iterator[Interaction]:
+        """Test rows in order, on the device; `most` batches of them."""
+        total = len(self.view) if most is None else min(len(self.view), size * most)
+        for start in range(0, total, size):
+            yield self.view[torch.arange(start, min(start + size, total))].to(self.trainer.device)
+
+    def rank(self, interaction: Interaction, candidates: Tensor) -> Tensor:
+        """The lists [B, K] that an evaluation would take."""
+        return self.trainer._rank((interaction, None, None, None), None, candidates)
+
+    def need(self, method: str, measure: str) -> Callable:
+        """A method of the model. Raises UserError where it has none."""
+        if not hasattr(self.model, method):
+            raise UserError(f"{self.name} can't be measured by [{measure}]: it has no `{method}`.")
+        return getattr(self.model, method)
+
+
+def quality(trial: Trial) -> Measured:
+    """All test metrics, users/s, and of the lists: the share of unseen items, coverage, popularity and novelty.
+
+    `novelty` is the mean of -log2 of an item's share of the training interactions, one added to every item's.
+    """
+    trainer = trial.trainer
+    setattr(trainer.eval_collector.register, "rec.items", True)  # keep the lists, as RecBole does where a metric asks
+    result = trainer.evaluate(trial.test_data, load_best_model=False, show_progress=trial.show_progress)
+    lists, view = trainer.rows["rec.items"].numpy(), trial.view
+    listed, seen, candidates = lists[lists >= 0], view.seen.numpy(), view.candidates.numpy()
+    counts = np.bincount(view.interactions[1][view.interactions[2] < view.split_times[0]], minlength=view.item_num)
+    shown = np.zeros(view.item_num, dtype=bool)
+    shown[listed] = True
+    surprise = -np.log2((counts + 1) / (counts.sum() + candidates.sum()))
+    return {
+        **result,
+        **trainer.latency.summary(),
+        "list_unseen_share": float((~seen[listed]).mean()),
+        "list_length": float((lists >= 0).sum(1).mean()),
+        "coverage": float(shown[candidates].mean()),
+        "unseen_coverage": float(shown[candidates & ~seen].mean()) if (candidates & ~seen).any() else 0.0,
+        "popularity": float(counts[listed].mean()),
+        "novelty": float(surprise[listed].mean()),
+    }
+
+
+def acceptance(trial: Trial, rows: int | None = None) -> Measured:
+    """Rounds a user takes and the share of the drafts that is accepted: in all, and by round.
+
+    Args:
+        rows: the first so many test rows; None: all.
+    """
+    speculate, k = trial.need("speculate", "acceptance"), max(trial.trainer.config["topk"])
+    size = trial.trainer.config["eval_batch_size"]
+    parts = [speculate(batch, k, trial.candidates) for batch in trial.batches(size, rows and -(-rows // size))]
+    rounds = torch.cat([part.rounds for part in parts]).float()
+    drafted, accepted = (torch.cat([getattr(part, name) for part in parts]).sum(0) for name in ("drafted", "accepted"))
+    return {
+        "rounds": float(rounds.mean()),
+        "acceptance_rate": float(accepted.sum() / drafted.sum()),
+        "acceptance_by_round": (accepted / drafted.clamp(min=1)).tolist(),
+        "drafted_by_round": (drafted / len(rounds)).tolist(),
+        "beam_share": float(torch.cat([(part.round_of == -1) & (part.items >= 0) for part in parts]).float().mean()),
+    }
+
+
+def timing(trial: Trial, batch_size: int = 1, batches: int = 50) -> Measured:
+    """Median milliseconds of a batch of users, in all and in its stages: encoding, drafting, verifying."""
+    stages = _stages(trial)
+    seconds: dict[str, list[float]] = {name: [] for name in stages}
+    for number, batch in enumerate(trial.batches(batch_size, batches + 1)):
+        found: Any = batch
+        for name, stage in stages.items():
+            started = trial.trainer._now()
+            found = stage(batch, found)
+            if number:  # the first one warms up
+                seconds[name].append(trial.trainer._now() - started)
+    medians = {f"{name}_ms": 1000 * float(np.median(times)) for name, times in seconds.items()}
+    total = 1000 * float(np.median(np.sum(list(seconds.values()), axis=0)))
+    return {**medians, "latency_ms": total, "latency_ms_a_user": total / batch_size}
+
+
+def subset(
+    trial: Trial, size: int, method: str = "rank", batch_size: int = 32, batches: int = 5, seed: int = 0
+) -> Measured:
+    """Milliseconds to rank a random subset of the candidates for a batch of users.
+
+    Args:
+        size: items in the subset, at most all candidates.
+        method: `rank`, the model's own way; `score`, the likelihood of every item (a generative model's batch scoring).
+    """
+    items = trial.candidates.nonzero().squeeze(1)
+    chosen = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:size].to(items.device)]
+    candidates = torch.zeros_like(trial.candidates)
+    candidates[chosen] = True
+    rank = SUBSET_METHODS.get(method)
+    if rank is None:
+        raise UserError(f"subset.method must be one of {', '.join(SUBSET_METHODS)}, but is [{method}].")
+    times = []
+    for number, batch in enumerate(trial.batches(batch_size, batches + 1)):
+        started = trial.trainer._now()
+        rank(trial, batch, candidates)
+        if number:
+            times.append(trial.trainer._now() - started)
+    return {"subset_ms": 1000 * float(np.median(times)), "subset_items": len(chosen)}
+
+
+def training(trial: Trial) -> Measured:
+    """What training took and how far it came on the valid phase, from the run's record; numbers of parameters."""
+    record = trial.record
+    stages = record["training"].values()
+    return {
+        "training_seconds": sum(stage["seconds"] for stage in stages),
+        "training_rows": sum(stage["rows"] for stage in stages),
+        **{f"parameters_{kind}": record["parameters"][kind] for kind in ("trainable", "embedding", "frozen")},
+        **{f"valid_{key}": value for key, value in record["metrics"]["valid"].items()},
+    }
+
+
+def _stages(trial: Trial) -> dict[str, Callable[[Interaction, Any], Any]]:
+    """Name -> what takes the batch and the stage before's result on to the next, as the model's `rank` does."""
+    model, candidates, k = trial.model, trial.candidates, max(trial.trainer.config["topk"])
+    if hasattr(model, "speculate"):
+        return {
+            "encode": lambda batch, _: model.verifier.read(batch),
+            "draft": lambda batch, users: replace(users, draft_scores=model.draft_scores(batch, users)),
+            "verify": lambda _, users: model.rank(users, k, candidates),
+        }
+    if hasattr(model, "encode_users"):
+        return {
+            "encode": lambda batch, _: model.encode_users(batch),
+            "decode": lambda _, users: model.rank(users, k, candidates),
+        }
+    return {"rank": lambda batch, _: trial.rank(batch, candidates)}
+
+
+def _score_all(trial: Trial, interaction: Interaction, candidates: Tensor) -> Tensor:
+    score, items = trial.need("score_items", "subset with the method score"), candidates.nonzero().squeeze(1)
+    every = items.expand(len(interaction), -1).contiguous()
+    scores = torch.cat([score(interaction, part, candidates) for part in every.split(512, dim=1)], 1)
+    return items[scores.topk(min(max(trial.trainer.config["topk"]), len(items)), dim=1).indices]
+
+
+MEASURES: dict[str, Callable[..., Measured]] = {
+    measure.__name__: measure for measure in (quality, acceptance, timing, subset, training)
+}
+SUBSET_METHODS: dict[str, Callable[[Trial, Interaction, Tensor], Tensor]] = {"rank": Trial.rank, "score": _score_all}
