@@ -6,7 +6,10 @@ from pathlib import Path
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
+from recbole_specgr.leaderboard.page import DatasetPage, build_page
 from recbole_specgr.leaderboard.published import About, published_results, read_about
+from recbole_specgr.leaderboard.reproduction import FILE as ROWS
+from recbole_specgr.leaderboard.reproduction import rows_yaml
 from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results
 from recbole_specgr.leaderboard.study_view import study_figures, study_grids
 from recbole_specgr.leaderboard.summary import Board, summarise
@@ -25,6 +28,7 @@ from recbole_specgr.leaderboard.table import (
 from recbole_specgr.studies.spec import Study, list_studies, read_study
 
 TABLES = "tables"  # leaderboards/<dataset>/tables holds rendered files only
+PAGE = "index.html"
 STUDIES = "studies"  # leaderboards/<dataset>/studies holds a folder of cells a study
 
 
@@ -48,18 +52,25 @@ def study_data(study: Study, leaderboards: Path, dataset: str, boards: list[Boar
 
 def render_all(leaderboards: Path) -> list[Path]:
     """Render every data set's files and return what was written. Raises UserError for a record that is refused."""
-    written = []
-    for folder in sorted(path for path in leaderboards.glob("*/") if not path.name.startswith(".")):
-        written += _render_dataset(leaderboards, folder.name)
-    return written
+    names = sorted(path.name for path in leaderboards.glob("*/") if not path.name.startswith("."))
+    pages = [_read(leaderboards, name) for name in names]
+    written = [path for page in pages for path in _render_dataset(leaderboards / page.name, page)]
+    write_text(leaderboards / PAGE, build_page(pages))
+    return [*written, leaderboards / PAGE]
 
 
-def _render_dataset(leaderboards: Path, dataset: str) -> list[Path]:
-    boards, about = summarise(read_archive(leaderboards, dataset)), read_about(leaderboards, dataset)
-    folder = leaderboards / dataset
+def _read(leaderboards: Path, dataset: str) -> DatasetPage:
+    boards = summarise(read_archive(leaderboards, dataset))
     studies = [data for name in list_studies() for data in study_data(read_study(name), leaderboards, dataset, boards)]
+    return DatasetPage(dataset, read_about(leaderboards, dataset), boards, studies)
+
+
+def _render_dataset(folder: Path, page: DatasetPage) -> list[Path]:
+    boards, about, studies = page.boards, page.about, page.studies
     written = dict(_tables(boards, folder / TABLES))
     written |= dict(_study_files(studies, folder / TABLES))
+    if boards:
+        written[folder / ROWS] = rows_yaml(boards)
     written[folder / "README.md"] = _readme(boards, about, studies)
     for path, text in written.items():
         write_text(path, text)

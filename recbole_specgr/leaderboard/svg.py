@@ -65,7 +65,7 @@ class _Scale:
     def __call__(self, value: Any) -> float | None:
         """None for what a logarithm does not have."""
         if self.categories is not None:
-            return (self.categories.index(str(value)) + 0.5) / len(self.categories)
+            return (self.categories.index(_named(value)) + 0.5) / len(self.categories)
         if self.log and value <= 0:
             return None
         return ((math.log10(value) if self.log else value) - self.low) / (self.high - self.low)
@@ -101,9 +101,9 @@ def _categories(traces: list[dict[str, Any]], layout: dict[str, Any]) -> list[st
     if layout.get("xaxis", {}).get("type") == "category" or any(
         isinstance(value, str) for t in traces for value in t["x"]
     ):
-        return list(dict.fromkeys(str(value) for trace in traces for value in trace["x"]))
+        return list(dict.fromkeys(_named(value) for trace in traces for value in trace["x"]))
     if all(trace["type"] == "bar" for trace in traces):
-        return [f"{value:g}" for value in sorted({value for trace in traces for value in trace["x"]})]
+        return [_named(value) for value in sorted({value for trace in traces for value in trace["x"]})]
     return None
 
 
@@ -141,7 +141,7 @@ def _bars(trace, colour, frame, scale_x, scale, bars) -> list[str]:
     width = 0.7 / slots / len(bars) * frame.width
     parts = []
     for x, y, error in zip(trace["x"], trace["y"], _errors(trace)):
-        left = frame.x(scale_x(_category(x, scale_x))) + (bars.index(trace) - len(bars) / 2) * width
+        left = frame.x(scale_x(x)) + (bars.index(trace) - len(bars) / 2) * width
         top, base = frame.y(scale(y)), frame.y(scale(0))
         parts.append(
             f'<rect x="{_n(left)}" y="{_n(min(top, base))}" width="{_n(width * 0.94)}" height="{_n(abs(base - top))}" '
@@ -152,10 +152,7 @@ def _bars(trace, colour, frame, scale_x, scale, bars) -> list[str]:
 
 
 def _line(trace, colour, frame, scale_x, scale, bars) -> list[str]:
-    places = [
-        (scale_x(_category(x, scale_x)), scale(y), x, y, error)
-        for x, y, error in zip(trace["x"], trace["y"], _errors(trace))
-    ]
+    places = [(scale_x(x), scale(y), x, y, error) for x, y, error in zip(trace["x"], trace["y"], _errors(trace))]
     places = [place for place in places if place[0] is not None and place[1] is not None]
     path = " ".join(f"{_n(frame.x(at))},{_n(frame.y(up))}" for at, up, *_ in places)
     parts = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>']
@@ -201,8 +198,9 @@ def _legend(shown, traces, top: float) -> list[str]:
     return parts
 
 
-def _category(value: Any, scale: _Scale) -> Any:
-    return value if scale.categories is None or isinstance(value, str) else f"{value:g}"
+def _named(value: Any) -> str:
+    """A category's name."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _errors(trace: dict[str, Any]) -> list[float]:

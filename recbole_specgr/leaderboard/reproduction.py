@@ -1,0 +1,121 @@
+"""The reproduction matrix, `leaderboards/<dataset>/rows.yaml`: each result's command, its scores, how near is near."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_specgr.cli import parse
+from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.leaderboard.checks import read_record
+from recbole_specgr.leaderboard.settings import ENVIRONMENT, SOURCE
+from recbole_specgr.leaderboard.summary import Board, Row
+from recbole_specgr.leaderboard.table import shown_keys
+from recbole_specgr.yaml_values import read_mapping
+
+FILE = "rows.yaml"
+SCRIPT = "run_recbole.py"
+EXACT = 0.0001  # tolerance of what involves no training
+TRAINED = 0.002  # least tolerance of what does: another processor's rounding leads to another model
+HEAD = "# Rendered from the records by scripts/leaderboard.py --all; scripts/reproduce.py runs a row again.\n"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score that was made again."""
+
+    name: str
+    found: float | None
+    expected: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        return self.found is not None and abs(self.found - self.expected) <= self.tolerance
+
+    def __str__(self) -> str:
+        found = "missing" if self.found is None else f"{self.found:.4f}"
+        mark = "[OK]  " if self.ok else "[FAIL]"
+        return f"{mark} {self.name}: {found}, expected {self.expected:.4f} ± {self.tolerance:.4f}"
+
+
+def command_of(record: dict[str, Any]) -> str:
+    """What makes the result again anywhere: without paths of this machine, and training what was taken from runs."""
+    program, *words = shlex.split(record["command"])
+    if not program.endswith(SCRIPT):
+        return record["command"]
+    given = parse(words)
+    settings = {
+        key: value
+        for key, value in given.settings.items()
+        if key == "seed" or not (key in ENVIRONMENT or key.endswith(SOURCE) or key == "resume")
+    }
+    named = {"model": given.model or record["model"], "dataset": given.dataset or record["dataset"]}
+    words = [f"--{key}={_word(value)}" for key, value in {**named, **settings}.items()]
+    files = ["--config_files", *given.config_files] if given.config_files else []
+    return shlex.join(["python", SCRIPT, *words, *files])
+
+
+def rows_yaml(boards: list[Board]) -> str:
+    """The matrix, a function of the records."""
+    rows = {
+        f"{row.model}-seed{result.record['seed']}": {
+            "command": command_of(result.record),
+            "protocol": result.record["protocol_hash"],
+            "expected": {
+                key: {"score": result.record["metrics"]["test"][key], "tolerance": _tolerance(row, key)}
+                for key in (f"{part}{metric}@{k}" for part, metric, k in shown_keys(board))
+                if key in result.record["metrics"]["test"]
+            },
+        }
+        for board in boards[:1]
+        for row in board.rows
+        for result in row.results
+    }
+    return HEAD + yaml.safe_dump(rows, sort_keys=False, width=200, allow_unicode=True)
+
+
+def read_rows(leaderboards: Path, dataset: str) -> dict[str, dict[str, Any]]:
+    """Row -> command, protocol, expected. Raises UserError where there is no matrix."""
+    path = leaderboards / dataset / FILE
+    if not path.is_file():
+        raise UserError(f"There is no {path}: render it with scripts/leaderboard.py --all")
+    return read_mapping(path)
+
+
+def find_row(rows: dict[str, dict[str, Any]], name: str) -> str:
+    """A row by its name, or the first of a model's. Raises UserError for a name that is none."""
+    found = [row for row in rows if row == name or row.rpartition("-seed")[0] == name]
+    if not found:
+        raise UserError(f"There is no row [{name}].{did_you_mean(name, rows)}")
+    return found[0]
+
+
+def compare(row: dict[str, Any], result: Path) -> list[Comparison]:
+    """Hold the record of a new run against a row.
+
+    Raises:
+        UserError: the run was measured under another protocol, on other data perhaps.
+    """
+    record = read_record(result)
+    if record["protocol_hash"] != row["protocol"]:
+        raise UserError(
+            f"the run's protocol is {record['protocol_hash']}, not {row['protocol']}: its data (fingerprint "
+            f"{record['protocol'].get('fingerprint', '')[:12]}), split, filters or metrics differ"
+        )
+    test = record["metrics"]["test"]
+    return [
+        Comparison(key, test.get(key), expected["score"], expected["tolerance"])
+        for key, expected in row["expected"].items()
+    ]
+
+
+def _tolerance(row: Row, key: str) -> float:
+    trained = any(stage["rows"] for stage in row.record["training"].values())
+    return round(max(TRAINED, 2 * (row.values[key].deviation or 0)), 5) if trained else EXACT
+
+
+def _word(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).strip().removesuffix("...").strip()
