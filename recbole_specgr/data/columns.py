@@ -22,6 +22,8 @@ TIME_NAMES = (
     *("created_at", "event_time", "review_date", "t_dat", "ts"),
 )
 
+_NOT_IN_IDS = re.compile(r"[\s\x00-\x1f]+")
+
 
 def choose_column(known: Sequence[str], given: str | None, names: Sequence[str], path: Path, role: str) -> str:
     """The column that was named, else the first of the common names that is there."""
@@ -53,7 +55,9 @@ def id_categories(column: pd.Series, path: Path | str) -> pd.Series:
     distinct = pd.Series(distinct)
     if pd.api.types.is_float_dtype(distinct) and (distinct == np.floor(distinct)).all():
         distinct = distinct.astype(np.int64)  # a column of numbers with gaps: 12.0 was 12
-    texts = distinct.astype(str).str.replace(r"[\s\x00-\x1f]+", " ", regex=True).str.strip()
+    texts = distinct.astype(str)
+    if _NOT_IN_IDS.search("".join(texts)):
+        texts = texts.str.replace(_NOT_IN_IDS, " ", regex=True).str.strip()
     text_codes, tokens = pd.factorize(texts.where(~texts.isin(MISSING)))
     codes = np.where(codes < 0, -1, np.append(text_codes, -1)[codes])
     return pd.Series(pd.Categorical.from_codes(codes, pd.Index(tokens, dtype=object)), index=column.index)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recbole_specgr.data.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, choose_column, drop_rows, id_categories
 from recbole_specgr.data.filters import Filters, k_core
-from recbole_specgr.data.tables import REPEATED_TEXT, column_names, read_table
+from recbole_specgr.data.tables import column_names, read_table
 from recbole_specgr.data.timestamps import parse_times
 from recbole_specgr.errors import UserError
 
@@ -28,8 +28,9 @@ def read_interactions(
         "item_id": choose_column(known, item, ITEM_NAMES, path, "item"),
         "timestamp": choose_column(known, time, TIME_NAMES, path, "time"),
     }
-    types = {chosen["timestamp"]: None, chosen["user_id"]: REPEATED_TEXT, chosen["item_id"]: REPEATED_TEXT}
-    source = read_table(path, list(chosen.values()), types)
+    source = read_table(
+        path, list(chosen.values()), inferred=[chosen["timestamp"]], repeated=[chosen["user_id"], chosen["item_id"]]
+    )
     source = pd.DataFrame({field: source[column] for field, column in chosen.items()})
     return clean_interactions(source, path, f"{path}, column [{chosen['timestamp']}]", filters, counts), chosen
 

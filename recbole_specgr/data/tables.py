@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -22,9 +22,7 @@ _JSON_LINES = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _CHUNK = 100_000  # JSON rows looked at for the names of their columns, and rows held as objects at once
 
-TEXT = pyarrow.string()
-#: Texts of which there are fewer than rows: each is stored once.
-REPEATED_TEXT = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+_BLOCK = 1 << 24  # bytes of a delimited file parsed at once
 
 #: What pandas, and so RecBole, reads as "no value" in a text file.
 MISSING = frozenset(
@@ -52,42 +50,47 @@ def column_names(path: Path) -> list[str]:
 
 
 def read_table(
-    path: Path, columns: Sequence[str], types: Mapping[str, pyarrow.DataType | None] | None = None
+    path: Path, columns: Sequence[str], inferred: Sequence[str] = (), repeated: Sequence[str] = ()
 ) -> pd.DataFrame:
     """The named columns, in this order, each once.
 
-    Values of delimited files are strings, missing ones NaN, except where `types` names another Arrow type for a column
-    or None, which takes the type from the values.
+    Values of delimited files are strings, missing ones NaN, except in the columns that are `inferred`, which take their
+    type from the values. Texts of `repeated` columns become categories, except in JSON lines.
 
     Raises UserError when the file is broken or has no rows.
     """
     kind, columns = _kind(path), list(dict.fromkeys(columns))
     with _readable(path):
-        if kind in _PARQUET:
-            frame = parquet.read_table(path, columns=columns).to_pandas()
-        elif kind in _JSON_LINES:
+        if kind in _JSON_LINES:
             frame = _read_json_lines(path, columns)
+        elif kind in _PARQUET:
+            frame = _to_frame(parquet.read_table(path, columns=columns), repeated)
         else:
-            frame = _read_delimited(path, kind, columns, types or {})
+            frame = _to_frame(_read_delimited(path, kind, columns, inferred), repeated)
     if frame.empty:
         raise UserError(f"{path} has no rows.")
     return frame[columns]
 
 
-def _read_delimited(
-    path: Path, kind: str, columns: list[str], types: Mapping[str, pyarrow.DataType | None]
-) -> pd.DataFrame:
-    chosen = {column: types.get(column, TEXT) for column in columns}
-    table = pyarrow.csv.read_csv(
+def _read_delimited(path: Path, kind: str, columns: list[str], inferred: Sequence[str]) -> pyarrow.Table:
+    return pyarrow.csv.read_csv(
         path,
+        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK),
         parse_options=pyarrow.csv.ParseOptions(delimiter=_separator(path, kind), newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=columns,
-            column_types={column: kind for column, kind in chosen.items() if kind is not None},
+            column_types={column: pyarrow.string() for column in columns if column not in inferred},
             null_values=sorted(MISSING),
             strings_can_be_null=True,
         ),
     )
+
+
+def _to_frame(table: pyarrow.Table, repeated: Sequence[str]) -> pd.DataFrame:
+    for number, field in enumerate(table.schema):
+        # Here and not in the reader, which makes one dictionary a block.
+        if field.name in repeated and pyarrow.types.is_string(field.type):
+            table = table.set_column(number, field.name, table[number].dictionary_encode())
     return table.to_pandas()
 
 
