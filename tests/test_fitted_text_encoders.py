@@ -8,7 +8,7 @@ from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.feature_transform import FeatureTransform
 from recbole_specgr.data.item_text import item_texts
 from recbole_specgr.data.lsa import LSA
-from recbole_specgr.data.text_features import FITTED_LSA, TRANSFORM, load_text_features
+from recbole_specgr.data.text_features import FEATURES, FITTED_LSA, TRANSFORM, load_text_features
 from recbole_specgr.errors import UserError
 
 
@@ -23,6 +23,7 @@ def test_the_run_keeps_what_encodes_later_texts(tiny_dataset, tmp_path):
     lsa, transform = LSA.load(run_dir / FITTED_LSA), FeatureTransform.load(run_dir / TRANSFORM)
     one_by_one = np.concatenate([transform(lsa.encode([text])) for text in texts])
     np.testing.assert_allclose(one_by_one, features, atol=1e-5)
+    np.testing.assert_array_equal(np.load(run_dir / FEATURES), features)
 
     other = load_text_features(Config("SASRec", "tiny", config_dict={**settings, "run_dir": "again"}), dataset)
     np.testing.assert_array_equal(other, features)  # from the cache, and the second run has its own, too
@@ -68,5 +69,6 @@ def test_a_lost_lsa_is_fitted_again(tiny_dataset, tmp_path):
 def test_a_data_set_may_bring_its_vectors(tiny_dataset):
     config = Config("SASRec", "tiny", config_dict=tiny_dataset)
     dataset = InductiveDataset(config).build()[0]
-    dataset.text_features = np.ones((dataset.item_num, 2), dtype=np.float32)
-    assert load_text_features(config, dataset) is dataset.text_features
+    ready = np.ones((dataset.item_num, 2), dtype=np.float32)
+    dataset.text_features_of = lambda config: ready
+    assert load_text_features(config, dataset) is ready

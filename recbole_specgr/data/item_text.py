@@ -2,15 +2,19 @@
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from logging import getLogger
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.utils import FeatureType
 
 from recbole_specgr.errors import UserError
 
+#: What a cell of an item field is: one text, a list of them, a number, or a list of numbers.
+KINDS = ("text", "list", "number", "numbers")
 _TAG = re.compile(r"<[^>]+>")
 _BREAK = re.compile(r"[\n\r\t]")
 _BLANKS = re.compile(r" +")
@@ -41,6 +45,24 @@ def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
     Raises:
         UserError: no field is named, or a field is not among the loaded item features.
     """
+    parts = _parts(dataset, fields)
+    sentences = [_BLANKS.sub(" ", "".join(row)).strip() for row in zip(*parts.values(), strict=True)]
+    sentences[0] = ""
+    _warn_of_empty(dataset, sentences, list(parts))
+    return sentences
+
+
+def attribute_texts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
+    """The text of every item by field, cleaned as for `item_texts` but without endings. Raises what that raises."""
+    parts = _parts(dataset, fields)
+    texts = {field: [text.strip().removesuffix(".") for text in part] for field, part in parts.items()}
+    for part in texts.values():
+        part[0] = ""
+    return texts
+
+
+def _parts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
+    """The texts of each field, with their endings."""
     if isinstance(fields, str):
         fields = [fields]
     if not fields:
@@ -54,11 +76,71 @@ def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
             f"{dataset.dataset_name} are {', '.join(known) or 'none'}. Correct text_fields, or load the column "
             f"(load_col: item: [...])."
         )
-    parts = [_field_texts(dataset, field, feature[field].numpy()) for field in fields]
-    sentences = [_BLANKS.sub(" ", "".join(row)).strip() for row in zip(*parts, strict=True)]
-    sentences[0] = ""
-    _warn_of_empty(dataset, sentences, fields)
-    return sentences
+    return {field: _field_texts(dataset, field, feature[field].numpy()) for field in fields}
+
+
+def field_kinds(dataset: Dataset) -> dict[str, str]:
+    """Every loaded item field but the item's id -> its kind, one of KINDS."""
+    feature = dataset.item_feat
+    return {field: _kind(dataset, field) for field in feature or () if field != dataset.iid_field}
+
+
+def item_titles(dataset: Dataset, fields: Sequence[str] | None) -> list[str]:
+    """A name for each item to show to people: its first text field as it is in the file; "" where there is none."""
+    feature = dataset.item_feat
+    field = next((field for field in fields or () if feature is not None and field in feature), None)
+    if field is None:
+        return [""] * dataset.item_num
+    names = dataset.field2id_token.get(field)
+    rows = np.atleast_1d(feature[field].numpy())
+    if names is None:
+        return [str(row) for row in rows]
+    separator = dataset.config["seq_separator"]
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    return [separator.join(str(names[token]) for token in row if token > 0) for row in rows]
+
+
+def frame_texts(frame: pd.DataFrame, fields: Sequence[str], kinds: Mapping[str, str], separator: str) -> list[str]:
+    """Write the sentence of every row of `frame` as `item_texts` writes that of an item whose file holds those cells.
+
+    Args:
+        frame: has the columns `fields`. A cell is a text, a number, or a list; None and NaN are empty.
+        kinds: field -> its kind, as `field_kinds` gave it; a field that is not there is text.
+        separator: of the labels in a text that stands for a list.
+    """
+    columns = [_column_texts(frame[field], kinds.get(field, "text"), separator) for field in fields]
+    return [_BLANKS.sub(" ", "".join(row)).strip() for row in zip(*columns, strict=True)]
+
+
+def _column_texts(column: pd.Series, kind: str, separator: str) -> list[str]:
+    cells = [_cell_parts(cell, separator if kind in ("list", "numbers") else None) for cell in column]
+    if kind == "text":
+        return [_ended(clean_text(" ".join(parts)), " ") for parts in cells]
+    if kind == "list":
+        return _joined(cells, clean_text)
+    numbers = [[np.float32(part) for part in parts] for parts in cells]
+    if kind == "number":
+        return [_ended("".join(map(_number, row[:1])), ". ") for row in numbers]
+    return _joined(numbers, _number)
+
+
+def _cell_parts(cell: Any, separator: str | None) -> list[str]:
+    """The texts in a cell; a text is split at `separator` where there is one."""
+    if isinstance(cell, (list, tuple, set, np.ndarray)):
+        return [part for element in cell for part in _cell_parts(element, None)]
+    if cell is None or cell != cell:
+        return []
+    if isinstance(cell, (float, np.floating)) and float(cell).is_integer():
+        cell = int(cell)  # pandas makes whole numbers floats where a cell of the column is empty
+    return list(filter(None, str(cell).split(separator) if separator else [str(cell)]))
+
+
+def _kind(dataset: Dataset, field: str) -> str:
+    kind = dataset.field2type[field]
+    if kind == FeatureType.TOKEN_SEQ and dataset.config["seq_separator"] == " ":
+        return "text"
+    names = {FeatureType.TOKEN: "text", FeatureType.TOKEN_SEQ: "list", FeatureType.FLOAT: "number"}
+    return names.get(kind, "numbers")
 
 
 def _field_texts(dataset: Dataset, field: str, values: np.ndarray) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from logging import getLogger
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,7 +20,7 @@ from recbole_specgr.data.sentence_encoder import SentenceEncoder
 from recbole_specgr.distributed import first_rank_first
 from recbole_specgr.errors import UserError
 
-FITTED_LSA, TRANSFORM = "lsa.npz", "text_transform.npz"  # in a run's folder
+FEATURES, FITTED_LSA, TRANSFORM = "text_features.npy", "lsa.npz", "text_transform.npz"  # in a run's folder
 _FORMAT = 3  # raise it whenever this file computes other vectors from the same input
 
 
@@ -32,9 +33,9 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         FILE.npy        `features` [N, d]; the item tokens stand one a line in FILE.items.txt;
         any other text  the name or local path of a sentence-transformers model.
     A file is looked for from the working directory, then in the data set's own folder. Whatever the vectors come from,
-    `text_pca` and `text_standardise` then transform them. What is fitted on the way, lsa and the transform, is kept in
-    the run directory, if there is one, for the texts of items that arrive later. A data set that brings vectors of its
-    own as `text_features` (the catalogue of a finished run) is taken at its word.
+    `text_pca` and `text_standardise` then transform them. The run directory, if there is one, keeps them and what was
+    fitted on the way, lsa and the transform: for items that arrive later. A data set that brings vectors of its
+    own (`text_features_of`, the catalogue of a finished run) is taken at its word.
 
     Args:
         config: uses text_encoder, text_fields, text_dim, text_precision, text_pca, text_standardise, seed, cache_path,
@@ -48,33 +49,53 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         UserError: the named file does not exist, no model of that name can be reached, the file's content
             is malformed or belongs to other items, or no seen item has text.
     """
-    ready = getattr(dataset, "text_features", None)
-    if ready is not None:
-        return ready
+    kept = getattr(dataset, "text_features_of", None)
+    if kept is not None:
+        return kept(config)
     seen = np.asarray(dataset.seen, dtype=bool)
-    features = _encoded(config, dataset, seen)
-    transform = FeatureTransform.fit(features, seen, config["text_pca"], config["text_standardise"])
-    if transform is None:
-        return features
+    encoded = _encoded(config, dataset, seen)
+    transform = FeatureTransform.fit(encoded.vectors, seen, config["text_pca"], config["text_standardise"])
+    features = encoded.vectors if transform is None else transform(encoded.vectors)
     if config["run_dir"] and not config["rank"]:
-        transform.save(Path(config["run_dir"]) / TRANSFORM)
-    return transform(features)
+        _keep_with_run(Path(config["run_dir"]), features, encoded, transform)
+    return features
 
 
-def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> np.ndarray:
+class Encoded(NamedTuple):
+    """Vectors before the transform, and the cache files of them and of the fitted lsa where there are such."""
+
+    vectors: np.ndarray
+    file: Path | None = None
+    lsa: Path | None = None
+
+
+def _keep_with_run(run_dir: Path, features: np.ndarray, encoded: Encoded, transform: FeatureTransform | None) -> None:
+    """Give the run's folder what it does not have yet."""
+    if not (run_dir / FEATURES).is_file():
+        if encoded.file and transform is None:
+            link_or_copy(encoded.file, run_dir / FEATURES)
+        else:
+            with atomic_write(run_dir / FEATURES) as temporary:
+                np.save(temporary, features)
+    if encoded.lsa and not (run_dir / FITTED_LSA).is_file():
+        link_or_copy(encoded.lsa, run_dir / FITTED_LSA)
+    if transform and not (run_dir / TRANSFORM).is_file():
+        transform.save(run_dir / TRANSFORM)
+
+
+def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> Encoded:
     name = str(config["text_encoder"])
     if name.endswith((".npz", ".npy")):
         tokens, features = _read_file(_find_file(name, dataset), name)
-        return _rows_of_items(dataset, tokens, features, name)
+        return Encoded(_rows_of_items(dataset, tokens, features, name))
     texts = item_texts(dataset, config["text_fields"])
     if name == "lsa":
         settings = {"width": config["text_dim"], "seed": config["seed"]}
         key = content_key(_FORMAT, "lsa", version("scikit-learn"), settings, texts, seen)
-        fitted = Path(config["cache_path"]) / "text_features" / f"{key}.lsa.npz"
-        features = _cached(config, key, lambda pieces: encode_lsa(texts, seen, **settings, keep=fitted), fitted)
-        if config["run_dir"] and not config["rank"]:
-            link_or_copy(fitted, Path(config["run_dir"]) / FITTED_LSA)
-        return features
+        file = Path(config["cache_path"]) / "text_features" / f"{key}.npy"
+        lsa = file.with_suffix(".lsa.npz")
+        features = _cached(file, lambda pieces: encode_lsa(texts, seen, **settings, keep=lsa), beside=lsa)
+        return Encoded(features, file, lsa)
     try:
         library = version("sentence-transformers")
     except PackageNotFoundError as error:
@@ -84,7 +105,8 @@ def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> np.ndarray:
         ) from error
     encoder = SentenceEncoder(name, config["device"], config["text_precision"])
     key = content_key(_FORMAT, name, library, encoder.precision, _local_state(name), texts)
-    return _cached(config, key, lambda pieces: encoder.encode(texts, pieces, config["show_progress"]))
+    file = Path(config["cache_path"]) / "text_features" / f"{key}.npy"
+    return Encoded(_cached(file, lambda pieces: encoder.encode(texts, pieces, config["show_progress"])), file)
 
 
 def encode_lsa(texts: list[str], seen: np.ndarray, width: int, seed: int, keep: Path | None = None) -> np.ndarray:
@@ -115,10 +137,9 @@ def _local_state(encoder: str) -> list[tuple[str, int, int]]:
     return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
-def _cached(config: Config, key: str, compute: Callable[[Path], np.ndarray], beside: Path | None = None) -> np.ndarray:
+def _cached(path: Path, compute: Callable[[Path], np.ndarray], beside: Path | None = None) -> np.ndarray:
     """What `compute` returns, or returned before. It may keep pieces of unfinished work in the folder it is given, and
     computes again when `beside`, another file that it writes, is gone."""
-    path = Path(config["cache_path"]) / "text_features" / f"{key}.npy"
     pieces = path.with_suffix(".pieces")
     with first_rank_first():
         if path.is_file() and (beside is None or beside.is_file()):

@@ -12,7 +12,8 @@ from recbole_specgr.data.unseen_history import without_unseen
 
 def scores_items(model_class: type) -> bool:
     """The class scores all items, and does not only give lists."""
-    return model_class.full_sort_predict is not AbstractRecommender.full_sort_predict
+    gives_lists = hasattr(model_class, "full_sort_topk")
+    return not gives_lists and model_class.full_sort_predict is not AbstractRecommender.full_sort_predict
 
 
 def item_scores(

@@ -18,6 +18,8 @@ from recbole_specgr.backbone import T5, T5Config
 from recbole_specgr.backbone.token_tree import Memory
 from recbole_specgr.data.text_features import load_text_features
 from recbole_specgr.decoding.likelihood import likelihoods
+from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.models.ranked_list import RankedList, RanksByList
 from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
@@ -51,7 +53,7 @@ class EncodedUsers:
         return self.shared[key]
 
 
-class GenerativeRecommender(SequentialRecommender):
+class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
     """A T5 over semantic ids.
 
     Subclasses give a loss and a ranking; this gives them
@@ -67,6 +69,7 @@ class GenerativeRecommender(SequentialRecommender):
     inductive = True
     input_type = InputType.POINTWISE
     decoding_keys: tuple[str, ...] = ("num_beams",)
+    item_tables: tuple[str, ...] = ("tokens", "seen")
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -76,6 +79,7 @@ class GenerativeRecommender(SequentialRecommender):
         self.register_buffer("tokens", ids.tokens)
         self.register_buffer("seen", dataset.seen.clone())
         self.decoding = {key: config[key] for key in self.decoding_keys}
+        self.list_length = max(config["topk"])
         self.backbone = T5(
             T5Config(
                 vocab_size=ids.vocab_size,
@@ -128,9 +132,18 @@ class GenerativeRecommender(SequentialRecommender):
         """All of the batch that `rank` needs and that no setting of `decoding` changes."""
         return self.read(interaction)
 
+    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The k best candidates under the settings in `decoding`, -1 where there are fewer, and their scores, both
+        `[B, k]`."""
+        raise NotImplementedError
+
     def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
         """The k best candidates `[B, k]` under the settings in `decoding`; -1 where there are fewer."""
-        raise NotImplementedError
+        return self.scored(users, k, candidates)[0]
+
+    @torch.no_grad()
+    def ranked(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> RankedList:
+        return RankedList(*self.scored(self.encode_users(interaction), k, candidates))
 
     @torch.no_grad()
     def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
@@ -142,6 +155,12 @@ class GenerativeRecommender(SequentialRecommender):
         """What it thinks of given candidates `[B, n]`: the likelihoods of their ids `[B, n]`; -inf beside -1."""
         memory, index = self.read(interaction).memory, self.index(candidates)
         return likelihoods(self.backbone, memory, index, self.level_slices, items)
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"tokens": new.tokens, "seen": torch.zeros(len(new), dtype=torch.bool)}
+
+    def items_changed(self) -> None:
+        self._index = None
 
     def index(self, candidates: Tensor | None) -> PrefixIndex:
         """The prefix index of the candidates `[n_items]`; the last one is kept."""

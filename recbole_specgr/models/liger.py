@@ -13,6 +13,7 @@ from recbole_specgr.data.text_features import load_text_features
 from recbole_specgr.decoding.beam_search import beam_search
 from recbole_specgr.drafters.vectors import ranking_loss
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.item_tables import NewItems
 
 
 class LIGER(GenerativeRecommender):
@@ -25,13 +26,16 @@ class LIGER(GenerativeRecommender):
     """
 
     decoding_keys = ("num_beams", "num_generated")
+    item_tables = (*GenerativeRecommender.item_tables, "features", "seen_row")
+    item_caches = ("_projected",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.temperature, self.dense_weight = config["temperature"], config["dense_weight"]
         features = torch.from_numpy(load_text_features(config, dataset))
         # Not saved: they are the data set's, and its next version may have more items.
-        self.register_buffer("features", standardized(features, dataset.seen), persistent=False)
+        self.scale = Scale(features[dataset.seen])
+        self.register_buffer("features", F.pad(self.scale(features[1:]), (0, 0, 1, 0)), persistent=False)
         seen = dataset.seen.nonzero().squeeze(1)
         self.register_buffer("seen_items", seen, persistent=False)
         self.register_buffer("seen_row", torch.zeros(self.n_items, dtype=torch.long), persistent=False)
@@ -91,6 +95,13 @@ class LIGER(GenerativeRecommender):
         super()._load_from_state_dict(*args, **kwargs)
         self._projected = None
 
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        seen_row = torch.zeros(len(new), dtype=torch.long)
+        return super().new_rows(new) | {"features": self.scale(new.features), "seen_row": seen_row}
+
+    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"_projected": self.projection(self.scale(new.features))}
+
     # -- training ------------------------------------------------------------------------------------------------------
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
@@ -114,7 +125,8 @@ class LIGER(GenerativeRecommender):
         scores = self.user_vectors(*self.encode(interaction)) @ self.item_vectors().T
         return scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
 
-    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The scores are the dense ones."""
         index = self.index(candidates)
         n, num_beams = self.decoding["num_generated"], max(self.decoding["num_beams"], self.decoding["num_generated"])
         generated = users.once(
@@ -127,15 +139,20 @@ class LIGER(GenerativeRecommender):
         allowed.scatter_(1, generated.clamp(min=0), True)
         allowed[:, 0] = False  # where fewer than n were generated
         best, items = scores.masked_fill(~allowed, -torch.inf).topk(min(k, scores.size(1)), dim=1)
-        return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+        pad = (0, k - items.size(1))
+        items = F.pad(items.masked_fill(best == -torch.inf, -1), pad, value=-1)
+        return items, F.pad(best, pad, value=-torch.inf)
 
 
-def standardized(features: Tensor, seen: Tensor) -> Tensor:
-    """Every column to mean 0 and variance 1 over the seen items `[n_items]`; the padding row stays 0."""
-    known = features[seen]
-    scaled = (features - known.mean(0)) / known.std(0, correction=0).clamp(min=1e-6)
-    scaled[0] = 0
-    return scaled
+class Scale:
+    """Brings every column to mean 0 and variance 1 over the seen items' `features` `[n, d]`."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.mean, self.deviation = features.mean(0), features.std(0, correction=0).clamp(min=1e-6)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """`[n, d]` -> `[n, d]`"""
+        return (features - self.mean.to(features)) / self.deviation.to(features)
 
 
 def projection(d_in: int, hidden: list[int], d_out: int, dropout: float) -> nn.Sequential:

@@ -8,10 +8,11 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.data.text_features import load_text_features
+from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.training_free import TrainingFreeRecommender
 
 
-class SemanticKNN(TrainingFreeRecommender):
+class SemanticKNN(ItemTables, TrainingFreeRecommender):
     """Nearest neighbours of the mean text vector of the user's last items, by cosine.
 
     The drafter without training of SpecGR's Tables 4 and A7 (Ding et al., AAAI 2026, appendix "Empirical Acceptance
@@ -19,6 +20,7 @@ class SemanticKNN(TrainingFreeRecommender):
     """
 
     inductive = True
+    item_tables = ("features", "directions")
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -26,6 +28,9 @@ class SemanticKNN(TrainingFreeRecommender):
         features = torch.from_numpy(load_text_features(config, dataset))
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("directions", F.normalize(features, dim=1), persistent=False)
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"features": new.features, "directions": F.normalize(new.features, dim=1)}
 
     def scores(self, interaction: Interaction) -> Tensor:
         items, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN][:, None]

@@ -23,6 +23,7 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.decoding = {key: config[key] for key in self.decoding_keys}
+        self.list_length = max(config["topk"])
         drafter = self.add_part("drafter", config, dataset)
         if not scores_items(type(drafter)):
             raise UserError(f"[drafter: {config['drafter']}] can't draft: it ranks items, but gives them no scores.")

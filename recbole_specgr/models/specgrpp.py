@@ -11,6 +11,7 @@ from torch import Tensor
 from recbole_specgr.backbone import T5
 from recbole_specgr.drafters.vectors import contrastive_loss, mean_pool, ranking_loss
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 
 
@@ -22,6 +23,8 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     stage `finetune` freezes the items' vectors and teaches it to rank all seen items. The encoder that made the frozen
     vectors stays in the checkpoint: it embeds items that arrive later.
     """
+
+    item_caches = ("_item_vectors",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -36,23 +39,31 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
 
     # -- representations -----------------------------------------------------------------------------------------------
 
-    def embed_items(self, items: Tensor, encoder: T5) -> Tensor:
-        """Vectors of single items `[n]` (paper, "Semantic ID-based item and sequence representations"): `[n, d]`."""
-        tokens = self.item_tokens(items[:, None], torch.ones_like(items))
+    def embed_items(self, ids: Tensor, encoder: T5) -> Tensor:
+        """Vectors of single items with the semantic ids `[n, n_digits]` (paper, "Semantic ID-based item and sequence
+        representations"): `[n, d]`."""
+        tokens = torch.nn.functional.pad(ids, (1, 1))
+        tokens[:, 0], tokens[:, -1] = self.bos, self.eos
         return mean_pool(encoder.encode(tokens), tokens)
 
     @torch.no_grad()
-    def item_vectors(self, chunk: int = 4096) -> Tensor:
+    def frozen_vectors(self, ids: Tensor, chunk: int = 4096) -> Tensor:
+        """`embed_items` by the encoder that drafts, without dropout."""
+        encoder = self.item_encoder if self.items_frozen else self.backbone
+        training = encoder.training
+        encoder.eval()
+        vectors = torch.cat([self.embed_items(part, encoder) for part in ids.split(chunk)])
+        encoder.train(training)
+        return vectors
+
+    def item_vectors(self) -> Tensor:
         """Vectors of all items `[n_items, d]`, the padding item's being 0; kept until the encoder changes."""
         if self._item_vectors is None:
-            encoder = self.item_encoder if self.items_frozen else self.backbone
-            training = encoder.training
-            encoder.eval()
-            items = torch.arange(1, self.n_items, device=self.tokens.device)
-            vectors = torch.cat([self.embed_items(part, encoder) for part in items.split(chunk)])
-            encoder.train(training)
-            self._item_vectors = torch.nn.functional.pad(vectors, (0, 0, 1, 0))
+            self._item_vectors = torch.nn.functional.pad(self.frozen_vectors(self.tokens[1:]), (0, 0, 1, 0))
         return self._item_vectors
+
+    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"_item_vectors": self.frozen_vectors(new.tokens.to(self.tokens))}
 
     def start_stage(self, stage: str, train_data: object) -> None:
         """Fine-tuning begins with a copy of the encoder, from which the items' vectors come from then on."""
@@ -95,7 +106,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
             losses["ranking"] = self.ranking_weight * loss
         elif self.contrastive_weight:
             distinct, place = targets.unique(return_inverse=True)
-            items = self.embed_items(distinct, self.backbone)
+            items = self.embed_items(self.tokens[distinct], self.backbone)
             loss = contrastive_loss(users, items, place, self.temperature)
             losses["contrastive"] = self.contrastive_weight * loss
         part = slice(self.train_batch_size)

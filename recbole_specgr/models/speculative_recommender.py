@@ -19,11 +19,12 @@ from recbole_specgr.decoding.draft_verify import (
 )
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.ranked_list import RankedList, RanksByList
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
 
 
-class SpeculativeRecommender:
+class SpeculativeRecommender(RanksByList):
     """Mixin: ranks by draft and verify. Subclasses give `verifier` and `draft_scores`.
 
     Attributes:
@@ -56,6 +57,11 @@ class SpeculativeRecommender:
     def speculate(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> DraftVerifyResult:
         """Ranked lists with their scores, rounds and acceptance."""
         return self._draft_verify(self.encode_users(interaction), k, candidates)
+
+    @torch.no_grad()
+    def ranked(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> RankedList:
+        result = self.speculate(interaction, k, candidates)
+        return RankedList(result.items, result.scores, result.round_of)
 
     @torch.no_grad()
     def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:

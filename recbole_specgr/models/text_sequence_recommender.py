@@ -13,9 +13,10 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_specgr.data.text_features import load_text_features
+from recbole_specgr.models.item_tables import ItemTables, NewItems
 
 
-class TextSequenceRecommender(SequentialRecommender):
+class TextSequenceRecommender(ItemTables, SequentialRecommender):
     """SASRec (Kang and McAuley, ICDM 2018) whose item table is a function of the items' frozen text vectors.
 
     An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items
@@ -31,6 +32,8 @@ class TextSequenceRecommender(SequentialRecommender):
 
     inductive = True
     input_type = InputType.POINTWISE
+    item_tables = ("features", "seen_row")
+    item_caches = ("_table",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -93,6 +96,12 @@ class TextSequenceRecommender(SequentialRecommender):
             table[0] = 0
             self._table = table
         return self._table
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
+
+    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"_table": self.adaptor(new.features.to(self.features))}
 
     def item_vectors(self) -> Tensor:
         """Vectors of all items `[n_items, hidden_size]`, to be ranked by inner product with `user_vectors`."""

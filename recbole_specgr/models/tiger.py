@@ -18,15 +18,13 @@ class TIGER(GenerativeRecommender):
         tokens, encoded = self.encode(interaction)
         return {"generation": self.generation_loss(encoded, tokens, interaction[self.ITEM_ID])}
 
-    def generate(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> Tensor:
-        """The k most probable candidates `[B, k]`; -1 where the beams reach fewer."""
+    def generate(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The k most probable candidates, -1 where the beams reach fewer, and their log-probabilities, `[B, k]`."""
         num_beams = max(self.decoding["num_beams"], k)
         return users.once(
             ("generated", k, num_beams),
-            lambda: beam_search(self.backbone, users.memory, self.index(candidates), self.level_slices, k, num_beams)[
-                0
-            ],
+            lambda: beam_search(self.backbone, users.memory, self.index(candidates), self.level_slices, k, num_beams),
         )
 
-    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.generate(users, k, candidates)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from recbole_specgr.decoding.unseen_mix import append_unseen
@@ -17,6 +18,10 @@ class TIGER_C(TIGER):
 
     decoding_keys = ("num_beams", "epsilon")
 
-    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
-        generated = self.generate(users, k, candidates)
-        return append_unseen(generated, self.index(candidates), ~self.seen, int(self.decoding["epsilon"] * k + 1e-9))
+    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Those at the end have no score of their own: NaN."""
+        generated, scores = self.generate(users, k, candidates)
+        most = int(self.decoding["epsilon"] * k + 1e-9)
+        items = append_unseen(generated, self.index(candidates), ~self.seen, most)
+        scores = scores.masked_fill(items == -1, -torch.inf)
+        return items, scores.masked_fill((items != generated) & (items != -1), torch.nan)
