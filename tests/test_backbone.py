@@ -149,7 +149,7 @@ class TestCpuKernels:
         self.compare(out, plain * (out != 0), x, wi)
 
     def test_self_attention(self, monkeypatch) -> None:
-        monkeypatch.setattr(cpu_kernels, "USER_BLOCK", 2)
+        monkeypatch.setattr(cpu_kernels, "SCORE_BLOCK", 2 * 7 * 7)
         qkv, bias = self.double(5, 7, 3 * 2 * 4), self.double(2, 7, 7)
         mask = torch.zeros(5, 1, 1, 7, dtype=torch.float64)
         mask[1, ..., 3:] = torch.finfo(torch.float64).min

@@ -13,7 +13,7 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
 ROW_BLOCK = 1024  # rows whose feed-forward activations fit the cache
-USER_BLOCK = 16  # users whose attention matrices do
+SCORE_BLOCK = 110_000  # attention scores of a head that do, over a block of users
 
 
 def apply_to(x: Tensor) -> bool:
@@ -108,9 +108,8 @@ class SelfAttention(Function):
         ctx.save_for_backward(qkv, bias, mask)
         heads, users, length = len(bias), qkv.size(0), qkv.size(1)
         out = qkv.new_empty(users, length, qkv.size(2) // 3)
-        for users_qkv, users_mask, y in zip(
-            qkv.split(USER_BLOCK), mask.split(USER_BLOCK), out.split(USER_BLOCK), strict=True
-        ):
+        block = _user_block(length)
+        for users_qkv, users_mask, y in zip(qkv.split(block), mask.split(block), out.split(block), strict=True):
             query, key, value = _heads(users_qkv, heads, 3)
             weights = _weights(query, key, bias, users_mask)
             y.view(*y.shape[:2], heads, -1).transpose(1, 2).copy_(torch.bmm(weights, value).unflatten(0, (-1, heads)))
@@ -121,7 +120,8 @@ class SelfAttention(Function):
         qkv, bias, mask = ctx.saved_tensors
         heads = len(bias)
         grad_qkv, grad_bias = torch.empty_like(qkv), torch.zeros_like(bias)
-        blocks = zip(*(t.split(USER_BLOCK) for t in (qkv, mask, grad, grad_qkv)), strict=True)
+        block = _user_block(qkv.size(1))
+        blocks = zip(*(t.split(block) for t in (qkv, mask, grad, grad_qkv)), strict=True)
         for users_qkv, users_mask, g, g_qkv in blocks:
             query, key, value = _heads(users_qkv, heads, 3)
             (g,) = _heads(g, heads, 1)
@@ -134,6 +134,11 @@ class SelfAttention(Function):
             parts[1].copy_(torch.bmm(grad_scores.transpose(1, 2), query).unflatten(0, (-1, heads)))
             parts[2].copy_(torch.bmm(weights.transpose(1, 2), g).unflatten(0, (-1, heads)))
         return grad_qkv, grad_bias, None
+
+
+def _user_block(length: int) -> int:
+    """Users whose attention is computed at once."""
+    return max(1, SCORE_BLOCK // length**2)
 
 
 def _heads(packed: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
