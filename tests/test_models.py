@@ -208,6 +208,40 @@ class TestSASRec_T(TextSequenceCase):
     model = "SASRec_T"
 
 
+class TestRecformer(ModelCase):
+    model = "Recformer"
+    settings = {
+        "epochs": 3,
+        "train_batch_size": 64,
+        "warmup_steps": 0,
+        "learning_rate": 0.005,
+        "vocab_size": 400,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "max_attribute_length": 6,
+        "max_tokens": 64,
+        "attention_window": 16,
+        "MAX_ITEM_LIST_LENGTH": 10,
+    }
+    recommends_new_items = True
+
+
+class TestEnsemble(ModelCase):
+    model = "Ensemble"
+    settings = {
+        "first_settings": {
+            key: value for key, value in TextSequenceCase.settings.items() if key != "MAX_ITEM_LIST_LENGTH"
+        },
+        "second_settings": {
+            key: value for key, value in GenerativeCase.settings.items() if key != "MAX_ITEM_LIST_LENGTH"
+        },
+        "MAX_ITEM_LIST_LENGTH": 10,
+        "list_length": 20,
+    }
+    recommends_new_items = True
+
+
 class TrainingFreeCase(ModelCase):
     is_trained = False
 

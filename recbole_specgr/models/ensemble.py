@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from torch import Tensor
+
+from recbole_specgr.drafters.scores import item_scores
+from recbole_specgr.errors import UserError
+from recbole_specgr.evaluation.ranking import EMPTY, rank_scores
+from recbole_specgr.models.composite_recommender import CompositeRecommender
+from recbole_specgr.models.item_tables import ItemTables, NewItems
+
+NOTHING = float("-inf")
+
+
+class Ensemble(ItemTables, CompositeRecommender):
+    """Two models' lists made one (the SpecGR paper's Table A5; Ding et al., AAAI 2026).
+
+    `score` adds the models' scores of whatever stands in one of their lists, each scaled to 0 to 1 over these items.
+    `rank` takes the mean of the places in both lists; an item that a list does not have stands behind its end.
+    `two_stage` takes the first model's list and sorts it by the second's scores.
+
+    A generative model scores an item by the likelihood of its id (`score_items`), whether it would generate it or not;
+    a model that gives lists and nothing else by the place in its list.
+    """
+
+    item_tables = ("seen",)
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        if config["method"] not in METHODS:
+            raise UserError(f"[method] must be one of {', '.join(METHODS)}, but is [{config['method']}].")
+        self.method = METHODS[config["method"]]
+        self.decoding = {"weight": config["weight"], "list_length": config["list_length"]}
+        self.register_buffer("seen", dataset.seen.clone(), persistent=False)
+        self.drop_unseen = config["unseen_history"] == "drop"
+        for name in ("first", "second"):
+            self.add_part(name, config, dataset)
+        self.inductive = any(getattr(part, "inductive", False) for part in self.parts.values())
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"seen": torch.zeros(len(new), dtype=torch.bool)}
+
+    @torch.no_grad()
+    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
+        """The k best candidates `[B, k]`; -1 where there are fewer."""
+        if candidates is None:
+            candidates = torch.arange(self.n_items, device=self.seen.device) > 0
+        return best(*self.method(self, interaction, k, candidates), k)
+
+    def by_score(self, interaction: Interaction, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """Items `[B, n]` and their scores `[B, n]`."""
+        items = union(*self.lists(interaction, k, candidates))
+        first, second = (scaled(self.scores(part, interaction, items, candidates)) for part in self.parts.values())
+        return items, self.decoding["weight"] * first + (1 - self.decoding["weight"]) * second
+
+    def by_rank(self, interaction: Interaction, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        lists = self.lists(interaction, k, candidates)
+        items = union(*lists)
+        return items, -sum(places(items, ranked) for ranked in lists) / 2
+
+    def in_two_stages(self, interaction: Interaction, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        items = self.list_of(self.parts["first"], interaction, k, candidates)
+        return items, self.scores(self.parts["second"], interaction, items, candidates)
+
+    def lists(self, interaction: Interaction, k: int, candidates: Tensor) -> list[Tensor]:
+        """Both models' lists `[B, n]`, as long as `list_length` says but no shorter than k."""
+        n = max(k, self.decoding["list_length"])
+        return [self.list_of(part, interaction, n, candidates) for part in self.parts.values()]
+
+    def list_of(self, part: SequentialRecommender, interaction: Interaction, n: int, candidates: Tensor) -> Tensor:
+        """A model's best n candidates `[B, n]`."""
+        if not hasattr(part, "full_sort_topk"):
+            return rank_scores(item_scores(part, interaction, self.seen, self.drop_unseen), n, candidates)
+        allowed = candidates if getattr(part, "inductive", False) else candidates & self.seen
+        return part.full_sort_topk(interaction, n, allowed)
+
+    def scores(
+        self, part: SequentialRecommender, interaction: Interaction, items: Tensor, candidates: Tensor
+    ) -> Tensor:
+        """A model's scores of items `[B, n]`; -inf for what it can't score and for empty places."""
+        if hasattr(part, "score_items"):
+            scores = part.score_items(interaction, items, candidates)
+        elif hasattr(part, "full_sort_topk"):
+            n = max(items.size(1), self.decoding["list_length"])
+            scores = -places(items, self.list_of(part, interaction, n, candidates))
+        else:
+            scores = item_scores(part, interaction, self.seen, self.drop_unseen).gather(1, items.clamp(min=0))
+        return scores.masked_fill(items == EMPTY, NOTHING)
+
+
+METHODS = {"score": Ensemble.by_score, "rank": Ensemble.by_rank, "two_stage": Ensemble.in_two_stages}
+
+
+def union(first: Tensor, second: Tensor) -> Tensor:
+    """The items of either list `[B, n + m]` in the order of their ids; -1 in the places that are left."""
+    items = torch.cat([first, second], dim=1).sort(dim=1).values
+    again = F.pad(items[:, 1:] == items[:, :-1], (1, 0))
+    return items.masked_fill(again, EMPTY)
+
+
+def places(items: Tensor, ranked: Tensor) -> Tensor:
+    """Where each of the items `[B, n]` stands in the list `[B, m]`, from 1; m + 1 for an item that it does not have."""
+    match = items[:, :, None] == ranked[:, None, :]
+    return torch.where(match.any(2), match.to(torch.uint8).argmax(2), ranked.size(1)).float() + 1
+
+
+def scaled(scores: Tensor) -> Tensor:
+    """Each row `[B, n]` from 0, its least finite score, to 1, its greatest; -inf becomes 0."""
+    finite = scores.isfinite()
+    low = scores.masked_fill(~finite, torch.inf).amin(1, keepdim=True)
+    high = scores.masked_fill(~finite, -torch.inf).amax(1, keepdim=True)
+    return ((scores - low) / (high - low).clamp(min=1e-12)).masked_fill(~finite, 0)
+
+
+def best(items: Tensor, scores: Tensor, k: int) -> Tensor:
+    """The k items `[B, k]` with the highest scores; equals keep their order, empty places go last."""
+    order = scores.masked_fill(items == EMPTY, NOTHING).sort(dim=1, descending=True, stable=True).indices[:, :k]
+    return F.pad(items.gather(1, order), (0, k - order.size(1)), value=EMPTY)

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+
+from recbole_specgr.cache import atomic_write
+from recbole_specgr.data.attribute_tokens import PAD, START, special_id, tokenize, train_tokenizer
+from recbole_specgr.data.item_text import attribute_texts
+from recbole_specgr.drafters.vectors import contrastive_loss, ranking_loss
+from recbole_specgr.errors import UserError
+from recbole_specgr.hub import reach_hub
+
+TOKENIZER, LONGFORMER = "attribute_tokenizer.json", "longformer.json"  # in the run's folder
+ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
+
+
+class Recformer(SequentialRecommender):
+    """A language model reads the history as text and finds the next item by its text.
+
+    Li et al., "Text Is All You Need: Learning Language Representations for Sequential Recommendation", KDD 2023. Items
+    are key-value attributes; a Longformer reads them, the latest first, with embeddings of the item's position and of
+    the token's type, and its first output is the vector of a history or of a single item.
+
+    Fine-tuning has two stages, as there: in `first` the items are encoded anew before every epoch; in `second` the
+    vectors stay that the best epoch was trained with. Either way they are constants of the loss, a cross entropy of the
+    cosines over all seen items. They have to differ to begin with, so there is the paper's pre-training before, by
+    in-batch contrast of histories and next items; its masked language model is left out.
+
+    `longformer` names a pre-trained Longformer (the hub's name or a path), `pretrained` a file with the published
+    weights of Recformer itself, which need no pre-training. Without them a small model with a tokenizer of its own is
+    trained from scratch.
+    """
+
+    inductive = True
+    input_type = InputType.POINTWISE
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        self.max_tokens, self.temperature = config["max_tokens"], config["temperature"]
+        self.window = config["attention_window"]
+        attributes = attribute_texts(dataset, config["text_fields"])
+        folder = Path(config["run_dir"]) if config["run_dir"] else None
+        tokenizer = _tokenizer(config, attributes, dataset.seen, folder)
+        self.pad, self.start = special_id(tokenizer, "pad"), special_id(tokenizer, "start")
+        tokens = tokenize(attributes, tokenizer, config["max_attributes"], config["max_attribute_length"])
+        self.register_buffer("words", tokens.words, persistent=False)
+        self.register_buffer("types", tokens.types, persistent=False)
+        seen = dataset.seen.nonzero().squeeze(1)
+        row = torch.zeros(self.n_items, dtype=torch.long)
+        row[seen] = torch.arange(len(seen))
+        self.register_buffer("seen_items", seen, persistent=False)
+        self.register_buffer("seen_row", row, persistent=False)
+
+        self.longformer = _longformer(config, tokenizer, folder)
+        width = self.longformer.config.hidden_size
+        self.item_position = nn.Embedding(max(ITEM_POSITIONS, self.max_seq_length + 1), width)
+        nn.init.normal_(self.item_position.weight, std=self.longformer.config.initializer_range)
+        self.register_buffer("item_table", torch.zeros(self.n_items, width))
+        self.register_buffer("is_encoded", torch.tensor(False))
+        self.pretrained = config["pretrained"]
+        self.stage = "pretrain"
+
+    # -- the language model --------------------------------------------------------------------------------------------
+
+    def read(self, items: Tensor, length: Tensor) -> Tensor:
+        """Unit vectors of sequences of items `[B, n]`, of which the first `length` `[B]` count, the latest last."""
+        words, types, position = self.sequence(items, length)
+        real = words != self.pad
+        embedded = self.longformer.embeddings.word_embeddings(words) + self.item_position(position)
+        attends_to_all = torch.zeros_like(words)
+        attends_to_all[:, 0] = 1
+        output = self.longformer(
+            inputs_embeds=embedded,
+            attention_mask=real.long(),
+            global_attention_mask=attends_to_all,
+            token_type_ids=types,
+            position_ids=real.cumsum(1) * real + self.pad,
+        )
+        return F.normalize(output.last_hidden_state[:, 0].float(), dim=1)
+
+    def sequence(self, items: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Token ids, their types and their items' positions, each `[B, S]`: the start token, then the items from the
+        latest to the earliest, cut to `max_tokens` and padded to a multiple of the attention window."""
+        order = length[:, None] - 1 - torch.arange(items.size(1), device=items.device)
+        items = items.gather(1, order.clamp(min=0)).masked_fill(order < 0, 0)
+        words, types = self.words[items].flatten(1), self.types[items].flatten(1)
+        position = torch.arange(1, items.size(1) + 1, device=items.device).repeat_interleave(self.words.size(1))
+        real = words != self.pad
+        together = (~real).to(torch.uint8).argsort(dim=1, stable=True)  # tokens first, padding last
+        count = real.sum(1).clamp(max=self.max_tokens - 1)
+        size = -(-(1 + int(count.max())) // self.window) * self.window
+        kept = F.pad(torch.arange(together.size(1), device=items.device) < count[:, None], (1, 0))
+        columns = []
+        for values, first, fill in ((words, self.start, self.pad), (types, START, PAD), (position, 0, 0)):
+            values = F.pad(values.expand_as(words).gather(1, together), (1, 0)).masked_fill(~kept, fill)
+            values[:, 0] = first
+            columns.append(F.pad(values[:, :size], (0, size - min(size, values.size(1))), value=fill))
+        return tuple(columns)
+
+    @torch.no_grad()
+    def item_vectors(self, chunk: int = 256) -> Tensor:
+        """Vectors of all items `[n_items, d]`, the padding item's being 0; kept as the stage wants it."""
+        if not self.is_encoded:
+            self.longformer.eval()
+            items = torch.arange(1, self.n_items, device=self.words.device)
+            for part in items.split(chunk):
+                self.item_table[part] = self.read(part[:, None], torch.ones_like(part))
+            self.longformer.train(self.training)
+            self.is_encoded.fill_(True)
+        return self.item_table
+
+    def user_vectors(self, interaction: Interaction) -> Tensor:
+        """Vectors of a batch's users `[B, d]`."""
+        length = interaction[self.ITEM_SEQ_LEN]
+        return self.read(interaction[self.ITEM_SEQ][:, : int(length.max())], length)
+
+    # -- stages --------------------------------------------------------------------------------------------------------
+
+    def start_stage(self, stage: str, train_data: object) -> None:
+        """Training begins with the weights that `pretrained` names."""
+        self.stage = stage
+        if stage == "pretrain" and self.pretrained:
+            self.load_pretrained(Path(self.pretrained))
+
+    def train(self, mode: bool = True) -> Recformer:
+        if mode and self.stage != "second":
+            self.is_encoded.fill_(False)
+        return super().train(mode)
+
+    def load_pretrained(self, path: Path) -> None:
+        """Take over Recformer's published weights (`RecformerModel` or `RecformerForSeqRec`).
+
+        Raises:
+            UserError: there is no such file, or it is of a model of another size.
+        """
+        if not path.is_file():
+            raise UserError(f"[pretrained: {path}]: there is no such file.")
+        theirs = torch.load(path, map_location="cpu", weights_only=True)
+        theirs = {name.rpartition("longformer.")[2]: value for name, value in theirs.items()}
+        ours = {name: f"longformer.{name}" for name in self.longformer.state_dict()}
+        ours["embeddings.item_position_embeddings.weight"] = "item_position.weight"
+        sizes = {name: value.shape for name, value in self.state_dict().items()}
+        wrong = [name for name, own in ours.items() if name not in theirs or theirs[name].shape != sizes[own]]
+        if wrong:
+            raise UserError(
+                f"[pretrained: {path}] does not fit: {wrong[0]} (and {len(wrong) - 1} more) is missing or of another "
+                f"size. Name the Longformer it was made from: --longformer=allenai/longformer-base-4096"
+            )
+        self.load_state_dict({own: theirs[name] for name, own in ours.items()}, strict=False)
+
+    # -- RecBole's contract --------------------------------------------------------------------------------------------
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        """Cross entropy of the target among all seen items; in pre-training among the batch's targets."""
+        targets = interaction[self.ITEM_ID]
+        if self.stage == "pretrain":
+            distinct, place = targets.unique(return_inverse=True)
+            items = self.read(distinct[:, None], torch.ones_like(distinct))
+            return contrastive_loss(self.user_vectors(interaction), items, place, self.temperature)
+        items = self.item_vectors()[self.seen_items]
+        return ranking_loss(self.user_vectors(interaction), items, self.seen_row[targets], self.temperature)
+
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`."""
+        return self.user_vectors(interaction) @ self.item_vectors().T / self.temperature
+
+
+def _tokenizer(config: Config, attributes: dict[str, list[str]], seen: Tensor, folder: Path | None):
+    """The tokenizer in the run's folder, else the pre-trained Longformer's, else one made from the seen items."""
+    try:
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError as error:
+        raise UserError("Recformer needs transformers: pip install 'recbole-specgr[hub]'.") from error
+    if folder and (folder / TOKENIZER).is_file():
+        return Tokenizer.from_file(str(folder / TOKENIZER))
+    if config["longformer"]:
+        from transformers import AutoTokenizer
+
+        tokenizer = _from_hub(AutoTokenizer, config["longformer"]).backend_tokenizer
+    else:
+        known = seen.nonzero().squeeze(1).tolist()
+        texts = [text for key, values in attributes.items() for text in (key, *(values[item] for item in known))]
+        tokenizer = train_tokenizer(texts, config["vocab_size"])
+    if folder and not config["rank"]:
+        with atomic_write(folder / TOKENIZER) as temporary:
+            tokenizer.save(str(temporary))
+    return tokenizer
+
+
+def _longformer(config: Config, tokenizer: Any, folder: Path | None) -> nn.Module:
+    """The Longformer that the run's folder describes, else the pre-trained one, else a new one."""
+    from transformers import LongformerConfig, LongformerModel
+
+    file = folder / LONGFORMER if folder else None
+    if file and file.is_file():
+        return LongformerModel(LongformerConfig.from_json_file(file), add_pooling_layer=False)
+    if config["longformer"]:
+        sizes = _from_hub(LongformerConfig, config["longformer"])
+        sizes.type_vocab_size = 4  # START, KEY, VALUE, PAD; its own is one
+        sizes.attention_window = [config["attention_window"]] * sizes.num_hidden_layers
+        model = _from_hub(
+            LongformerModel,
+            config["longformer"],
+            config=sizes,
+            add_pooling_layer=False,
+            ignore_mismatched_sizes=True,
+        )
+    else:
+        pad = special_id(tokenizer, "pad")
+        model = LongformerModel(
+            LongformerConfig(
+                vocab_size=tokenizer.get_vocab_size(),
+                hidden_size=config["hidden_size"],
+                num_hidden_layers=config["n_layers"],
+                num_attention_heads=config["n_heads"],
+                intermediate_size=config["inner_size"],
+                hidden_dropout_prob=config["hidden_dropout_prob"],
+                attention_probs_dropout_prob=config["attn_dropout_prob"],
+                attention_window=[config["attention_window"]] * config["n_layers"],
+                max_position_embeddings=pad + 1 + config["max_tokens"] + config["attention_window"],
+                type_vocab_size=4,
+                pad_token_id=pad,
+                bos_token_id=special_id(tokenizer, "start"),
+            ),
+            add_pooling_layer=False,
+        )
+    if file and not config["rank"]:
+        with atomic_write(file) as temporary:
+            temporary.write_text(model.config.to_json_string(), encoding="utf-8")
+    return model
+
+
+def _from_hub(kind: type, name: str, **arguments: Any) -> Any:
+    """`kind.from_pretrained(name)`, the hub asked only where it is not local. Raises UserError when it is nowhere."""
+    try:
+        return kind.from_pretrained(name, local_files_only=True, **arguments)
+    except (OSError, ValueError) as error:
+        if Path(name).is_dir():
+            raise UserError(f"[longformer: {name}] can't be loaded: {error}") from error
+    try:
+        reach_hub()
+        return kind.from_pretrained(name, **arguments)
+    except Exception as error:  # many types, of several libraries
+        raise UserError(
+            f"[longformer: {name}] is no local model, none that was fetched before, and could not be fetched "
+            f"({type(error).__name__}: {error}). Give the folder of a downloaded Longformer, or leave the setting "
+            f"empty to train a small one."
+        ) from error
