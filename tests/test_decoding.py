@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from recbole_specgr.backbone import T5, T5Config
 from recbole_specgr.decoding.beam_search import beam_search
-from recbole_specgr.decoding.draft_verify import DraftVerifySettings, Verifier, all_rounds, draft_verify
+from recbole_specgr.decoding.draft_verify import DraftVerifySettings, all_rounds, draft_verify
 from recbole_specgr.decoding.unseen_mix import append_unseen
+from recbole_specgr.decoding.verifier import Verifier
 from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 

@@ -13,11 +13,11 @@ from recbole_specgr.decoding.draft_verify import (
     DraftVerifyResult,
     DraftVerifySettings,
     Rounds,
-    Verifier,
     all_rounds,
     draft_verify,
 )
 from recbole_specgr.decoding.likelihood import likelihoods
+from recbole_specgr.decoding.verifier import Verifier
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.ranked_list import RankedList, RanksByList
 
