@@ -3,6 +3,7 @@
 import copy
 import shutil
 import time
+from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from recbole.data import data_preparation
+from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
 from recbole_specgr.config import Config
+from recbole_specgr.data.catalogue import ITEMS, Catalogue
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation import check_topk
 from recbole_specgr.leaderboard.collect import build_record, rank_columns
 from recbole_specgr.leaderboard.record import RESULT, write_result
 from recbole_specgr.leaderboard.report import three_part_table
 from recbole_specgr.logger import run_log
+from recbole_specgr.models.item_tables import caches
 from recbole_specgr.registry import get_dataset_class, get_trainer, resolve
 from recbole_specgr.runs import CONFIG, checkpoint_of, read_config, write_config
 from recbole_specgr.training import LAST
@@ -152,6 +156,7 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
         record["tuning"] = tuning.record()
     if not config["rank"]:
         record = write_result(run_dir, record, rank_columns(trainer.rows, test_data._dataset))
+        _keep_items(run_dir, config, test_data._dataset, model)
     logger.info("test\n" + three_part_table(test_result, config["metrics"], config["topk"]))
     logger.info(f"{record['test']['users_per_second']:,.0f} users/s; all results: {run_dir / RESULT}")
     return {
@@ -163,6 +168,12 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
         "model_file": trainer.saved_model_file if saved else None,
         "record": record,
     }
+
+
+def _keep_items(run_dir: Path, config: Config, test: Dataset, model: torch.nn.Module) -> None:
+    """Leave with the run what `recbole_specgr.serving` needs to use it without the data set."""
+    kept = {name: cache.float().cpu().numpy() for name, cache in caches(model).items()}
+    replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
 
 
 def _load_data(config: Config):

@@ -46,7 +46,7 @@ def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
         UserError: no field is named, or a field is not among the loaded item features.
     """
     parts = _parts(dataset, fields)
-    sentences = [_BLANKS.sub(" ", "".join(row)).strip() for row in zip(*parts.values(), strict=True)]
+    sentences = _sentences(parts)
     sentences[0] = ""
     _warn_of_empty(dataset, sentences, list(parts))
     return sentences
@@ -54,11 +54,18 @@ def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
 
 def attribute_texts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
     """The text of every item by field, cleaned as for `item_texts` but without endings. Raises what that raises."""
-    parts = _parts(dataset, fields)
-    texts = {field: [text.strip().removesuffix(".") for text in part] for field, part in parts.items()}
+    texts = _attributes(_parts(dataset, fields))
     for part in texts.values():
         part[0] = ""
     return texts
+
+
+def _sentences(parts: dict[str, list[str]]) -> list[str]:
+    return [_BLANKS.sub(" ", "".join(row)).strip() for row in zip(*parts.values(), strict=True)]
+
+
+def _attributes(parts: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {field: [text.strip().removesuffix(".") for text in part] for field, part in parts.items()}
 
 
 def _parts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
@@ -100,16 +107,25 @@ def item_titles(dataset: Dataset, fields: Sequence[str] | None) -> list[str]:
     return [separator.join(str(names[token]) for token in row if token > 0) for row in rows]
 
 
-def frame_texts(frame: pd.DataFrame, fields: Sequence[str], kinds: Mapping[str, str], separator: str) -> list[str]:
-    """Write the sentence of every row of `frame` as `item_texts` writes that of an item whose file holds those cells.
+class FrameTexts:
+    """The texts of items in a table, cleaned as `item_texts` and `attribute_texts` clean those of a data set's file.
 
     Args:
         frame: has the columns `fields`. A cell is a text, a number, or a list; None and NaN are empty.
         kinds: field -> its kind, as `field_kinds` gave it; a field that is not there is text.
         separator: of the labels in a text that stands for a list.
     """
-    columns = [_column_texts(frame[field], kinds.get(field, "text"), separator) for field in fields]
-    return [_BLANKS.sub(" ", "".join(row)).strip() for row in zip(*columns, strict=True)]
+
+    def __init__(self, frame: pd.DataFrame, fields: Sequence[str], kinds: Mapping[str, str], separator: str) -> None:
+        self._parts = {field: _column_texts(frame[field], kinds.get(field, "text"), separator) for field in fields}
+
+    @property
+    def sentences(self) -> list[str]:
+        return _sentences(self._parts)
+
+    @property
+    def attributes(self) -> dict[str, list[str]]:
+        return _attributes(self._parts)
 
 
 def _column_texts(column: pd.Series, kind: str, separator: str) -> list[str]:

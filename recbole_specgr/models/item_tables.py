@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
@@ -23,12 +25,12 @@ class NewItems:
     Attributes:
         features: text vectors `[n, d_text]`.
         tokens: semantic ids as vocabulary tokens `[n, n_digits]`, for a model that has them.
-        texts: their sentences, None where only the vectors are known.
+        attributes: field -> their texts, for a model that reads text itself; None where only the vectors are known.
     """
 
     features: Tensor
     tokens: Tensor | None = None
-    texts: list[str] | None = None
+    attributes: dict[str, list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -40,10 +42,12 @@ class ItemTables:
     Attributes:
         item_tables: names of its tensors with a row an item that are there as soon as the model is built.
         item_caches: names of those that are computed from its parameters when first needed, None until then.
+        item_padding: name -> what fills up the rows of a table that are shorter than others, on the right.
     """
 
     item_tables: tuple[str, ...] = ()
     item_caches: tuple[str, ...] = ()
+    item_padding: Mapping[str, int] = MappingProxyType({})
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
         """Rows `[n, ...]` of every table for new items. They depend on nothing but those items."""
@@ -72,14 +76,15 @@ def with_items(model: M, new: Mapping[str, NewItems], kept: Mapping[str, Tensor]
     """
     changed, kept = copy_for_use(model), kept or {}
     for part, module in item_modules(changed).items():
-        rows = module.new_rows(new[part])
+        items = new.get(part) or next(iter(new.values()))  # the whole of a composite model reads nothing of them
+        rows = module.new_rows(items)
         if any(getattr(module, name) is not None for name in module.item_caches):
             known = {name: kept[f"{part}:{name}"] for name in module.item_caches if f"{part}:{name}" in kept}
-            rows |= known if len(known) == len(module.item_caches) else module.new_cache_rows(new[part])
+            rows |= known if len(known) == len(module.item_caches) else module.new_cache_rows(items)
         for name in (*module.item_tables, *module.item_caches):
             table = getattr(module, name)
             if table is not None:
-                setattr(module, name, torch.cat([table, rows[name].to(table)]))
+                setattr(module, name, _joined(table, rows[name].to(table), module.item_padding.get(name, 0)))
     return _with_number(changed, model.n_items + len(next(iter(new.values()))))
 
 
@@ -127,6 +132,13 @@ def restore_caches(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
         part, _, name = key.partition(":")
         if part in modules and name in modules[part].item_caches and len(cache) == model.n_items:
             setattr(modules[part], name, cache)
+
+
+def _joined(table: Tensor, rows: Tensor, fill: int) -> Tensor:
+    if table.dim() == 2 and table.size(1) != rows.size(1):
+        width = max(table.size(1), rows.size(1))
+        table, rows = (F.pad(part, (0, width - part.size(1)), value=fill) for part in (table, rows))
+    return torch.cat([table, rows])
 
 
 def _with_number(model: M, n_items: int) -> M:

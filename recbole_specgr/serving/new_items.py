@@ -1,0 +1,236 @@
+"""Items that arrive after training, from a table of them to what each part of the model reads of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.config import Config
+from torch import nn
+
+from recbole_specgr.data.catalogue import Catalogue
+from recbole_specgr.data.item_text import FrameTexts
+from recbole_specgr.data.text_encoder import encode_later_texts, transformed
+from recbole_specgr.data.text_features import FEATURES
+from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.semantic_ids import SemanticIds, load_tokenizer
+
+_SAMPLE = 2000  # of the run's items that new vectors are compared with
+_FEW = 8  # new vectors that say nothing about their space
+_OTHER_TUPLES = 32  # tuples of codes that are tried for an item whose own is full
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model, or one that it is made of, with the folder that keeps what encodes its items.
+
+    Attributes:
+        name: "" for a model that is not composite.
+        model_class: its class.
+        inductive: it can rank items that it was not trained with.
+        ids: semantic ids of all the items that it has; None where it has none.
+    """
+
+    name: str
+    config: Config
+    model_class: type
+    inductive: bool
+    ids: SemanticIds | None = None
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config["run_dir"])
+
+    @property
+    def label(self) -> str:
+        return f"the {self.name} {self.config['model']}" if self.name else str(self.config["model"])
+
+
+def parts_of(model: nn.Module, config: Config, catalogue: Catalogue, name: str = "") -> dict[str, Part]:
+    """The parts of a model whose items come from its run, by name."""
+    inner = getattr(model, "part_configs", None)
+    if inner:
+        found: dict[str, Part] = {}
+        for key, part_config in inner.items():
+            found |= parts_of(model.parts[key], part_config, catalogue, f"{name}/{key}" if name else key)
+        return found
+    file = Path(config["run_dir"]) / "semantic_ids.npz"
+    ids = SemanticIds.load(file, catalogue.item_tokens) if hasattr(model, "level_slices") else None
+    return {name: Part(name, config, type(model), bool(getattr(model, "inductive", False)), ids)}
+
+
+def check_takes_items(parts: Mapping[str, Part]) -> None:
+    """Raise UserError, with the reason, for a model that no items can be added to."""
+    for part in parts.values():
+        if not part.inductive:
+            raise UserError(
+                f"{part.label} can't take new items: it has learned a vector (or counts) for each item from training, "
+                f"and an item that arrives later has none. Train an inductive model, such as SpecGRPP, UniSRec or "
+                f"SemanticKNN, which read an item's text."
+            )
+        if not issubclass(part.model_class, ItemTables):
+            raise UserError(
+                f"{part.label} can't take new items: its class {part.model_class.__name__} does not say how (it is no "
+                f"recbole_specgr.models.item_tables.ItemTables)."
+            )
+
+
+def read_items(
+    frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, Part], vectors: np.ndarray | None
+) -> tuple[list[str], list[str], dict[str, NewItems], dict[str, SemanticIds]]:
+    """What the model needs of new items.
+
+    Args:
+        frame: a column with the items and, where there are no `vectors`, one for each text field of the run. Column
+            names may carry RecBole's types (`title:token_seq`).
+        catalogue: of the items that are there.
+        vectors: the items' text vectors `[n, d]`, as the run's encoder gives them.
+
+    Returns:
+        Tokens and titles of the new items; what each part reads of them; the parts' ids with them.
+
+    Raises:
+        UserError: a missing column, an item without a name or named twice, text that can't be encoded, vectors of
+            another space, no free semantic id.
+    """
+    frame = frame.rename(columns=lambda name: str(name).partition(":")[0])
+    tokens = item_tokens(frame, catalogue.item_field)
+    new, ids, encoded = {}, {}, {}
+    texts = None
+    for name, part in parts.items():
+        fields = part.config["text_fields"] or []
+        if vectors is None or set(fields) <= set(frame):
+            _check_columns(frame, fields, part)
+            texts = FrameTexts(frame, fields, catalogue.field_kinds, catalogue.separator)
+        key = [part.config[setting] for setting in ("text_encoder", "text_fields", "text_pca", "text_standardise")]
+        if repr(key) not in encoded:
+            encoded[repr(key)] = _features(part, texts, vectors, len(frame))
+        features = encoded[repr(key)]
+        item_ids = None
+        if part.ids is not None:
+            ids[name] = later_ids(part, features, tokens)
+            item_ids = ids[name].tokens[part.ids.n_items :]
+        attributes = texts.attributes if texts is not None else None
+        new[name] = NewItems(torch.from_numpy(features), item_ids, attributes)
+    return tokens, _titles(frame, parts), new, ids
+
+
+def item_tokens(frame: pd.DataFrame, item_field: str) -> list[str]:
+    """The names of the items in a table. Raises UserError for none, an empty one, or one that is there twice."""
+    if item_field not in frame:
+        raise UserError(
+            f"The new items have no column [{item_field}], which names each; their columns are "
+            f"{', '.join(map(str, frame.columns)) or 'none'}.{did_you_mean(item_field, map(str, frame.columns))}"
+        )
+    if not len(frame):
+        raise UserError("There are no new items: the table has no rows.")
+    tokens = [token_of(cell) for cell in frame[item_field]]
+    if "" in tokens:
+        raise UserError(f"Row {tokens.index('') + 1} of the new items has no [{item_field}].")
+    repeated = pd.Index(tokens)[pd.Index(tokens).duplicated()]
+    if len(repeated):
+        raise UserError(f"{len(repeated)} new items stand in the table twice, such as {', '.join(repeated[:3])}.")
+    return tokens
+
+
+def token_of(cell: object) -> str:
+    """An item's name as it is in the data set's file; "" for an empty cell."""
+    if cell is None or cell != cell:
+        return ""
+    return str(int(cell)) if isinstance(cell, (float, np.floating)) and float(cell).is_integer() else str(cell)
+
+
+def later_ids(part: Part, features: np.ndarray, tokens: list[str]) -> SemanticIds:
+    """The part's ids with those of new items, which the run's own tokenizer encodes."""
+    file = part.folder / "tokenizer.npz"
+    if not file.is_file():
+        raise UserError(
+            f"{part.label} has semantic ids that were made elsewhere, and the run has no {file.name} to encode new "
+            f"items with."
+        )
+    tokenizer = load_tokenizer(file)
+
+    def nearest(rows: np.ndarray) -> np.ndarray:
+        getLogger().warning(
+            f"{len(rows)} new items (such as {', '.join(tokens[row] for row in rows[:3])}) get codes near their own, "
+            f"which have no identification digit left."
+        )
+        return tokenizer.nearest_codes(features[rows], _OTHER_TUPLES)
+
+    return part.ids.extended(tokenizer.encode(features), np.array(tokens), nearest)
+
+
+def joined_ids(ids: SemanticIds, tokens: torch.Tensor, names: list[str]) -> SemanticIds:
+    """`ids` and those of further items, given as vocabulary tokens `[n, n_digits]`."""
+    codes = tokens - torch.tensor([first for first, _ in ids.level_slices])
+    names = np.concatenate([np.asarray(ids.item_tokens, dtype=object), np.array(names, dtype=object)])
+    return SemanticIds(torch.cat([ids.codes, codes]), ids.level_sizes, names)
+
+
+def chosen_ids(ids: SemanticIds, rows: torch.Tensor) -> SemanticIds:
+    """The ids of some of the items, the padding item first."""
+    return SemanticIds(ids.codes[rows], ids.level_sizes, np.asarray(ids.item_tokens, dtype=object)[rows.numpy()])
+
+
+def _features(part: Part, texts: FrameTexts | None, vectors: np.ndarray | None, n: int) -> np.ndarray:
+    if vectors is None:
+        return encode_later_texts(part.config, texts.sentences)
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) != n:
+        raise UserError(f"The vectors of {n} new items must be [{n}, width], but are {list(vectors.shape)}.")
+    if not np.isfinite(vectors).all():
+        raise UserError("The new items' vectors hold NaN or infinite numbers.")
+    vectors = transformed(part.config, vectors)
+    _check_space(part, vectors)
+    return vectors
+
+
+def _check_space(part: Part, vectors: np.ndarray) -> None:
+    """Raise UserError for vectors that another encoder made: of another width, or far from all of the run's own."""
+    encoder = part.config["text_encoder"]
+    known = np.load(part.folder / FEATURES, mmap_mode="r")
+    if vectors.shape[1] != known.shape[1]:
+        raise UserError(
+            f"The new items' vectors are {vectors.shape[1]} wide, but those of {part.label} are {known.shape[1]} wide "
+            f"(text_encoder: {encoder}). Encode the items with that encoder."
+        )
+    if len(vectors) < _FEW:
+        return
+    rows = np.linspace(1, len(known) - 1, min(_SAMPLE, len(known) - 1)).astype(int)
+    own = _directions(np.asarray(known[np.unique(rows)]))
+    theirs = _directions(vectors[np.linspace(0, len(vectors) - 1, min(_SAMPLE, len(vectors))).astype(int)])
+    among_own = own @ own.T
+    np.fill_diagonal(among_own, -1)
+    usual, found = np.quantile(among_own.max(1), 0.05), np.median((theirs @ own.T).max(1))
+    if found < usual / 2:
+        raise UserError(
+            f"The new items' vectors don't lie where those of {part.label} lie: half of them have a cosine below "
+            f"{found:.2f} with the nearest of the run's items, of which 95 % have one above {usual:.2f}. Were they "
+            f"made by another encoder than {encoder}?"
+        )
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    vectors = vectors[vectors.any(axis=1)]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _check_columns(frame: pd.DataFrame, fields: list[str], part: Part) -> None:
+    missing = [field for field in fields if field not in frame]
+    if missing:
+        raise UserError(
+            f"The new items have no column {', '.join(missing)}. {part.label} reads {', '.join(fields)}; the table's "
+            f"columns are {', '.join(map(str, frame.columns))}. A column may be empty where there is no text."
+        )
+
+
+def _titles(frame: pd.DataFrame, parts: Mapping[str, Part]) -> list[str]:
+    fields = [field for part in parts.values() for field in part.config["text_fields"] or []]
+    field = next((field for field in fields if field in frame), None)
+    return [""] * len(frame) if field is None else [token_of(cell) for cell in frame[field]]

@@ -1,0 +1,558 @@
+"""A finished run in use: lists for any histories, and items that come and go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.config import Config
+from recbole.data.interaction import Interaction
+from torch import Tensor, nn
+
+from recbole_specgr.data.catalogue import ITEMS, Catalogue, NotInCatalogue
+from recbole_specgr.data.unseen_history import without_unseen
+from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.evaluation.ranking import EMPTY, rank_scores
+from recbole_specgr.models.item_tables import NewItems, caches, copy_for_use, restore_caches, with_items, without_items
+from recbole_specgr.models.ranked_list import RankedList
+from recbole_specgr.runs import checkpoint_of, read_config
+from recbole_specgr.semantic_ids import SemanticIds
+from recbole_specgr.serving.changes import CHANGES, Changes
+from recbole_specgr.serving.new_items import Part, check_takes_items, item_tokens, parts_of, read_items
+from recbole_specgr.serving.recommendations import NOT_SPECULATED, Recommendations
+from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
+
+PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
+SHORT = {"threshold": "accept_threshold"}  # what recommend calls it -> the setting
+History = Sequence[object]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a list depends on; it is never changed, only replaced as a whole.
+
+    Attributes:
+        model: in evaluation mode, on its device.
+        allowed: what it may recommend, BoolTensor [n_items] there.
+        row_of: item token -> row.
+        changes: what came since training.
+    """
+
+    catalogue: Catalogue
+    model: nn.Module
+    parts: dict[str, Part]
+    allowed: Tensor
+    row_of: dict[str, int]
+    changes: Changes
+
+
+class Recommender:
+    """A trained model and its catalogue. Several threads may call `recommend` and `explain` at once, also while one
+    changes the items: each call sees the catalogue as it is when it begins.
+
+    Use `Recommender.load`.
+    """
+
+    def __init__(self, run: Path, config: Config, state: State) -> None:
+        self.run, self.config = run, config
+        self._state = state
+        self._changing, self._warming = threading.Lock(), threading.Lock()
+        self._warm: nn.Module | None = None
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        device: str | None = None,
+        precision: str = "fp32",
+        config_dict: Mapping[str, Any] | None = None,
+    ) -> Recommender:
+        """Load a finished run, with the items that were added to it. The interactions it learned from are needed by
+        models that read them and by runs without `items.npz`; others do without.
+
+        Args:
+            run: its folder.
+            device: `cpu`, `cuda` or `cuda:N`; None takes the run's settings.
+            precision: `fp32`, or `fp64`, in which a list does not depend on what else is in its batch. In fp32 two
+                items whose scores agree to six digits may change places from one batch to another.
+            config_dict: settings over the run's own, such as `data_path`.
+
+        Raises:
+            FileNotFoundError: the folder is no run, or the run has no checkpoint.
+            UserError: the run is of another version, or a file of it is damaged.
+        """
+        run = Path(run)
+        if precision not in PRECISIONS:
+            raise UserError(f"precision [{precision}] must be one of {', '.join(PRECISIONS)}.")
+        config = read_config(run, {**_device(device), "show_progress": False, **(config_dict or {})})
+        file = checkpoint_of(run, config)
+        checkpoint = load_checkpoint(file, config["device"])
+        catalogue, model = _build(run, config)
+        model.to(config["device"])
+        restore_model(model, checkpoint, file)
+        model.eval()
+        to = {"device": config["device"]}
+        restore_caches(model, {name: torch.from_numpy(cache).to(**to) for name, cache in catalogue.caches.items()})
+        model.to(PRECISIONS[precision])
+        for name, cache in caches(model).items():
+            restore_caches(model, {name: cache.to(PRECISIONS[precision])})
+        parts = parts_of(model, config, catalogue)
+        state = _state(catalogue, model, parts, Changes.none(catalogue))
+        if (run / CHANGES).is_file():
+            state = _saved(state, Changes.load(run / CHANGES, state.changes))
+        return cls(run, config, state)
+
+    # -- what is there -------------------------------------------------------------------------------------------------
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """All items, those that were added among them."""
+        return self._state.catalogue
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, in evaluation mode. It is shared: change nothing in it."""
+        return self._state.model
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """The settings that `recommend` takes for one call, with the values they have otherwise."""
+        return dict(getattr(self._state.model, "decoding", {}))
+
+    def __repr__(self) -> str:
+        listed = int(self._state.allowed.sum())
+        return f"Recommender({self.config['model']}, {listed:,} items to recommend, from {self.run})"
+
+    # -- lists ---------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def recommend(
+        self,
+        histories: Sequence[History],
+        k: int = 50,
+        candidates: Iterable[object] | None = None,
+        exclude: str | Iterable[object] | Sequence[Iterable[object]] | None = None,
+        *,
+        on_unknown: str = "drop",
+        batch_size: int | None = None,
+        **decoding: Any,
+    ) -> Recommendations:
+        """The k best items after each history.
+
+        Args:
+            histories: item tokens, the latest last; only the last `MAX_ITEM_LIST_LENGTH` known ones count.
+            k: length of the lists.
+            candidates: what may be recommended; None: every item that the run's test ranks, and those added since.
+            exclude: what may not: item tokens for all, one collection of them for each history, or "history" for what
+                the history itself holds.
+            on_unknown: what to do about an item token that there is none of in a history or among the candidates:
+                `drop` it (`Recommendations.unknown` counts those of the histories), or `error`.
+            batch_size: users a batch; None takes the run's `eval_batch_size`.
+            **decoding: settings of the model's inference for this call, such as draft_size, num_beams and threshold
+                of SpecGR; `Recommender.decoding` shows them.
+
+        Raises:
+            UserError: an argument that can't be, or an unknown item where `on_unknown` is `error`.
+        """
+        state, batch_size = self._state, batch_size or self.config["eval_batch_size"]
+        _check_arguments(histories, k, on_unknown, batch_size)
+        histories = [_listed(history) for history in histories]
+        per_user = _excluded_by_user(exclude, histories)
+        allowed = _allowed(state, candidates, None if per_user is not None else exclude, on_unknown)
+        items, unknown = self._rows(state, histories, on_unknown)
+        model = self._ready(state)
+        set_decoding(model, decoding, self.config["model"])
+        longest = max((len(left_out) for left_out in per_user), default=0) if per_user is not None else 0
+
+        lengths = np.array([len(rows) for rows in items], dtype=int)
+        order = np.argsort(lengths, kind="stable")
+        order = order[lengths[order] > 0]
+        ranked = np.full((len(histories), k), EMPTY)
+        scores = np.full((len(histories), k), np.nan)
+        rounds = np.full((len(histories), k), NOT_SPECULATED)
+        for start in range(0, len(order), batch_size):
+            users = order[start : start + batch_size]
+            interaction = self.interaction(state, [items[user] for user in users])
+            found = rank(model, interaction, k + longest, allowed)
+            excluded = [per_user[user] for user in users] if per_user is not None else None
+            ranked[users], scores[users], rounds[users] = _cut(found, k, excluded, state.row_of)
+
+        empty = tuple(np.flatnonzero(lengths == 0).tolist())
+        if empty:
+            getLogger().warning(f"{len(empty)} of {len(histories)} histories hold no known item: their lists are empty")
+        tokens = state.catalogue.item_tokens[ranked]
+        lists = [row[: (found != EMPTY).sum()].tolist() for row, found in zip(tokens, ranked)]
+        return Recommendations(lists, scores, rounds, unknown, empty)
+
+    def explain(self, history: History, item: object, **decoding: Any):
+        """Why `item` is recommended after `history`, or why not; see `recbole_specgr.serving.explain`."""
+        from recbole_specgr.serving.explain import explain
+
+        return explain(self, history, item, decoding)
+
+    def _rows(self, state: State, histories: list[list[object]], on_unknown: str) -> tuple[list[list[int]], int]:
+        """The rows of the known items of each history, cut to what the model reads; how many entries are unknown."""
+        longest, found, unknown = self.config["MAX_ITEM_LIST_LENGTH"], [], 0
+        for number, history in enumerate(histories):
+            rows = [state.row_of.get(str(token)) for token in history]
+            known = [row for row in rows if row is not None]
+            if on_unknown == "error" and len(known) < len(rows):
+                missing = [str(token) for token, row in zip(history, rows) if row is None]
+                raise UserError(
+                    f"History {number} holds items that the run does not know: {', '.join(missing[:5])}."
+                    f"{did_you_mean(missing[0], state.row_of)} Add them with add_items, or let them be dropped "
+                    f"(on_unknown: drop)."
+                )
+            if on_unknown == "error" and not rows:
+                raise UserError(f"History {number} is empty: there is nothing to recommend from.")
+            unknown += len(rows) - len(known)
+            found.append(known[-longest:])
+        return found, unknown
+
+    def interaction(self, state: State, items: list[list[int]]) -> Interaction:
+        """The batch that a model reads for histories of rows."""
+        config, device = self.config, self.config["device"]
+        length = torch.tensor([len(rows) for rows in items])
+        table = torch.zeros(len(items), config["MAX_ITEM_LIST_LENGTH"], dtype=torch.long)
+        for position, rows in enumerate(items):
+            table[position, : len(rows)] = torch.tensor(rows)
+        item_field = config["ITEM_ID_FIELD"]
+        fields = {
+            config["USER_ID_FIELD"]: torch.zeros(len(items), dtype=torch.long),
+            item_field + config["LIST_SUFFIX"]: table,
+            config["ITEM_LIST_LENGTH_FIELD"]: length,
+        }
+        interaction = Interaction(fields).to(device)
+        if getattr(state.model, "inductive", False) or config["unseen_history"] != "drop":
+            return interaction
+        names = item_field + config["LIST_SUFFIX"], config["ITEM_LIST_LENGTH_FIELD"]
+        return without_unseen(interaction, *names, state.catalogue.seen.to(device))
+
+    def _ready(self, state: State) -> nn.Module:
+        """A copy of the model for one call. What takes long to compute was computed once, for all calls."""
+        with self._warming:
+            if self._warm is not state.model:
+                first = next(iter(state.row_of.values()))
+                rank(state.model, self.interaction(state, [[first]]), 1, state.allowed)
+                self._warm = state.model
+        return copy_for_use(state.model)
+
+    # -- items that come and go ----------------------------------------------------------------------------------------
+
+    def add_items(self, frame: pd.DataFrame, features: np.ndarray | None = None) -> int:
+        """Make new items known and let them be recommended at once, without training. Nothing that is there changes:
+        no id, no vector. `save` keeps them.
+
+        An item that `remove_items` took from the lists although the model was trained with it comes back as it was.
+
+        Args:
+            frame: a row an item: the column of the item ids (`item_id`) and the run's `text_fields`.
+            features: the items' text vectors `[n, d]`, as the run's text encoder gives them; the texts are then not
+                needed.
+
+        Returns:
+            The number of items that can be recommended more than before.
+
+        Raises:
+            UserError: a transductive model; a missing column; an item that is there already; text in another encoder's
+                space; no semantic id left. Nothing has changed then.
+        """
+        with self._changing:
+            state = self._state
+            check_takes_items(state.parts)
+            frame, vectors, back = _without_known(frame, features, state)
+            if len(frame):
+                state = _added(state, *read_items(frame, state.catalogue, state.parts, vectors))
+            if back:
+                state = _listed_again(state, back)
+            self._state = state
+        return len(frame) + len(back)
+
+    def remove_items(self, tokens: Iterable[object]) -> int:
+        """Recommend these items no more. An item that was added is forgotten, its semantic id becomes free; one that
+        the model was trained with stays known in histories. `save` keeps it so.
+
+        Returns:
+            The number of items removed.
+
+        Raises:
+            UserError: an item that is not there, or was removed before. Nothing has changed then.
+        """
+        names = [tokens] if isinstance(tokens, str) else [str(token) for token in tokens]
+        with self._changing:
+            state = self._state
+            rows = [state.row_of.get(name) for name in names]
+            gone = [name for name, row in zip(names, rows) if row is None or not state.catalogue.candidates[row]]
+            if gone:
+                raise UserError(
+                    f"{len(gone)} of the items to remove can't be recommended anyway, such as {', '.join(gone[:3])}."
+                    f"{did_you_mean(gone[0], state.row_of)}"
+                )
+            self._state = _removed(state, sorted(set(rows)))
+        return len(set(names))
+
+    def save(self) -> Path:
+        """Write the items added and removed into the run's folder, from where `load` takes them; returns the file."""
+        with self._changing:
+            file = self.run / CHANGES
+            self._state.changes.save(file, caches(self._state.model))
+        return file
+
+
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
+def _build(run: Path, config: Config) -> tuple[Catalogue, nn.Module]:
+    """The run's items and its model without parameters, from the run's folder where that suffices."""
+    if (run / ITEMS).is_file():
+        catalogue = Catalogue.load(run / ITEMS)
+        try:
+            return catalogue, config.model_class(config, catalogue)
+        except NotInCatalogue as error:
+            getLogger().info(f"{config['model']} is built from the data set: it reads {error}, which no run keeps.")
+            return catalogue, config.model_class(config, _data(config)[0])
+    train, test = _data(config)
+    return Catalogue.from_dataset(config, test), config.model_class(config, train)
+
+
+def _data(config: Config):
+    """The train and the test view of the run's data set."""
+    from recbole_specgr.registry import get_dataset_class  # not earlier: it is seldom needed
+
+    config.check_data()
+    train, _, test = get_dataset_class(config)(config).build()
+    return train, test
+
+
+def _state(catalogue: Catalogue, model: nn.Module, parts: dict[str, Part], changes: Changes) -> State:
+    allowed = catalogue.candidates.clone()
+    if not getattr(model, "inductive", False):
+        allowed &= catalogue.seen
+    row_of = dict(zip(catalogue.item_tokens[1:].tolist(), range(1, len(catalogue.item_tokens))))
+    return State(catalogue, model, parts, allowed.to(_device_of(model)), row_of, changes)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(iter([*model.parameters(), *model.buffers()])).device
+
+
+def _saved(state: State, changes: Changes) -> State:
+    """The state of a run as it was trained -> the one that was saved."""
+    if changes.tokens:
+        ids = {
+            name: part.ids.with_tokens(changes.new[name].tokens, changes.tokens)
+            for name, part in state.parts.items()
+            if part.ids is not None
+        }
+        kept = {name: torch.from_numpy(cache) for name, cache in changes.caches.items()}
+        state = _added(state, changes.tokens, changes.titles, changes.new, ids, kept)
+    rows = [state.row_of[token] for token in changes.delisted]
+    return _removed(state, rows) if rows else state
+
+
+def _added(
+    state: State,
+    tokens: list[str],
+    titles: list[str],
+    new: dict[str, NewItems],
+    ids: dict[str, SemanticIds],
+    kept: Mapping[str, Tensor] | None = None,
+) -> State:
+    """With further items, which `read_items` read; `kept` are their rows of the model's caches where known."""
+    catalogue, n = state.catalogue, len(tokens)
+    catalogue = replace(
+        catalogue,
+        item_tokens=np.concatenate([catalogue.item_tokens, np.array(tokens, dtype=object)]),
+        titles=catalogue.titles + titles,
+        seen=torch.cat([catalogue.seen, torch.zeros(n, dtype=torch.bool)]),
+        candidates=torch.cat([catalogue.candidates, torch.ones(n, dtype=torch.bool)]),
+        caches={},
+    )
+    model = with_items(state.model, new, kept)
+    parts = {name: replace(part, ids=ids.get(name)) for name, part in state.parts.items()}
+    return _state(catalogue, model, parts, state.changes.with_added(tokens, titles, new))
+
+
+def _removed(state: State, rows: list[int]) -> State:
+    """Without the items in these rows: those of training stay known, those added since are forgotten."""
+    catalogue, model, parts, changes = state.catalogue, state.model, state.parts, state.changes
+    candidates = catalogue.candidates.clone()
+    candidates[rows] = False
+    catalogue = replace(catalogue, candidates=candidates)
+    delisted = [str(catalogue.item_tokens[row]) for row in rows if row < changes.n_trained]
+    changes = replace(changes, delisted=(*changes.delisted, *delisted))
+    forgotten = [row for row in rows if row >= changes.n_trained]
+    if forgotten:
+        stays = torch.ones(len(candidates), dtype=torch.bool)
+        stays[forgotten] = False
+        kept = stays.nonzero().squeeze(1)
+        catalogue = replace(
+            catalogue,
+            item_tokens=catalogue.item_tokens[kept.numpy()],
+            titles=[catalogue.titles[row] for row in kept.tolist()],
+            seen=catalogue.seen[kept],
+            candidates=candidates[kept],
+            caches={},
+        )
+        model, changes = without_items(model, kept), changes.without(forgotten)
+        parts = {name: replace(part, ids=part.ids and part.ids.chosen(kept)) for name, part in parts.items()}
+    return _state(catalogue, model, parts, changes)
+
+
+def _without_known(
+    frame: pd.DataFrame, features: np.ndarray | None, state: State
+) -> tuple[pd.DataFrame, np.ndarray | None, list[int]]:
+    """The items that are really new, and the rows of those that only have to be listed again."""
+    tokens = item_tokens(frame, state.catalogue.item_field)
+    rows = [state.row_of.get(token) for token in tokens]
+    there = [token for token, row in zip(tokens, rows) if row is not None and token not in state.changes.delisted]
+    if there:
+        raise UserError(
+            f"{len(there)} of the {len(tokens)} new items are in the catalogue already, such as "
+            f"{', '.join(there[:3])}. Leave them out; to change an item that was added, remove it first."
+        )
+    new = np.array([row is None for row in rows])
+    if features is not None:
+        features = np.asarray(features)
+        if len(features) != len(tokens):
+            raise UserError(f"There are {len(tokens)} new items, but {len(features)} vectors of them.")
+        features = features[new]
+    return frame[new], features, [row for row in rows if row is not None]
+
+
+def _listed_again(state: State, rows: list[int]) -> State:
+    candidates = state.catalogue.candidates.clone()
+    candidates[rows] = True
+    back = {str(state.catalogue.item_tokens[row]) for row in rows}
+    changes = replace(state.changes, delisted=tuple(token for token in state.changes.delisted if token not in back))
+    return _state(replace(state.catalogue, candidates=candidates), state.model, state.parts, changes)
+
+
+# -- one call ----------------------------------------------------------------------------------------------------------
+
+
+def rank(model: nn.Module, interaction: Interaction, k: int, allowed: Tensor) -> RankedList:
+    """The k best allowed items of every user of a batch, whatever kind of ranking the model has."""
+    if hasattr(model, "ranked"):
+        return model.ranked(interaction, k, allowed)
+    if hasattr(model, "full_sort_topk"):
+        items = model.full_sort_topk(interaction, k, allowed)
+        return RankedList(items, torch.full(items.shape, torch.nan, device=items.device))
+    scores = model.full_sort_predict(interaction).view(len(interaction), -1)
+    items = rank_scores(scores, k, allowed)
+    return RankedList(items, scores.gather(1, items.clamp(min=0)))
+
+
+def set_decoding(model: nn.Module, given: Mapping[str, Any], name: str) -> None:
+    """Put settings of inference into `model`. Raises UserError for one that it does not have."""
+    own = getattr(model, "decoding", {})
+    for key, value in given.items():
+        key = SHORT.get(key, key)
+        if key not in own:
+            raise UserError(
+                f"[{key}] is no setting of {name}'s inference; it has {', '.join(own) or 'none'}."
+                f"{did_you_mean(key, own)}"
+            )
+        own[key] = value
+
+
+def _check_arguments(histories: object, k: int, on_unknown: str, batch_size: int) -> None:
+    if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
+        raise UserError("histories must be a list of histories, each a list of item tokens, not a text.")
+    if isinstance(histories, Mapping):
+        raise UserError("histories must be a list of histories; of a mapping take its values().")
+    if on_unknown not in ("drop", "error"):
+        raise UserError(f"on_unknown [{on_unknown}] must be drop or error.")
+    for name, value in (("k", k), ("batch_size", batch_size)):
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise UserError(f"{name} [{value}] must be a whole number from 1.")
+
+
+def _listed(history: object) -> list[object]:
+    if not isinstance(history, Iterable):
+        raise UserError(f"histories must be a list of histories, each a list of item tokens; [{history}] is none.")
+    return list(history)
+
+
+def _excluded_by_user(exclude: Any, histories: list[list[object]]) -> list[set[str]] | None:
+    """The tokens that each history's list must not hold; None where `exclude` says the same for all."""
+    if exclude is None:
+        return None
+    if isinstance(exclude, str):
+        if exclude != "history":
+            raise UserError(f'exclude [{exclude}] must be "history", item tokens, or a list of them for each history.')
+        return [{str(token) for token in history} for history in histories]
+    exclude = list(exclude)
+    if all(isinstance(token, (str, int, np.integer)) for token in exclude):
+        return None
+    if len(exclude) != len(histories):
+        raise UserError(f"exclude names items for {len(exclude)} histories, but there are {len(histories)}.")
+    return [{str(token) for token in tokens} for tokens in exclude]
+
+
+def _allowed(state: State, candidates: Iterable[object] | None, exclude: Any, on_unknown: str) -> Tensor:
+    """What may be recommended to everyone, BoolTensor [n_items]. Raises UserError where that is nothing."""
+    allowed = state.allowed
+    if candidates is not None:
+        if isinstance(candidates, str):
+            raise UserError("candidates must be item tokens, not a text.")
+        names = [str(token) for token in candidates]
+        rows = [state.row_of[name] for name in names if name in state.row_of]
+        unknown = [name for name in names if name not in state.row_of]
+        if unknown and (on_unknown == "error" or not rows):
+            raise UserError(
+                f"{len(unknown)} of {len(names)} candidates are items that the run does not know, such as "
+                f"{', '.join(unknown[:3])}.{did_you_mean(unknown[0], state.row_of)} Add them with add_items."
+            )
+        if unknown:
+            getLogger().warning(f"{len(unknown)} of {len(names)} candidates are unknown, such as {unknown[0]}.")
+        listed = torch.zeros_like(allowed)
+        listed[rows] = True
+        allowed = allowed & listed
+    if exclude is not None:
+        allowed = allowed.clone()
+        allowed[[state.row_of[str(token)] for token in exclude if str(token) in state.row_of]] = False
+    if not bool(allowed.any()):
+        raise UserError(
+            "There is nothing to recommend: the candidates are none, or all of them are excluded, removed, or unseen "
+            "items that the model can't rank."
+        )
+    return allowed
+
+
+def _cut(
+    found: RankedList, k: int, excluded: list[set[str]] | None, row_of: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Items, scores and rounds [B, k] of lists that may be longer, without what is excluded for each user."""
+    items, scores = found.items.cpu().numpy(), found.scores.double().cpu().numpy()
+    rounds = np.full_like(items, NOT_SPECULATED) if found.round_of is None else found.round_of.cpu().numpy() + 1
+    rounds = np.where(items == EMPTY, NOT_SPECULATED, rounds)
+    scores = np.where(items == EMPTY, np.nan, scores)
+    if excluded is None:
+        return items[:, :k], scores[:, :k], rounds[:, :k]
+    cut = np.full((len(items), k), EMPTY), np.full((len(items), k), np.nan), np.full((len(items), k), NOT_SPECULATED)
+    for user, tokens in enumerate(excluded):
+        rows = [row_of[token] for token in tokens if token in row_of]
+        stay = np.flatnonzero((items[user] != EMPTY) & ~np.isin(items[user], rows))[:k]
+        for into, values in zip(cut, (items, scores, rounds)):
+            into[user, : len(stay)] = values[user, stay]
+    return cut
+
+
+def _device(device: str | None) -> dict[str, Any]:
+    """The settings that stand for a device."""
+    if device is None:
+        return {}
+    kind, _, number = str(device).partition(":")
+    if kind not in ("cpu", "cuda"):
+        raise UserError(f"device [{device}] must be cpu, cuda or cuda:N.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device [{device}]: torch finds no CUDA GPU on this machine.")
+    return {"use_gpu": kind == "cuda", "gpu_id": number}
