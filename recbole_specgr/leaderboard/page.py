@@ -26,6 +26,7 @@ from recbole_specgr.leaderboard.table import (
 )
 
 PARTS = Path(__file__).parent / "page"
+LONG = 12  # rows of a study's table that are shown without being asked for
 
 
 @dataclass
@@ -156,7 +157,10 @@ def _study(study: StudyData, data: _Data) -> str:
         label = escape(f"{figure['layout']['title']['text']}; the table has its numbers")
         parts.append(f'<div class="plot" data-figure="{len(data.figures)}" role="img" aria-label="{label}"></div>')
         data.figures.append(figure)
-    parts += [to_html(grid) for grid in study_grids(study)]
+    for grid in study_grids(study):
+        table = to_html(grid)
+        long = len(grid.rows) > LONG
+        parts.append(f"<details><summary>{len(grid.rows)} rows</summary>\n{table}\n</details>" if long else table)
     return "\n".join([*parts, "</details>"])
 
 
@@ -164,7 +168,7 @@ def _model(row: Row, board: Board) -> dict[str, Any]:
     """What opens below a row."""
     record = row.record
     model = {
-        "settings": record["settings"],
+        "settings": {key: value for key, value in record["settings"].items() if value is not None},
         "runs": [{"command": command_of(result.record), "facts": _run_facts(result.record)} for result in row.results],
         "environment": {
             **(record.get("hardware") or {}),

@@ -23,22 +23,37 @@ ENVIRONMENT = {
     "dataloaders_save_path",
     "log_wandb",
     "wandb_project",
+    "wait_minutes",
+    "published_statistics",
     "display_name",
     "group",
 }
 SOURCE = "_run"  # settings of this ending name a trained run whose parameters are taken over
+GROWING = "tokenizer"  # the group that gets new settings as tokenizers do; all other groups are compared as they are
 
 
 def what_it_is(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that say what a run is, without those that are empty; a file by its name, wherever it is."""
+    """The settings that say what a run is; a file by its name, wherever it is."""
     return {
         key: PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value
         for key, value in settings.items()
-        if value is not None and key not in ENVIRONMENT and not key.endswith(SOURCE)
+        if key not in ENVIRONMENT and not key.endswith(SOURCE)
     }
 
 
-def compared(settings: dict[str, Any]) -> dict[str, Any]:
-    """What two runs that differ in nothing but the seed have in common: not what was tuned after training."""
-    plain = what_it_is(settings)
-    return {key: value for key, value in plain.items() if key not in (plain.get("tune") or {})}
+def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Two runs' settings differ in nothing but the seed and where they ran.
+
+    A setting that only one of them has came, or went, with another version of the package: it does not count. Neither
+    does what was tuned after training.
+    """
+    one, other = what_it_is(one), what_it_is(other)
+    tuned = {*(one.get("tune") or {}), *(other.get("tune") or {})}
+    return all(_equal(key, one[key], other[key]) for key in (one.keys() & other.keys()) - tuned)
+
+
+def _equal(key: str, one: Any, other: Any) -> bool:
+    if key != GROWING:
+        return one == other
+    both = isinstance(one, dict) and isinstance(other, dict)
+    return all(_equal(key, one[name], other[name]) for name in one.keys() & other.keys()) if both else one == other

@@ -53,16 +53,17 @@ class StudyData:
         return list(dict.fromkeys(axis for point in self.points for axis in point.axes))
 
 
+RUNS = "runs.json"  # in a study's folder, beside the cells: run_id -> the settings of the run that was measured
 Raw = tuple[str, dict[str, Any], dict[str, Any]]  # label, axes, values of one seed
 
 
 def read_cells(study: Study, folder: Path) -> StudyData:
     """The cells of a study that are in its folder. Raises UserError for one that is malformed or was changed."""
-    files = {path.name: path for path in sorted(folder.glob("*.json"))}
+    files = {path.name: path for path in sorted(folder.glob("*.json")) if path.name != RUNS}
     seeds = sorted({seed for path in files.values() if (seed := _seed(path)) is not None})
     found, missing = [], 0
     for setup in study.setups():
-        cells = [_read(files[name]) for seed in seeds if (name := setup.file_name(seed)) in files]
+        cells = [read_cell(files[name]) for seed in seeds if (name := setup.file_name(seed)) in files]
         found += [(setup, cell) for cell in cells]
         missing += not cells
     protocols = [cell["protocol_hash"] for _, cell in found]
@@ -138,8 +139,9 @@ def _seed(path: Path) -> int | None:
     return int(words[-1]) if words and words[-1].isdecimal() else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_cell(path: Path) -> dict[str, Any]:
+    """Raises UserError for a cell that is malformed or was changed."""
     cell = read_json(path)
     if not isinstance(cell, dict) or cell.get("digest") != digest(cell):
-        raise UserError(f"{path} is refused: its digest is not that of its content, it was changed by hand.")
+        raise UserError(f"{path} is refused: its digest is not that of its content. Delete it.")
     return cell

@@ -42,6 +42,7 @@ NAMES = {
     "age_days": "age, days",
     "tokenizer.levels": "codes of an item",
     "subset.size": "subset",
+    "rows": "test rows",
 }
 SHARES = ("share", "rate", "by_round", "coverage")  # endings of what is shown in per cent
 COLLAPSE: dict[str, Callable[[list[float]], tuple[float, ...]]] = {
@@ -58,7 +59,7 @@ def study_grids(data: StudyData) -> list[Grid]:
     if any("collapse" in column for column in columns):
         grids = [_collapsed(data, columns)]
     elif "pivot" in table:
-        grids = [_pivoted(data, columns[0], table["pivot"])]
+        grids = [_pivoted(data, columns[0], table["pivot"], table.get("count"))]
     else:
         grids = [_plain(data, columns)]
     if "frontier" in table:
@@ -67,7 +68,8 @@ def study_grids(data: StudyData) -> list[Grid]:
 
 
 def study_figures(data: StudyData) -> list[dict[str, Any]]:
-    """Plotly figures: `data` and `layout`, without colours and fonts, which are the page's."""
+    """Plotly figures: `data` and `layout`, without colours and fonts, which are the page's; `horizontal` where bars
+    stand over names."""
     return [_figure(data, **plot) for plot in data.study.plots]
 
 
@@ -111,19 +113,32 @@ def _plain(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
     return Grid(data.study.title, heads, rows, caption=_caption(data))
 
 
-def _pivoted(data: StudyData, column: dict[str, Any], pivot: str) -> Grid:
+def _pivoted(data: StudyData, column: dict[str, Any], pivot: str, count: str | None) -> Grid:
     axes = [axis for axis in data.axes if axis != pivot]
-    across = sorted({point.axes[pivot] for point in data.points})
+    across = list(dict.fromkeys(point.axes[pivot] for point in data.points))
     found: dict[tuple, dict[Any, Value | None]] = {}
+    counts: dict[Any, Value] = {}
     for point in data.points:
         row = (point.label, *(point.axes.get(axis) for axis in axes))
         found.setdefault(row, {})[point.axes[pivot]] = _value(data, point, column)
+        if count in point.values:
+            counts.setdefault(point.axes[pivot], point.values[count])
     heads = [Column("", align="left"), *(Column(name_of(axis)) for axis in axes)]
     heads += [Column(str(value), f"{column['title']}, {name_of(pivot)}") for value in across]
     rows = [
-        [Cell(label), *map(_axis, rest), *(_cell(column, values.get(value)) for value in across)]
+        [
+            Cell(label),
+            *map(_axis, rest),
+            *(
+                _cell(column, values.get(at), _place(column, [row.get(at) for row in found.values()], values.get(at)))
+                for at in across
+            ),
+        ]
         for (label, *rest), values in found.items()
     ]
+    if counts:
+        numbers = [number(counts[at].mean, "{:,.0f}") if at in counts else NOTHING for at in across]
+        rows.insert(0, [Cell(name_of(count)), *[NOTHING] * len(axes), *numbers])
     return Grid(data.study.title, heads, rows, caption=_caption(data))
 
 
@@ -155,7 +170,9 @@ def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float
         points = [point for point in data.points if point.label == label and {hold, best} <= point.values.keys()]
         cells = [Cell(label)]
         for share in shares:
-            able = [p.values[best].mean for p in points if reference and p.values[hold].mean >= share * reference]
+            able = [
+                p.values[best].mean for p in points if reference and p.values[hold].mean >= share * reference - 1e-9
+            ]
             cells.append(number(max(able), "{:.4f}") if able else NOTHING)
         rows.append(cells)
     for at in range(1, len(shares) + 1):
@@ -216,7 +233,8 @@ def _figure(
         }
     if x in data.axes and (bars or any(isinstance(point.axes.get(x), str) for point in points)):
         layout["xaxis"]["type"] = "category"
-    return {"data": traces, "layout": layout}
+    figure = {"data": traces, "layout": layout}
+    return figure | {"horizontal": True} if x == "label" and not lines else figure
 
 
 def _traces(data, points, labels, x, spec, split, kind, of, right) -> list[dict[str, Any]]:
@@ -272,7 +290,11 @@ def _x(point: Point, x: str) -> Any:
 
 
 def _together(specs: list[dict[str, Any]]) -> str:
-    return ", ".join(dict.fromkeys(spec["title"] for spec in specs))
+    """An axis' title: what the names of all that is drawn over it end with, or all of them."""
+    titles = list(dict.fromkeys(spec["title"] for spec in specs))
+    words = [title.split(" ") for title in titles]
+    shared = [group[0] for group in zip(*(reversed(part) for part in words)) if len(set(group)) == 1]
+    return " ".join(reversed(shared)) if len(titles) > 1 and shared else ", ".join(titles)
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 from recbole_specgr.evaluation.rank_metrics import GAINS, PARTS, in_part, row_values
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import Result, latest
-from recbole_specgr.leaderboard.settings import compared
+from recbole_specgr.leaderboard.settings import alike
 from recbole_specgr.registry import GROUPS
 
 OURS = GROUPS[-1]  # the group whose models are held against the best of all others
@@ -160,8 +160,8 @@ def _board(results: list[Result]) -> Board:
 
 def _row(model: str, results: list[Result]) -> Row:
     """A model's results, all with the settings of the one that finished last."""
-    settings = compared(max(results, key=lambda result: result.record["finished"]).record["settings"])
-    same = [compared(result.record["settings"]) == settings for result in results]
+    settings = max(results, key=lambda result: result.record["finished"]).record["settings"]
+    same = [alike(result.record["settings"], settings) for result in results]
     return Row(
         model,
         [result for result, kept in zip(results, same) if kept],

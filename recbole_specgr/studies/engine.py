@@ -12,7 +12,8 @@ from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.leaderboard.checks import read_record
 from recbole_specgr.leaderboard.collect import environment
 from recbole_specgr.leaderboard.record import RESULT, digest, read_json, write_json
-from recbole_specgr.leaderboard.settings import compared
+from recbole_specgr.leaderboard.settings import alike, what_it_is
+from recbole_specgr.leaderboard.study_data import RUNS, read_cell
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.registry import get_trainer
 from recbole_specgr.studies.measures import MEASURES, Trial
@@ -84,21 +85,27 @@ class StudyRunner:
     def _identity(self, wanted: Wanted, seed: int) -> dict[str, Any]:
         """What makes a cell's numbers those of this run and no other. Raises UserError for what is not there."""
         return {
-            "settings": compared(self.runs.config(wanted, seed).to_dict()),
+            "settings": what_it_is(self.runs.config(wanted, seed).to_dict()),
             "uses": {key: self._identity(other, seed) for key, other in wanted.uses.items()},
         }
 
-    def _key(self, setup: Setup, seed: int, identity: dict[str, Any]) -> str:
-        return digest({"run": identity, "seed": seed, "decode": setup.decode, "measure": setup.measure})
-
     def _is_there(self, setup: Setup, seed: int, identity: dict[str, Any]) -> bool:
+        """The cell was measured on such a run, under these settings of inference, by these measures."""
         path = self.folder / setup.file_name(seed)
-        try:
-            return path.is_file() and read_json(path).get("key") == self._key(setup, seed, identity)
-        except UserError:
+        if not path.is_file():
             return False
+        cell, runs = read_cell(path), self._identities()
+        measured = cell["run_id"] in runs and _same_run(runs[cell["run_id"]], identity)
+        return measured and cell["set"] == setup.decode and cell["measure"] == setup.measure
+
+    def _identities(self) -> dict[str, Any]:
+        path = self.folder / RUNS
+        return read_json(path) if path.is_file() else {}
 
     def _write(self, setup: Setup, seed: int, identity: dict[str, Any], measured: dict[str, Any], loaded: "_Loaded"):
+        run_id, identities = digest(identity)[:16], self._identities()
+        if run_id not in identities:
+            write_json(self.folder / RUNS, {**identities, run_id: identity})
         cell = {
             "schema": SCHEMA,
             "study": self.study.name,
@@ -106,10 +113,11 @@ class StudyRunner:
             "label": setup.label,
             "axes": setup.axes,
             "seed": seed,
-            "key": self._key(setup, seed, identity),
+            "run_id": run_id,
             "model": loaded.record["model"],
             "train": setup.wanted.train,
-            "decode": {**loaded.decoding, **setup.decode},
+            "set": setup.decode,
+            "decoding": {**loaded.decoding, **setup.decode},
             "measure": setup.measure,
             "measured": measured,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -131,6 +139,15 @@ class StudyRunner:
                 for parameter in parameters:
                     if parameter not in known:
                         raise UserError(f"Study {self.study.name}: the measure [{name}] takes no [{parameter}].")
+
+
+def _same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    uses = one["uses"].keys() == other["uses"].keys()
+    return (
+        alike(one["settings"], other["settings"])
+        and uses
+        and all(_same_run(part, other["uses"][key]) for key, part in one["uses"].items())
+    )
 
 
 class _Loaded:

@@ -11,7 +11,7 @@ from typing import Any
 from recbole_specgr.config import Config
 from recbole_specgr.errors import UserError
 from recbole_specgr.leaderboard.record import RESULT
-from recbole_specgr.leaderboard.settings import compared
+from recbole_specgr.leaderboard.settings import alike
 from recbole_specgr.resources import PACKAGE
 from recbole_specgr.runs import CONFIG, checkpoint_of
 from recbole_specgr.studies.wanted import Wanted
@@ -70,13 +70,13 @@ class TrainedRuns:
 
     def _find(self, wanted: Wanted, seed: int, uses: dict[str, Path], finished: bool = True) -> Path | None:
         config = self.config(wanted, seed, uses)
-        settings = config.to_dict()
+        settings, given = config.to_dict(), {key.partition(".")[0] for key in wanted.train}
         folders = [
             run for folder in self._folders(wanted, config) for run in folder.glob("*/") if (run / CONFIG).is_file()
         ]
         for run in sorted(folders, key=lambda run: run.name, reverse=True):
             complete = (run / RESULT).is_file() and checkpoint_of(run, config).is_file()
-            if (complete if finished else (run / LAST).is_file() and not complete) and _is(run, settings, uses):
+            if (complete if finished else (run / LAST).is_file() and not complete) and _is(run, settings, given, uses):
                 return run
         return None
 
@@ -102,14 +102,15 @@ def run_script(words: list[str]) -> None:
         raise RunFailed(f"`{shlex.join(['python', SCRIPT.name, *words])}` ended with status {status}")
 
 
-def _is(run: Path, settings: dict[str, Any], uses: dict[str, Path]) -> bool:
-    """The run has these settings and was made of the runs in `uses`, or trained its parts itself."""
+def _is(run: Path, settings: dict[str, Any], given: set[str], uses: dict[str, Path]) -> bool:
+    """The run has these settings and was made of the runs in `uses`, or trained its parts itself. A setting that is
+    given must be one that it had."""
     try:
         theirs = read_mapping(run / CONFIG)
     except UserError:
         return False
     taken = all(not theirs.get(key) or Path(theirs[key]).resolve() == path.resolve() for key, path in uses.items())
-    return taken and theirs["seed"] == settings["seed"] and compared(theirs) == compared(settings)
+    return taken and given <= theirs.keys() and theirs["seed"] == settings["seed"] and alike(theirs, settings)
 
 
 def _word(value: Any) -> str:

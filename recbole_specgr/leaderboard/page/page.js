@@ -21,6 +21,7 @@
       margin: { l: 64, r: layout.yaxis2 ? 64 : 24, t: 16, b: 64 },
       legend: { orientation: "h", y: -0.3 },
       barmode: "group",
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
     };
     delete out.title; // the heading is in the page
     for (const name of ["xaxis", "yaxis", "yaxis2"]) {
@@ -39,9 +40,32 @@
 
   function plot(element, figure) {
     drawn.set(element, figure);
-    const traces = figure.data.map((trace) => structuredClone(trace));
-    Plotly.react(element, traces, themed(figure.layout), { responsive: true, displaylogo: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+    const traces = figure.data.map((trace) => ({
+      ...structuredClone(trace),
+      ...(trace.error_y ? { error_y: { ...trace.error_y, thickness: 1, width: 3 } } : {}),
+    }));
+    const layout = themed(figure.layout);
+    if (figure.horizontal) lay(traces, layout);
+    element.style.height = layout.height ? `${layout.height}px` : "";
+    Plotly.react(element, traces, layout, { responsive: true, displaylogo: false,
+      displayModeBar: window.innerWidth < 640 ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+  }
+
+  /** Lay bars over long names on their side. */
+  function lay(traces, layout) {
+    const names = [...new Set(traces.flatMap((trace) => trace.x))];
+    const most = window.innerWidth < 640 ? 18 : 40;
+    const short = names.map((name) => (name.length > most ? name.slice(0, most - 1) + "\u2026" : name));
+    for (const trace of traces) {
+      [trace.x, trace.y, trace.error_x] = [trace.y, trace.x, trace.error_y];
+      Object.assign(trace, { orientation: "h" });
+      delete trace.error_y;
+    }
+    [layout.xaxis, layout.yaxis] = [layout.yaxis, layout.xaxis];
+    Object.assign(layout.yaxis, { autorange: "reversed", tickvals: names, ticktext: short });
+    layout.height = 120 + names.length * (16 + 12 * traces.length);
+    layout.legend = { orientation: "h", y: 1.02, yanchor: "bottom", traceorder: "normal" };
+    layout.margin.t = 48;
   }
 
   const seen = new IntersectionObserver((entries) => {
