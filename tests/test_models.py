@@ -204,6 +204,10 @@ class TestUniSRec(TextSequenceCase):
     model = "UniSRec"
 
 
+class TestUniSRecPretrain(TextSequenceCase):
+    model = "UniSRecPretrain"
+
+
 class TestSASRec_T(TextSequenceCase):
     model = "SASRec_T"
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from recbole_specgr.errors import UserError
 from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
+from recbole_specgr.runs import CONFIG
 from recbole_specgr.training.checkpoint import load_checkpoint
+from recbole_specgr.yaml_values import read_mapping
 
 
 class UniSRec(TextSequenceRecommender):
@@ -28,6 +30,7 @@ class UniSRec(TextSequenceRecommender):
         super().__init__(config, dataset)
         self.temperature = config["temperature"]
         self.pretrained = config["pretrained"]
+        self.text_encoder, self.dataset_name = config["text_encoder"], config["dataset"]
         self.adaptor = MoEAdaptor(
             self.features.size(1), self.hidden_size, config["n_experts"], config["adaptor_dropout_prob"]
         )
@@ -50,7 +53,17 @@ class UniSRec(TextSequenceRecommender):
             self.load_pretrained(Path(self.pretrained))
 
     def load_pretrained(self, path: Path) -> None:
-        """Raises UserError for a checkpoint whose parameters don't fit, FileNotFoundError where there is none."""
+        """Raises UserError for a checkpoint of other sizes or text, FileNotFoundError where there is none."""
+        folder = path if path.is_dir() else path.parent
+        if (folder / CONFIG).is_file():
+            theirs = read_mapping(folder / CONFIG)
+            encoder = theirs["text_encoder"]
+            if encoder != self.text_encoder or (encoder == "lsa" and theirs["dataset"] != self.dataset_name):
+                raise UserError(
+                    f"[pretrained: {path}] read text of [{theirs['dataset']}] encoded by [{encoder}], here it is "
+                    f"[{self.dataset_name}] by [{self.text_encoder}]: the two don't compare. (lsa is fitted to each "
+                    f"data set anew.)"
+                )
         theirs, ours = load_checkpoint(_checkpoint(path))["state_dict"], self.state_dict()
         if {name: value.shape for name, value in theirs.items()} != {name: value.shape for name, value in ours.items()}:
             raise UserError(
@@ -61,7 +74,7 @@ class UniSRec(TextSequenceRecommender):
 
 
 class MoEAdaptor(nn.Module):
-    """Mixture of parametric whitening experts (UniSRec, Eq. 1 to 4): `sum_k g_k(x) (dropout(x) - b_k) W_k`.
+    """UniSRec's mixture of parametric whitening experts: `sum_k g_k(x) (dropout(x) - b_k) W_k`.
 
     The gate is a softmax whose logits get learned noise while training.
 

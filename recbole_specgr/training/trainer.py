@@ -23,8 +23,11 @@ class Trainer(StagedTrainer, RecBoleTrainer):
 
     def _loader(self, train_data, overrides):
         rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
+        dataset = train_data._dataset
+        if hasattr(self.model, "training_rows"):
+            dataset = self.model.training_rows(dataset)
         return BatchLoader(
-            train_data._dataset,
+            dataset,
             rows,
             self.config["seed"],
             extra_rows=max(0, contrasted - rows),
