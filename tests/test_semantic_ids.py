@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
 from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids import (
@@ -19,15 +20,26 @@ from recbole_specgr.semantic_ids import (
     load_semantic_ids,
     load_tokenizer,
 )
-from recbole_specgr.semantic_ids.codes import identification_digits
+from recbole_specgr.semantic_ids.additive import nearest_sums
+from recbole_specgr.semantic_ids.balance import clearing_prices
 from recbole_specgr.semantic_ids.hierarchical_kmeans import HierarchicalKMeans
+from recbole_specgr.semantic_ids.identification import identification_digits
 from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, principal_components
+from recbole_specgr.semantic_ids.opq import OPQ, deal_out
+from recbole_specgr.semantic_ids.rqkmeans import RQKMeans
 from recbole_specgr.semantic_ids.rqvae import RQVAE, ResidualQuantizer, quantize
 
 RQVAE_SMALL = {"hidden_sizes": [32], "latent_size": 8, "batch_size": 64, "warmup_epochs": 5, "epochs": 30}
 METHODS = {
     "rqvae": {"method": "rqvae", "levels": 3, "codebook_size": 16, "rqvae": RQVAE_SMALL},
     "rqkmeans": {"method": "rqkmeans", "levels": 3, "codebook_size": 16, "rqkmeans": {"components": 8}},
+    "rqkmeans balanced": {
+        "method": "rqkmeans",
+        "levels": 3,
+        "codebook_size": 16,
+        "rqkmeans": {"components": 8, "balanced": True},
+    },
+    "opq": {"method": "opq", "levels": 3, "codebook_size": 16, "opq": {"components": 6, "rotations": 5}},
     "hierarchical_kmeans": {"method": "hierarchical_kmeans", "levels": 3, "codebook_size": 16},
 }
 
@@ -60,7 +72,8 @@ def test_identification_digits_against_a_loop(data):
     np.testing.assert_array_equal(identification_digits(codes, seen), expected)
 
     ids = SemanticIds.from_codes(codes, (3,) * levels, seen)
-    assert ids.level_sizes == (3,) * levels + (max(3, max(counter.values(), default=0)),)
+    largest = max(counter.values(), default=1)
+    assert ids.level_sizes == (3,) * levels + (max(3, 2 * largest),)
     assert not ids.codes[0].any() and not ids.tokens[0].any()
     np.testing.assert_array_equal(ids.codes[1:, :-1], codes[1:])
     assert len({tuple(row) for row in ids.tokens[1:].tolist()}) == n - 1
@@ -78,10 +91,11 @@ def test_token_layout():
 
 
 def test_a_group_larger_than_the_codebooks_widens_the_last_level():
-    ids = SemanticIds.from_codes(np.zeros((301, 2), dtype=int), (4, 4), np.ones(301, dtype=bool))
-    assert ids.level_sizes == (4, 4, 300)
-    assert ids.tokens.max() == ids.bos - 1
-    assert sorted(ids.codes[1:, 2].tolist()) == list(range(300))
+    for reserve, size in ((None, 600), (0, 300), (7, 307)):
+        ids = SemanticIds.from_codes(np.zeros((301, 2), int), (4, 4), np.ones(301, bool), reserve=reserve)
+        assert ids.level_sizes == (4, 4, size)
+        assert sorted(ids.codes[1:, 2].tolist()) == list(range(300))
+        assert ids.tokens.max() == ids.bos - 1 - (size - 300)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +134,72 @@ def test_table_save_and_load(tmp_path):
     with pytest.raises(UserError, match="Delete it"):
         SemanticIds.load(path)
     assert [file.name for file in tmp_path.iterdir()] == ["ids.npz"]
+
+
+# ---- later items ----
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_later_items_against_a_loop(data):
+    """Each takes the lowest free digit of its tuple, else of the nearest tuple that has one; nothing else changes."""
+    n, n_new, reserve = data.draw(st.integers(2, 20)), data.draw(st.integers(0, 12)), data.draw(st.integers(0, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    names = np.array([f"i{i}" for i in range(n + n_new)])
+    ids = SemanticIds.from_codes(rng.integers(0, 2, (n, 2)), (2, 2), rng.random(n) < 0.6, names[:n], reserve)
+    new, every = rng.integers(0, 2, (n_new, 2)), np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+
+    taken, expected, fallback = {tuple(row) for row in ids.codes[1:].tolist()}, {}, []
+    size = ids.level_sizes[-1]
+    for number, codes in enumerate(new.tolist()):
+        free = [digit for digit in range(size) if (*codes, digit) not in taken]
+        if free:
+            expected[number] = (*codes, free[0])
+            taken.add(expected[number])
+        else:
+            fallback.append(number)
+    for number in fallback:
+        free = [(*codes, digit) for codes in every.tolist() for digit in range(size) if (*codes, digit) not in taken]
+        if free:
+            expected[number] = free[0]
+            taken.add(free[0])
+
+    def extend() -> SemanticIds:
+        return ids.extended(new, names[n:], lambda rows: np.tile(every, (len(rows), 1, 1)))
+
+    if len(expected) < n_new:
+        with pytest.raises(UserError, match=r"have no free semantic id.*tokenizer\.reserve"):
+            extend()
+        return
+    longer = extend()
+    assert longer.level_sizes == ids.level_sizes and longer.vocab_size == ids.vocab_size
+    assert torch.equal(longer.tokens[:n], ids.tokens)
+    assert [tuple(row) for row in longer.codes[n:].tolist()] == [expected[i] for i in range(n_new)]
+    assert longer.item_tokens.tolist() == names.tolist()
+    first, end = longer.level_slices[-1]
+    assert all(first <= token < end for token in longer.tokens[1:, -1].tolist())
+
+
+def test_later_items_get_the_digits_they_would_have_had():
+    codes = np.random.default_rng(0).integers(0, 3, (60, 2))
+    names, seen = np.array([f"i{i}" for i in range(60)]), np.arange(60) < 40
+    whole = SemanticIds.from_codes(codes, (3, 3), seen, names, reserve=60)
+    later = SemanticIds.from_codes(codes[:50], (3, 3), seen[:50], names[:50], reserve=60)
+    later = later.extended(codes[50:55], names[50:55]).extended(codes[55:], names[55:])
+    assert torch.equal(later.codes, whole.codes)
+
+
+def test_later_items_that_are_refused():
+    ids = SemanticIds.from_codes(np.zeros((3, 2), int), (2, 2), np.ones(3, bool), np.array(["[PAD]", "a", "b"]), 0)
+    assert ids.extended(np.array([[1, 1]]), np.array(["[PAD] 2"])).codes[3].tolist() == [1, 1, 0]
+    with pytest.raises(UserError, match=r"1 new items \(such as c\) have no free semantic id: all 2"):
+        ids.extended(np.array([[0, 0]]), np.array(["c"]))
+    with pytest.raises(UserError, match="1 items have a semantic id already, such as b"):
+        ids.extended(np.array([[0, 1], [1, 1]]), np.array(["b", "c"]))
+    with pytest.raises(UserError, match="1 items have a semantic id already, such as c"):
+        ids.extended(np.array([[0, 1], [1, 1]]), np.array(["c", "c"]))
+    with pytest.raises(UserError, match=r"Item c has the codes \[0, 2\], but the levels hold 2/2"):
+        ids.extended(np.array([[0, 2]]), np.array(["c"]))
 
 
 # ---- k-means ----
@@ -167,7 +247,7 @@ def test_nearly_all_codes_in_use_and_groups_small(group):
     used = [len(np.unique(column)) for column in codes.T]
     assert np.all(used >= 0.85 * np.array(tokenizer.possible_codes or [16] * 3)), used
     _, counts = np.unique(codes, axis=0, return_counts=True)
-    assert counts.max() <= 20
+    assert counts.max() <= 25
 
 
 def test_same_seed_same_codes_and_global_generators_untouched(group):
@@ -230,6 +310,96 @@ def test_wrong_settings():
         build_tokenizer({"method": "rqkmeans", "levels": 0})
     with pytest.raises(UserError, match="at least 1"):
         build_tokenizer({"method": "rqvae", "rqvae": {"epochs": 0}})
+
+
+def test_reconstruction_and_nearest_codes(group):
+    """Codes stand for vectors near the features; tuples near a vector are different and sorted by nearness."""
+    features, new = clustered(), clustered(20, seed=9)
+    tokenizer = build_tokenizer(group).fit(features, seed=0)
+    error = np.square(tokenizer.reconstruct(tokenizer.encode(features)) - features).sum()
+    assert error < 0.5 * np.square(features - features.mean(0)).sum()
+
+    found = tokenizer.nearest_codes(new, 8)
+    assert found.shape == (20, 8, 3)
+    for vector, tuples in zip(new, found):
+        assert len(np.unique(tuples, axis=0)) == 8
+        assert (tuples < tokenizer.codebook_sizes).all()
+        if group["method"] != "rqvae":  # which is near in its latent space
+            distance = np.square(tokenizer.reconstruct(tuples) - vector).sum(axis=1)
+            assert (np.diff(distance) > -1e-4).all()
+
+
+# ---- rqkmeans and opq ----
+
+
+def test_nearest_sums_are_the_nearest_where_the_beam_holds_all():
+    rng = np.random.default_rng(0)
+    points, codebooks = rng.normal(size=(6, 3)).astype(np.float32), rng.normal(size=(3, 4, 3)).astype(np.float32)
+    found = nearest_sums(points, codebooks, 64)
+    every = np.array(list(np.ndindex(4, 4, 4)))
+    sums = sum(codebooks[level][every[:, level]] for level in range(3))
+    for point, tuples in zip(points, found):
+        best = every[np.argsort(np.square(sums - point).sum(1))]
+        np.testing.assert_array_equal(tuples, best)
+
+
+def test_balanced_codes_are_bounded_and_hold_for_the_same_items_again():
+    rng = np.random.default_rng(0)
+    features = np.vstack([rng.normal(size=(800, 8)) * 0.05, rng.normal(size=(200, 8))]).astype(np.float32)
+    sizes = {}
+    for balanced in (False, True):
+        tokenizer = RQKMeans(2, 20, components=None, balanced=balanced).fit(features, seed=0)
+        sizes[balanced] = np.stack([np.bincount(column, minlength=20) for column in tokenizer.encode(features).T])
+    assert sizes[False][0].max() > 100
+    assert sizes[True].max() <= np.ceil(1.1 * 1000 / 20)
+
+
+def test_clearing_prices_give_a_cheap_balanced_assignment():
+    """Against the optimal assignment with the same capacities (the Hungarian algorithm)."""
+    rng = np.random.default_rng(1)
+    points, centres = rng.normal(size=(60, 2)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
+    prices = clearing_prices(points, centres, np.zeros(6, dtype=np.float32))
+    distance = np.square(points[:, None] - centres).sum(2)
+    index = (distance + prices).argmin(1)
+    assert np.bincount(index).max() <= 11  # ceil(1.1 * 60 / 6)
+    rows, columns = linear_sum_assignment(np.repeat(distance, 11, axis=1))
+    optimum = distance[rows, columns // 11].sum()
+    assert np.bincount(distance.argmin(1)).max() > 11
+    assert optimum - 1e-3 <= distance[np.arange(60), index].sum() <= 1.1 * optimum
+
+
+def test_opq_is_a_product_quantiser_of_rotated_features():
+    features = clustered(600)
+    tokenizer = OPQ(3, 16, components=None, rotations=20).fit(features, seed=0)
+    np.testing.assert_allclose(tokenizer.projection.T @ tokenizer.projection, np.eye(24), atol=1e-4)
+    rotated = (features - tokenizer.mean) @ tokenizer.projection
+    for level, codes in enumerate(tokenizer.encode(features).T):
+        part = slice(8 * level, 8 * level + 8)
+        book = tokenizer.codebooks[level]
+        assert not np.delete(book, np.arange(8 * level, 8 * level + 8), axis=1).any()
+        distance = np.square(rotated[:, None, part] - book[:, part]).sum(2)
+        assert (distance[np.arange(600), codes] <= distance.min(1) + 1e-4).all()
+
+
+def test_opq_rotation_lowers_the_error():
+    rng = np.random.default_rng(0)
+    features = (rng.normal(size=(1000, 6)) * [4, 3, 2, 1, 0.5, 0.2] @ rng.normal(size=(6, 6))).astype(np.float32)
+
+    def error(rotations: int) -> float:
+        tokenizer = OPQ(3, 16, components=None, rotations=rotations).fit(features, seed=0)
+        return np.square(tokenizer.reconstruct(tokenizer.encode(features)) - features).sum()
+
+    assert error(30) < error(0) * 1.001
+    with pytest.raises(UserError, match="as many components as levels"):
+        OPQ(8, 16).fit(features, seed=0)
+
+
+def test_components_are_dealt_out_evenly():
+    variances = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 0.25], dtype=np.float32)
+    order = deal_out(variances, 3).argmax(axis=0)
+    products = variances[order].reshape(3, 2).prod(axis=1)
+    assert sorted(order.tolist()) == list(range(6))
+    np.testing.assert_allclose(products, 2.0)
 
 
 # ---- rqkmeans ----

@@ -1,6 +1,7 @@
 """The table of semantic ids: codes, their vocabulary, and the identification digit that makes them unique."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.errors import UserError
+from recbole_specgr.semantic_ids.identification import FreeDigits, identification_digits
+
+NearestCodes = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,24 +60,93 @@ class SemanticIds:
 
     @classmethod
     def from_codes(
-        cls, codes: np.ndarray, codebook_sizes: tuple[int, ...], seen: np.ndarray, item_tokens: np.ndarray | None = None
+        cls,
+        codes: np.ndarray,
+        codebook_sizes: tuple[int, ...],
+        seen: np.ndarray,
+        item_tokens: np.ndarray | None = None,
+        reserve: int | None = None,
     ) -> "SemanticIds":
         """Append the identification digit to a tokenizer's codes.
 
-        Items of equal codes are numbered 0, 1, 2, ..., the seen ones first, both in item id order.  Its level is as
-        large as the largest group, and at least as large as the largest codebook.
+        Items of equal codes are numbered 0, 1, 2, ..., the seen ones first, both in item id order.  Its level leaves
+        every group room for at least `reserve` later items, and is at least as large as the largest codebook.
 
         Args:
             codes: int [n_items, n_digits - 1]; row 0 is ignored.
             codebook_sizes: of the n_digits - 1 levels.
             seen: bool [n_items].
             item_tokens: str [n_items].
+            reserve: None leaves room for as many items as the largest group has.
         """
         digits = identification_digits(codes, seen)
         table = np.column_stack([codes, digits]).astype(np.int64)
         table[0] = 0
-        size = max(*codebook_sizes, int(digits.max(initial=0)) + 1)
+        largest = int(digits.max(initial=0)) + 1
+        size = max(*codebook_sizes, largest + (largest if reserve is None else reserve))
         return cls(torch.from_numpy(table), (*map(int, codebook_sizes), size), item_tokens)
+
+    def extended(
+        self, codes: np.ndarray, item_tokens: np.ndarray, nearest_codes: NearestCodes | None = None
+    ) -> "SemanticIds":
+        """Append items that arrive later; existing ids, levels and tokens stay as they are.
+
+        Each new item, in order, takes the lowest free identification digit of its tuple of codes.  Where none is free,
+        it takes the first tuple of `nearest_codes` that has one; no item ever gets another's id or a token outside the
+        identification digit's level.
+
+        Args:
+            codes: int [n_new, n_digits - 1], what the tokenizer encodes the new items to.
+            item_tokens: str [n_new], none of them in the table yet.
+            nearest_codes: called with the numbers (int array) of the new items whose tuple is full; gives other tuples
+                for them, int [len, n, n_digits - 1], the nearest first (`Tokenizer.nearest_codes` of their features).
+
+        Raises:
+            UserError: an item is there already, a code is outside its level, or an item's tuple is full and there is
+                no other for it.
+        """
+        codes, item_tokens = np.asarray(codes, dtype=np.int64), np.asarray(item_tokens, dtype=str)
+        if codes.shape != (len(item_tokens), self.n_digits - 1):
+            raise ValueError(f"codes of shape {list(codes.shape)} do not fit {len(item_tokens)} items.")
+        self._require_new(item_tokens)
+        sizes = np.array(self.level_sizes[:-1])
+        outside = np.flatnonzero(((codes < 0) | (codes >= sizes)).any(axis=1))
+        if len(outside):
+            raise UserError(
+                f"Item {item_tokens[outside[0]]} has the codes {codes[outside[0]].tolist()}, but the levels hold "
+                f"{'/'.join(map(str, sizes))}: it was encoded by another tokenizer."
+            )
+        free = FreeDigits(self.codes[1:].cpu().numpy(), self.level_sizes[-1])
+        rows = np.column_stack([codes, np.full(len(codes), -1)])
+        for row in rows:
+            row[-1] = free.take(row[:-1])
+        full = np.flatnonzero(rows[:, -1] < 0)
+        if len(full) and nearest_codes is not None:
+            for row, others in zip(full, np.asarray(nearest_codes(full), dtype=np.int64)):
+                placed = ((*other, digit) for other in others if (digit := free.take(other)) >= 0)
+                rows[row] = next(placed, rows[row])
+        unplaced = item_tokens[rows[:, -1] < 0]
+        if len(unplaced):
+            raise UserError(
+                f"{len(unplaced)} new items (such as {', '.join(unplaced[:3])}) have no free semantic id: all "
+                f"{self.level_sizes[-1]} identification digits of their codes, and of those near them, are taken. "
+                f"Train with a larger tokenizer.reserve or with more codes."
+            )
+        return type(self)(
+            torch.cat([self.codes, torch.from_numpy(rows).to(self.codes.device)]),
+            self.level_sizes,
+            np.concatenate([self._names(), item_tokens]),
+        )
+
+    def _require_new(self, item_tokens: np.ndarray) -> None:
+        names, counts = np.unique(item_tokens, return_counts=True)
+        again = np.concatenate([np.intersect1d(names, self._names()[1:]), names[counts > 1]])
+        if len(again):
+            raise UserError(f"{len(again)} items have a semantic id already, such as {', '.join(again[:3])}.")
+
+    def _names(self) -> np.ndarray:
+        """The items' tokens str [n_items]; their numbers where they have none."""
+        return np.arange(self.n_items).astype(str) if self.item_tokens is None else np.asarray(self.item_tokens, str)
 
     @property
     def n_items(self) -> int:
@@ -116,10 +189,12 @@ class SemanticIds:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the table to `path` (.npz), keyed by item token."""
-        names = np.arange(self.n_items).astype(str) if self.item_tokens is None else np.asarray(self.item_tokens, str)
         with atomic_write(path) as temporary:
             np.savez_compressed(
-                temporary, codes=self.codes.cpu().numpy(), level_sizes=np.array(self.level_sizes), item_tokens=names
+                temporary,
+                codes=self.codes.cpu().numpy(),
+                level_sizes=np.array(self.level_sizes),
+                item_tokens=self._names(),
             )
 
     @classmethod
@@ -148,22 +223,3 @@ class SemanticIds:
                 )
             codes, names = codes[rows], item_tokens
         return cls(torch.from_numpy(codes.astype(np.int64)), tuple(sizes.tolist()), names)
-
-
-def identification_digits(codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Number the items of equal codes 0, 1, 2, ...: seen items first, then unseen ones, both in item id order.
-
-    Args:
-        codes: int [n_items, levels]; row 0 (padding) takes no part and gets 0.
-        seen: bool [n_items].
-
-    Returns:
-        int64 [n_items].
-    """
-    digits = np.zeros(len(codes), dtype=np.int64)
-    order = np.lexsort((~np.asarray(seen, dtype=bool)[1:], *codes[1:].T)) + 1  # stable: item id order within ties
-    if len(order):
-        new_group = np.r_[True, (codes[order[1:]] != codes[order[:-1]]).any(axis=1)]
-        position = np.arange(len(order))
-        digits[order] = position - np.maximum.accumulate(np.where(new_group, position, 0))
-    return digits

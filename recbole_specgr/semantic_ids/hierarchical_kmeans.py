@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import trange
 
 from recbole_specgr.errors import UserError
-from recbole_specgr.semantic_ids.kmeans import kmeans, nearest
+from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, nearest_few
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
 
 
@@ -104,6 +104,22 @@ class HierarchicalKMeans(Tokenizer):
             node = self.first_child[node] + code
             codes.append(code)
         return np.stack(codes, axis=1)
+
+    def _reconstruct(self, codes: np.ndarray) -> np.ndarray:
+        node = np.zeros(len(codes), dtype=np.int64)
+        for code in codes.T:
+            node = self.first_child[node] + code
+        return self.centres[node]
+
+    def _nearest_codes(self, features: np.ndarray, n: int) -> np.ndarray:
+        paths, leaves = np.zeros((1, 0), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        for _ in range(self.levels):
+            children = self.n_children[leaves]
+            code = np.arange(children.sum()) - np.repeat(np.cumsum(children) - children, children)
+            paths = np.column_stack([np.repeat(paths, children, axis=0), code])
+            leaves = np.repeat(self.first_child[leaves], children) + code
+        best, _ = nearest_few(features, self.centres[leaves], None, min(n, len(leaves)))
+        return paths[best]
 
     def state(self) -> dict[str, np.ndarray]:
         """The tree, once fitted."""

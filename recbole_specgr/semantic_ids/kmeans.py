@@ -2,13 +2,30 @@
 
 import numpy as np
 
+SAMPLE = 256  # larger sets than so many points a centre are sampled: more do not move the centres noticeably
 
-def nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return index (int64 [n]) and squared distance (float32 [n]) of the centre [k, d] nearest to each point [n, d]."""
+
+def nearest(points: np.ndarray, centres: np.ndarray, prices: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return index (int64 [n]) and squared distance (float32 [n]) of the centre [k, d] nearest to each point [n, d].
+
+    Args:
+        prices: float32 [k], at least 0; added to the squared distances.
+    """
+    index, distance = nearest_few(points, centres, prices, 1)
+    return index[:, 0], distance[:, 0]
+
+
+def nearest_few(
+    points: np.ndarray, centres: np.ndarray, prices: np.ndarray | None, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Like `nearest`, for the n nearest centres: int64 and float32 [points, n], the nearest first."""
     import faiss
 
-    distance, index = faiss.knn(np.ascontiguousarray(points), np.ascontiguousarray(centres), 1)
-    return index[:, 0].astype(np.int64), distance[:, 0]
+    if prices is not None and prices.any():  # a price is the square of one more coordinate
+        points = np.c_[points, np.zeros(len(points), dtype=np.float32)]
+        centres = np.c_[centres, np.sqrt(prices)].astype(np.float32)
+    distance, index = faiss.knn(np.ascontiguousarray(points), np.ascontiguousarray(centres), n)
+    return index.astype(np.int64), distance
 
 
 def kmeans(points: np.ndarray, k: int, seed: int, iterations: int = 25, restarts: int = 1) -> np.ndarray:
@@ -28,7 +45,7 @@ def kmeans(points: np.ndarray, k: int, seed: int, iterations: int = 25, restarts
         nredo=restarts,
         seed=seed,
         min_points_per_centroid=1,
-        max_points_per_centroid=len(points),  # faiss would draw a sample of larger sets
+        max_points_per_centroid=SAMPLE,
     )
     algorithm.train(points)
     centres = algorithm.centroids.reshape(k, -1).copy()

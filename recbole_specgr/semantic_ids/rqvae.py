@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from recbole_specgr.errors import UserError
+from recbole_specgr.semantic_ids.additive import nearest_sums, sum_of_codes
 from recbole_specgr.semantic_ids.kmeans import kmeans
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+
+CHUNK = 4096  # items encoded at a time
 
 
 @dataclass
@@ -33,7 +36,9 @@ class RQVAE(Tokenizer):
         batch_size: items a step; at most a fifth of all items, so that a small catalogue, too, gets enough steps.
         warmup_epochs: epochs as a plain autoencoder, after which the codebooks start from k-means.
         epochs: most epochs with quantisation.
-        patience: epochs without a better loss after which training stops.
+        patience: epochs without a better state after which training stops.  A state is better when it is healthy and
+            the best so far is not, or when both or neither are and it reconstructs the items better.
+        healthy: share of the codes in use on every level from which on a state is healthy.
     """
 
     hidden_sizes: Sequence[int] = (256, 128, 64)
@@ -48,10 +53,11 @@ class RQVAE(Tokenizer):
     warmup_epochs: int = 20
     epochs: int = 100
     patience: int = 30
+    healthy: float = 0.95
 
     method = "rqvae"
     evaluate_every = 5  # epochs
-    encoder = None  # nn.Sequential on the CPU once fitted
+    encoder = decoder = None  # nn.Sequential on the CPU once fitted
     codebooks = None  # float32 [levels, codebook_size, latent_size]
     mean = scale = None  # float32 [d]
 
@@ -83,7 +89,8 @@ class RQVAE(Tokenizer):
 
         bar = trange(self.warmup_epochs + self.epochs, desc="RQ-VAE", unit="epoch", disable=not show_progress)
         batch_size = min(self.batch_size, max(32, len(inputs) // 5))
-        quantizer, best, best_loss, best_epoch = None, None, float("inf"), 0
+        possible = min(self.codebook_size, len(np.unique(features, axis=0)))
+        quantizer, best, best_healthy, best_error, best_epoch = None, None, False, float("inf"), 0
         for epoch in bar:
             if epoch == self.warmup_epochs:
                 with torch.no_grad():
@@ -99,19 +106,30 @@ class RQVAE(Tokenizer):
             if quantizer is None:
                 bar.set_postfix(loss=f"{loss.item():.4f}")
             elif (epoch + 1) % self.evaluate_every == 0 or epoch + 1 == bar.total:
-                with torch.no_grad():
-                    loss = self._loss(autoencoder, quantizer, inputs).item()
-                    used = [len(codes.unique()) for codes in quantizer(autoencoder.encoder(inputs)).codes.T]
-                self._require_finite(torch.tensor(loss))
-                bar.set_postfix(loss=f"{loss:.4f}", used="/".join(map(str, used)))
-                if loss < best_loss * (1 - 1e-3):
-                    best_loss, best_epoch = loss, epoch
-                    best = deepcopy(autoencoder.encoder), quantizer.codebooks.clone()
-                elif epoch - best_epoch >= self.patience:
+                error, used = self._evaluate(autoencoder, quantizer, inputs)
+                bar.set_postfix(error=f"{error:.4f}", used="/".join(map(str, used)))
+                healthy = min(used) >= self.healthy * possible
+                if healthy > best_healthy or (healthy == best_healthy and error < best_error * (1 - 1e-3)):
+                    best_healthy, best_error, best_epoch = healthy, error, epoch
+                    best = deepcopy(autoencoder), quantizer.codebooks.clone()
+                if epoch - best_epoch >= self.patience:
                     bar.close()
                     break
-        self.encoder = best[0].cpu().requires_grad_(False)
+        autoencoder = best[0].cpu().requires_grad_(False)
+        self.encoder, self.decoder = autoencoder.encoder, autoencoder.decoder
         self.codebooks = best[1].cpu().numpy()
+
+    @torch.no_grad()
+    def _evaluate(self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer", x: Tensor) -> tuple[float, list]:
+        """Mean squared reconstruction error of x [n, d], and the number of codes in use on each level."""
+        errors, codes = [], []
+        for rows in x.split(CHUNK):
+            quantized = quantizer(autoencoder.encoder(rows))
+            errors.append((autoencoder.decoder(quantized.vectors) - rows).square().mean(1))
+            codes.append(quantized.codes)
+        errors = torch.cat(errors)
+        self._require_finite(errors)
+        return errors.mean().item(), [len(column.unique()) for column in torch.cat(codes).T]
 
     def _require_finite(self, values: Tensor) -> None:
         if not values.isfinite().all():
@@ -126,28 +144,40 @@ class RQVAE(Tokenizer):
         straight_through = latent + (quantized.vectors - latent).detach()
         return F.mse_loss(autoencoder.decoder(straight_through), x) + self.commitment * quantized.commitment
 
-    def _encode(self, features: np.ndarray) -> np.ndarray:
+    def _latent(self, features: np.ndarray) -> Tensor:
         inputs = torch.from_numpy((features - self.mean) / self.scale)
-        codebooks = torch.from_numpy(self.codebooks)
         with torch.no_grad():
-            codes = [quantize(self.encoder(rows), codebooks).codes for rows in inputs.split(4096)]
-        return torch.cat(codes).numpy()
+            return torch.cat([self.encoder(rows) for rows in inputs.split(CHUNK)])
+
+    def _encode(self, features: np.ndarray) -> np.ndarray:
+        codebooks = torch.from_numpy(self.codebooks)
+        return torch.cat([quantize(rows, codebooks).codes for rows in self._latent(features).split(CHUNK)]).numpy()
+
+    def _reconstruct(self, codes: np.ndarray) -> np.ndarray:
+        latent = torch.from_numpy(sum_of_codes(codes, self.codebooks))
+        return self.decoder(latent).numpy() * self.scale + self.mean
+
+    def _nearest_codes(self, features: np.ndarray, n: int) -> np.ndarray:
+        return nearest_sums(self._latent(features).numpy(), self.codebooks, n)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Encoder, codebooks and the inputs' mean and scale, once fitted."""
+        """Encoder, decoder, codebooks and the inputs' mean and scale, once fitted."""
         if self.encoder is None:
             return {}
-        weights = {f"encoder.{name}": value.numpy() for name, value in self.encoder.state_dict().items()}
+        weights = {
+            f"{part}.{name}": value.numpy()
+            for part in ("encoder", "decoder")
+            for name, value in getattr(self, part).state_dict().items()
+        }
         return {**weights, "codebooks": self.codebooks, "mean": self.mean, "scale": self.scale}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take back what `state` gave."""
         self.codebooks, self.mean, self.scale = (np.array(state[name]) for name in ("codebooks", "mean", "scale"))
-        self.encoder = mlp((len(self.mean), *self.hidden_sizes, self.latent_size)).requires_grad_(False)
-        prefix = "encoder."
-        self.encoder.load_state_dict(
-            {name.removeprefix(prefix): torch.from_numpy(v) for name, v in state.items() if name.startswith(prefix)}
-        )
+        autoencoder = Autoencoder((len(self.mean), *self.hidden_sizes, self.latent_size)).requires_grad_(False)
+        weights = {name: value for name, value in state.items() if name.startswith(("encoder.", "decoder."))}
+        autoencoder.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        self.encoder, self.decoder = autoencoder.encoder, autoencoder.decoder
 
 
 class Autoencoder(nn.Module):

@@ -16,6 +16,7 @@ from recbole_specgr.errors import UserError, did_you_mean
 CLASSES = {
     "rqvae": "RQVAE",
     "rqkmeans": "RQKMeans",
+    "opq": "OPQ",
     "hierarchical_kmeans": "HierarchicalKMeans",
 }
 """Tokenizer method, which is also the name of its module in this package -> its class."""
@@ -82,15 +83,31 @@ class Tokenizer(ABC):
 
     def encode(self, features: np.ndarray) -> np.ndarray:
         """Return the codes int64 [n, levels] of `features` [n, d], old items or new ones."""
-        state = self.state()
-        if not state:
+        return self._encode(self._encodable(features))
+
+    def reconstruct(self, codes: np.ndarray) -> np.ndarray:
+        """Return the feature vectors float32 [n, d] that `codes` [n, levels] stand for."""
+        return self._reconstruct(np.asarray(codes, dtype=np.int64))
+
+    def nearest_codes(self, features: np.ndarray, n: int) -> np.ndarray:
+        """Return different tuples of codes near each vector of `features` [m, d], the nearest first.
+
+        They serve an item whose own tuple has no identification digit left.
+
+        Returns:
+            int64 [m, at most n, levels].
+        """
+        return self._nearest_codes(self._encodable(features), n)
+
+    def _encodable(self, features: np.ndarray) -> np.ndarray:
+        if not self.state():
             raise RuntimeError(f"The {self.method} tokenizer has to be fitted or loaded before it can encode.")
         features = _checked(features)
         if features.shape[1] != self.n_features:
             raise UserError(
                 f"The {self.method} tokenizer takes vectors of width {self.n_features}, not {features.shape[1]}."
             )
-        return self._encode(features)
+        return features
 
     @property
     @abstractmethod
@@ -102,6 +119,12 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _encode(self, features: np.ndarray) -> np.ndarray: ...
+
+    @abstractmethod
+    def _reconstruct(self, codes: np.ndarray) -> np.ndarray: ...
+
+    @abstractmethod
+    def _nearest_codes(self, features: np.ndarray, n: int) -> np.ndarray: ...
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
