@@ -81,9 +81,25 @@ def check_takes_items(parts: Mapping[str, Part]) -> None:
             )
 
 
+@dataclass(frozen=True)
+class ReadItems:
+    """New items, ready for the model.
+
+    Attributes:
+        tokens, titles: of each.
+        new: what each part of the model reads of them.
+        ids: of each part that has ids, those of all its items and of these after them.
+    """
+
+    tokens: list[str]
+    titles: list[str]
+    new: dict[str, NewItems]
+    ids: dict[str, SemanticIds]
+
+
 def read_items(
     frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, Part], vectors: np.ndarray | None
-) -> tuple[list[str], list[str], dict[str, NewItems], dict[str, SemanticIds]]:
+) -> ReadItems:
     """What the model needs of new items.
 
     Args:
@@ -91,9 +107,6 @@ def read_items(
             names may carry RecBole's types (`title:token_seq`).
         catalogue: of the items that are there.
         vectors: the items' text vectors `[n, d]`, as the run's encoder gives them.
-
-    Returns:
-        Tokens and titles of the new items; what each part reads of them; the parts' ids with them.
 
     Raises:
         UserError: a missing column, an item without a name or named twice, text that can't be encoded, vectors of
@@ -118,7 +131,7 @@ def read_items(
             item_ids = ids[name].tokens[part.ids.n_items :]
         attributes = texts.attributes if texts is not None else None
         new[name] = NewItems(torch.from_numpy(features), item_ids, attributes)
-    return tokens, _titles(frame, parts), new, ids
+    return ReadItems(tokens, _titles(frame, parts), new, ids)
 
 
 def item_tokens(frame: pd.DataFrame, item_field: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -14,43 +13,32 @@ import pandas as pd
 import torch
 from recbole.config import Config
 from recbole.data.interaction import Interaction
-from torch import Tensor, nn
+from torch import nn
 
 from recbole_specgr.data.catalogue import ITEMS, Catalogue, NotInCatalogue
 from recbole_specgr.data.unseen_history import without_unseen
 from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.evaluation.ranking import EMPTY, rank_scores
-from recbole_specgr.models.item_tables import NewItems, caches, copy_for_use, restore_caches, with_items, without_items
-from recbole_specgr.models.ranked_list import RankedList
+from recbole_specgr.evaluation.ranking import EMPTY
+from recbole_specgr.models.item_tables import caches, copy_for_use, restore_caches
 from recbole_specgr.runs import checkpoint_of, read_config
-from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.serving.changes import CHANGES, Changes
-from recbole_specgr.serving.new_items import Part, check_takes_items, item_tokens, parts_of, read_items
+from recbole_specgr.serving.explain import Explanation, explain
+from recbole_specgr.serving.new_items import check_takes_items, item_tokens, parts_of, read_items
+from recbole_specgr.serving.ranking import rank
 from recbole_specgr.serving.recommendations import NOT_SPECULATED, Recommendations
+from recbole_specgr.serving.request import (
+    allowed_items,
+    as_history,
+    check_arguments,
+    cut_lists,
+    excluded_by_user,
+    set_decoding,
+)
+from recbole_specgr.serving.state import State
 from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
 
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
-SHORT = {"threshold": "accept_threshold"}  # what recommend calls it -> the setting
 History = Sequence[object]
-
-
-@dataclass(frozen=True)
-class State:
-    """All that a list depends on; it is never changed, only replaced as a whole.
-
-    Attributes:
-        model: in evaluation mode, on its device.
-        allowed: what it may recommend, BoolTensor [n_items] there.
-        row_of: item token -> row.
-        changes: what came since training.
-    """
-
-    catalogue: Catalogue
-    model: nn.Module
-    parts: dict[str, Part]
-    allowed: Tensor
-    row_of: dict[str, int]
-    changes: Changes
 
 
 class Recommender:
@@ -103,10 +91,9 @@ class Recommender:
         model.to(PRECISIONS[precision])
         for name, cache in caches(model).items():
             restore_caches(model, {name: cache.to(PRECISIONS[precision])})
-        parts = parts_of(model, config, catalogue)
-        state = _state(catalogue, model, parts, Changes.none(catalogue))
+        state = State(catalogue, model, parts_of(model, config, catalogue), Changes.none(catalogue))
         if (run / CHANGES).is_file():
-            state = _saved(state, Changes.load(run / CHANGES, state.changes))
+            state = state.restored(Changes.load(run / CHANGES, state.changes))
         return cls(run, config, state)
 
     # -- what is there -------------------------------------------------------------------------------------------------
@@ -162,10 +149,10 @@ class Recommender:
             UserError: an argument that can't be, or an unknown item where `on_unknown` is `error`.
         """
         state, batch_size = self._state, batch_size or self.config["eval_batch_size"]
-        _check_arguments(histories, k, on_unknown, batch_size)
-        histories = [_listed(history) for history in histories]
-        per_user = _excluded_by_user(exclude, histories)
-        allowed = _allowed(state, candidates, None if per_user is not None else exclude, on_unknown)
+        check_arguments(histories, k, on_unknown, batch_size)
+        histories = [as_history(history) for history in histories]
+        per_user = excluded_by_user(exclude, histories)
+        allowed = allowed_items(state, candidates, None if per_user is not None else exclude, on_unknown)
         items, unknown = self._rows(state, histories, on_unknown)
         model = self._ready(state)
         set_decoding(model, decoding, self.config["model"])
@@ -182,7 +169,7 @@ class Recommender:
             interaction = self.interaction(state, [items[user] for user in users])
             found = rank(model, interaction, k + longest, allowed)
             excluded = [per_user[user] for user in users] if per_user is not None else None
-            ranked[users], scores[users], rounds[users] = _cut(found, k, excluded, state.row_of)
+            ranked[users], scores[users], rounds[users] = cut_lists(found, k, excluded, state.row_of)
 
         empty = tuple(np.flatnonzero(lengths == 0).tolist())
         if empty:
@@ -191,11 +178,20 @@ class Recommender:
         lists = [row[: (found != EMPTY).sum()].tolist() for row, found in zip(tokens, ranked)]
         return Recommendations(lists, scores, rounds, unknown, empty)
 
-    def explain(self, history: History, item: object, **decoding: Any):
-        """Why `item` is recommended after `history`, or why not; see `recbole_specgr.serving.explain`."""
-        from recbole_specgr.serving.explain import explain
+    def explain(self, history: History, item: object, k: int = 50, **decoding: Any) -> Explanation:
+        """Why `item` stands in the list of k after `history`, or why not, under settings as `recommend` takes them.
 
-        return explain(self, history, item, decoding)
+        Raises:
+            UserError: an item that is not known, or a history of which nothing is.
+        """
+        state = self._state
+        check_arguments([history], k, "drop", 1)
+        rows, _ = self._rows(state, [as_history(history)], "drop")
+        if not rows[0]:
+            raise UserError("The history holds no item that the run knows: there is nothing to explain.")
+        model = self._ready(state)
+        set_decoding(model, decoding, self.config["model"])
+        return explain(state, model, self.interaction(state, rows), str(item), k)
 
     def _rows(self, state: State, histories: list[list[object]], on_unknown: str) -> tuple[list[list[int]], int]:
         """The rows of the known items of each history, cut to what the model reads; how many entries are unknown."""
@@ -269,10 +265,8 @@ class Recommender:
             check_takes_items(state.parts)
             frame, vectors, back = _without_known(frame, features, state)
             if len(frame):
-                state = _added(state, *read_items(frame, state.catalogue, state.parts, vectors))
-            if back:
-                state = _listed_again(state, back)
-            self._state = state
+                state = state.with_items(read_items(frame, state.catalogue, state.parts, vectors))
+            self._state = state.listed_again(back) if back else state
         return len(frame) + len(back)
 
     def remove_items(self, tokens: Iterable[object]) -> int:
@@ -295,7 +289,7 @@ class Recommender:
                     f"{len(gone)} of the items to remove can't be recommended anyway, such as {', '.join(gone[:3])}."
                     f"{did_you_mean(gone[0], state.row_of)}"
                 )
-            self._state = _removed(state, sorted(set(rows)))
+            self._state = state.without_items(rows)
         return len(set(names))
 
     def save(self) -> Path:
@@ -306,7 +300,7 @@ class Recommender:
         return file
 
 
-# -- states ------------------------------------------------------------------------------------------------------------
+# -- loading -----------------------------------------------------------------------------------------------------------
 
 
 def _build(run: Path, config: Config) -> tuple[Catalogue, nn.Module]:
@@ -331,81 +325,6 @@ def _data(config: Config):
     return train, test
 
 
-def _state(catalogue: Catalogue, model: nn.Module, parts: dict[str, Part], changes: Changes) -> State:
-    allowed = catalogue.candidates.clone()
-    if not getattr(model, "inductive", False):
-        allowed &= catalogue.seen
-    row_of = dict(zip(catalogue.item_tokens[1:].tolist(), range(1, len(catalogue.item_tokens))))
-    return State(catalogue, model, parts, allowed.to(_device_of(model)), row_of, changes)
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next(iter([*model.parameters(), *model.buffers()])).device
-
-
-def _saved(state: State, changes: Changes) -> State:
-    """The state of a run as it was trained -> the one that was saved."""
-    if changes.tokens:
-        ids = {
-            name: part.ids.with_tokens(changes.new[name].tokens, changes.tokens)
-            for name, part in state.parts.items()
-            if part.ids is not None
-        }
-        kept = {name: torch.from_numpy(cache) for name, cache in changes.caches.items()}
-        state = _added(state, changes.tokens, changes.titles, changes.new, ids, kept)
-    rows = [state.row_of[token] for token in changes.delisted]
-    return _removed(state, rows) if rows else state
-
-
-def _added(
-    state: State,
-    tokens: list[str],
-    titles: list[str],
-    new: dict[str, NewItems],
-    ids: dict[str, SemanticIds],
-    kept: Mapping[str, Tensor] | None = None,
-) -> State:
-    """With further items, which `read_items` read; `kept` are their rows of the model's caches where known."""
-    catalogue, n = state.catalogue, len(tokens)
-    catalogue = replace(
-        catalogue,
-        item_tokens=np.concatenate([catalogue.item_tokens, np.array(tokens, dtype=object)]),
-        titles=catalogue.titles + titles,
-        seen=torch.cat([catalogue.seen, torch.zeros(n, dtype=torch.bool)]),
-        candidates=torch.cat([catalogue.candidates, torch.ones(n, dtype=torch.bool)]),
-        caches={},
-    )
-    model = with_items(state.model, new, kept)
-    parts = {name: replace(part, ids=ids.get(name)) for name, part in state.parts.items()}
-    return _state(catalogue, model, parts, state.changes.with_added(tokens, titles, new))
-
-
-def _removed(state: State, rows: list[int]) -> State:
-    """Without the items in these rows: those of training stay known, those added since are forgotten."""
-    catalogue, model, parts, changes = state.catalogue, state.model, state.parts, state.changes
-    candidates = catalogue.candidates.clone()
-    candidates[rows] = False
-    catalogue = replace(catalogue, candidates=candidates)
-    delisted = [str(catalogue.item_tokens[row]) for row in rows if row < changes.n_trained]
-    changes = replace(changes, delisted=(*changes.delisted, *delisted))
-    forgotten = [row for row in rows if row >= changes.n_trained]
-    if forgotten:
-        stays = torch.ones(len(candidates), dtype=torch.bool)
-        stays[forgotten] = False
-        kept = stays.nonzero().squeeze(1)
-        catalogue = replace(
-            catalogue,
-            item_tokens=catalogue.item_tokens[kept.numpy()],
-            titles=[catalogue.titles[row] for row in kept.tolist()],
-            seen=catalogue.seen[kept],
-            candidates=candidates[kept],
-            caches={},
-        )
-        model, changes = without_items(model, kept), changes.without(forgotten)
-        parts = {name: replace(part, ids=part.ids and part.ids.chosen(kept)) for name, part in parts.items()}
-    return _state(catalogue, model, parts, changes)
-
-
 def _without_known(
     frame: pd.DataFrame, features: np.ndarray | None, state: State
 ) -> tuple[pd.DataFrame, np.ndarray | None, list[int]]:
@@ -425,125 +344,6 @@ def _without_known(
             raise UserError(f"There are {len(tokens)} new items, but {len(features)} vectors of them.")
         features = features[new]
     return frame[new], features, [row for row in rows if row is not None]
-
-
-def _listed_again(state: State, rows: list[int]) -> State:
-    candidates = state.catalogue.candidates.clone()
-    candidates[rows] = True
-    back = {str(state.catalogue.item_tokens[row]) for row in rows}
-    changes = replace(state.changes, delisted=tuple(token for token in state.changes.delisted if token not in back))
-    return _state(replace(state.catalogue, candidates=candidates), state.model, state.parts, changes)
-
-
-# -- one call ----------------------------------------------------------------------------------------------------------
-
-
-def rank(model: nn.Module, interaction: Interaction, k: int, allowed: Tensor) -> RankedList:
-    """The k best allowed items of every user of a batch, whatever kind of ranking the model has."""
-    if hasattr(model, "ranked"):
-        return model.ranked(interaction, k, allowed)
-    if hasattr(model, "full_sort_topk"):
-        items = model.full_sort_topk(interaction, k, allowed)
-        return RankedList(items, torch.full(items.shape, torch.nan, device=items.device))
-    scores = model.full_sort_predict(interaction).view(len(interaction), -1)
-    items = rank_scores(scores, k, allowed)
-    return RankedList(items, scores.gather(1, items.clamp(min=0)))
-
-
-def set_decoding(model: nn.Module, given: Mapping[str, Any], name: str) -> None:
-    """Put settings of inference into `model`. Raises UserError for one that it does not have."""
-    own = getattr(model, "decoding", {})
-    for key, value in given.items():
-        key = SHORT.get(key, key)
-        if key not in own:
-            raise UserError(
-                f"[{key}] is no setting of {name}'s inference; it has {', '.join(own) or 'none'}."
-                f"{did_you_mean(key, own)}"
-            )
-        own[key] = value
-
-
-def _check_arguments(histories: object, k: int, on_unknown: str, batch_size: int) -> None:
-    if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
-        raise UserError("histories must be a list of histories, each a list of item tokens, not a text.")
-    if isinstance(histories, Mapping):
-        raise UserError("histories must be a list of histories; of a mapping take its values().")
-    if on_unknown not in ("drop", "error"):
-        raise UserError(f"on_unknown [{on_unknown}] must be drop or error.")
-    for name, value in (("k", k), ("batch_size", batch_size)):
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise UserError(f"{name} [{value}] must be a whole number from 1.")
-
-
-def _listed(history: object) -> list[object]:
-    if not isinstance(history, Iterable):
-        raise UserError(f"histories must be a list of histories, each a list of item tokens; [{history}] is none.")
-    return list(history)
-
-
-def _excluded_by_user(exclude: Any, histories: list[list[object]]) -> list[set[str]] | None:
-    """The tokens that each history's list must not hold; None where `exclude` says the same for all."""
-    if exclude is None:
-        return None
-    if isinstance(exclude, str):
-        if exclude != "history":
-            raise UserError(f'exclude [{exclude}] must be "history", item tokens, or a list of them for each history.')
-        return [{str(token) for token in history} for history in histories]
-    exclude = list(exclude)
-    if all(isinstance(token, (str, int, np.integer)) for token in exclude):
-        return None
-    if len(exclude) != len(histories):
-        raise UserError(f"exclude names items for {len(exclude)} histories, but there are {len(histories)}.")
-    return [{str(token) for token in tokens} for tokens in exclude]
-
-
-def _allowed(state: State, candidates: Iterable[object] | None, exclude: Any, on_unknown: str) -> Tensor:
-    """What may be recommended to everyone, BoolTensor [n_items]. Raises UserError where that is nothing."""
-    allowed = state.allowed
-    if candidates is not None:
-        if isinstance(candidates, str):
-            raise UserError("candidates must be item tokens, not a text.")
-        names = [str(token) for token in candidates]
-        rows = [state.row_of[name] for name in names if name in state.row_of]
-        unknown = [name for name in names if name not in state.row_of]
-        if unknown and (on_unknown == "error" or not rows):
-            raise UserError(
-                f"{len(unknown)} of {len(names)} candidates are items that the run does not know, such as "
-                f"{', '.join(unknown[:3])}.{did_you_mean(unknown[0], state.row_of)} Add them with add_items."
-            )
-        if unknown:
-            getLogger().warning(f"{len(unknown)} of {len(names)} candidates are unknown, such as {unknown[0]}.")
-        listed = torch.zeros_like(allowed)
-        listed[rows] = True
-        allowed = allowed & listed
-    if exclude is not None:
-        allowed = allowed.clone()
-        allowed[[state.row_of[str(token)] for token in exclude if str(token) in state.row_of]] = False
-    if not bool(allowed.any()):
-        raise UserError(
-            "There is nothing to recommend: the candidates are none, or all of them are excluded, removed, or unseen "
-            "items that the model can't rank."
-        )
-    return allowed
-
-
-def _cut(
-    found: RankedList, k: int, excluded: list[set[str]] | None, row_of: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Items, scores and rounds [B, k] of lists that may be longer, without what is excluded for each user."""
-    items, scores = found.items.cpu().numpy(), found.scores.double().cpu().numpy()
-    rounds = np.full_like(items, NOT_SPECULATED) if found.round_of is None else found.round_of.cpu().numpy() + 1
-    rounds = np.where(items == EMPTY, NOT_SPECULATED, rounds)
-    scores = np.where(items == EMPTY, np.nan, scores)
-    if excluded is None:
-        return items[:, :k], scores[:, :k], rounds[:, :k]
-    cut = np.full((len(items), k), EMPTY), np.full((len(items), k), np.nan), np.full((len(items), k), NOT_SPECULATED)
-    for user, tokens in enumerate(excluded):
-        rows = [row_of[token] for token in tokens if token in row_of]
-        stay = np.flatnonzero((items[user] != EMPTY) & ~np.isin(items[user], rows))[:k]
-        for into, values in zip(cut, (items, scores, rounds)):
-            into[user, : len(stay)] = values[user, stay]
-    return cut
 
 
 def _device(device: str | None) -> dict[str, Any]:
