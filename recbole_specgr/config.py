@@ -50,7 +50,8 @@ DERIVED = {
 # The protocol: what RecBole calls eval_args is not a choice here, except for the cuts.
 EVAL_ARGS = {"order": "TO", "group_by": "none", "mode": "full"}
 # What a model that is made of others never shares with them: what it is, where it is kept, how it is trained and tuned.
-OWN = {"model", "base", "base_model", "display_name", "group", "dataset", "run_dir", "checkpoint_dir", "stages", "tune"}
+OWN = {"model", "base", "base_model", "display_name", "group", "dataset", "backbone"}
+OWN |= {"run_dir", "checkpoint_dir", "stages", "tune"}
 
 
 class Settings(dict):

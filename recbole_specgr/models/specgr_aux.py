@@ -10,6 +10,7 @@ from recbole_specgr.errors import UserError
 from recbole_specgr.models.composite_recommender import CompositeRecommender
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.registry import get_model
 
 
 class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
@@ -24,12 +25,12 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
         super().__init__(config, dataset)
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
-        drafter = self.add_part("drafter", config, dataset)
-        if not scores_items(type(drafter)):
+        if not scores_items(get_model(config["drafter"])):
             raise UserError(f"[drafter: {config['drafter']}] can't draft: it ranks items, but gives them no scores.")
-        backbone = self.add_part("backbone", config, dataset, inherits=True)
-        if not isinstance(backbone, GenerativeRecommender):
+        if not issubclass(get_model(config["backbone"]), GenerativeRecommender):
             raise UserError(f"[backbone: {config['backbone']}] can't verify: it has no semantic ids.")
+        self.add_part("drafter", config, dataset)
+        self.add_part("backbone", config, dataset, inherits=True)
         self.drop_unseen = config["unseen_history"] == "drop"
 
     @property
