@@ -32,6 +32,12 @@ Trains a model, evaluates it overall, on in-sample and on unseen items, and writ
   --version               the version
   --debug                 show the traceback of an error (or set RECBOLE_SPECGR_DEBUG=1)
 
+A finished run in use (each with --help): recommend, add-items, remove-items, show, export, import
+
+  {program} recommend RUN --histories FILE [--k 20] [--candidates FILE] [--out FILE]
+  {program} add-items RUN --items FILE
+  {program} show RUN --user USER
+
 Settings, lowest to highest: properties/overall.yaml, properties/dataset/<dataset>.yaml, properties/model/<model>.yaml,
 properties/tuned/<dataset>/<model>.yaml, baselines/<model>.yaml, --config_files, --KEY=VALUE. Folders `properties` and
 `baselines` of the working directory go over the package's own.
@@ -44,6 +50,7 @@ examples:
 MULTI_GPU = """  torchrun --nproc_per_node=4 run_recbole.py --model=SpecGRPP
 """
 
+COMMANDS = ("recommend", "add-items", "remove-items", "show", "export", "import")  # of recbole_specgr.serving
 SWITCHES = {"help": "help", "list_models": "list_models", "list-models": "list_models", "debug": "debug"}
 SWITCHES["version"] = "version"
 SHORT = {"-m": "--model", "-d": "--dataset", "-h": "--help"}
@@ -122,6 +129,10 @@ def main(argv: list[str] | None = None, run: Callable[[Arguments], int] | None =
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv or os.environ.get("RECBOLE_SPECGR_DEBUG", "0") not in ("", "0")
     try:
+        if run is None and argv and argv[0] in COMMANDS:
+            from recbole_specgr.serving.commands import run_command
+
+            return run_command(argv)
         return (run or _run)(parse(argv))
     except KeyboardInterrupt:
         return 130

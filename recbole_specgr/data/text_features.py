@@ -86,7 +86,7 @@ def _keep_with_run(run_dir: Path, features: np.ndarray, encoded: Encoded, transf
 def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> Encoded:
     name = str(config["text_encoder"])
     if name.endswith((".npz", ".npy")):
-        tokens, features = _read_file(_find_file(name, dataset), name)
+        tokens, features = read_feature_file(_find_file(name, dataset), name)
         return Encoded(_rows_of_items(dataset, tokens, features, name))
     texts = item_texts(dataset, config["text_fields"])
     if name == "lsa":
@@ -163,7 +163,7 @@ def _find_file(name: str, dataset: Dataset) -> Path:
     raise UserError(f"text_encoder names the file {name}, but there is none at {' or '.join(map(str, places))}.")
 
 
-def _read_file(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+def read_feature_file(path: Path, name: str | Path = "of the new items") -> tuple[np.ndarray, np.ndarray]:
     """Item tokens (str [N]) and features (float [N, d]) of a feature file, checked for shape."""
     try:
         if path.suffix == ".npz":

@@ -103,8 +103,7 @@ def read_items(
     """What the model needs of new items.
 
     Args:
-        frame: a column with the items and, where there are no `vectors`, one for each text field of the run. Column
-            names may carry RecBole's types (`title:token_seq`).
+        frame: a column with the items and, where there are no `vectors`, one for each text field of the run.
         catalogue: of the items that are there.
         vectors: the items' text vectors `[n, d]`, as the run's encoder gives them.
 
@@ -112,7 +111,6 @@ def read_items(
         UserError: a missing column, an item without a name or named twice, text that can't be encoded, vectors of
             another space, no free semantic id.
     """
-    frame = frame.rename(columns=lambda name: str(name).partition(":")[0])
     tokens = item_tokens(frame, catalogue.item_field)
     new, ids, encoded = {}, {}, {}
     texts = None

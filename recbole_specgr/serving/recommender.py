@@ -249,7 +249,8 @@ class Recommender:
         An item that `remove_items` took from the lists although the model was trained with it comes back as it was.
 
         Args:
-            frame: a row an item: the column of the item ids (`item_id`) and the run's `text_fields`.
+            frame: a row an item: the column of the item ids (`item_id`) and the run's `text_fields`. Names of columns
+                may carry RecBole's types, as in `title:token_seq`.
             features: the items' text vectors `[n, d]`, as the run's text encoder gives them; the texts are then not
                 needed.
 
@@ -260,6 +261,7 @@ class Recommender:
             UserError: a transductive model; a missing column; an item that is there already; text in another encoder's
                 space; no semantic id left. Nothing has changed then.
         """
+        frame = frame.rename(columns=lambda name: str(name).partition(":")[0])
         with self._changing:
             state = self._state
             check_takes_items(state.parts)

@@ -1,0 +1,69 @@
+"""A user's page: what the user did, and what the run recommends next."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.registry import get_dataset_class
+from recbole_specgr.serving.recommendations import BY_BEAM
+from recbole_specgr.serving.recommender import Recommender
+
+_WIDEST = 60  # characters of a title
+_LATEST = 20  # items of a history
+
+
+def user_history(recommender: Recommender, user: str) -> list[str]:
+    """Everything that the user did, the latest last; it is read from the run's data set.
+
+    Raises:
+        UserError: the data set is not there, or has no such user.
+    """
+    config = recommender.config
+    config.check_data()
+    dataset = get_dataset_class(config)(config)
+    row = dataset.field2token_id[dataset.uid_field].get(user)
+    if row is None or row == 0:
+        known = dataset.field2id_token[dataset.uid_field][1:].tolist()
+        raise UserError(
+            f"There is no user [{user}] in [{config['dataset']}], whose users are such as {', '.join(known[:3])}."
+            f"{did_you_mean(user, known)}"
+        )
+    users, items, _ = dataset.interactions
+    return dataset.id2token(dataset.iid_field, items[users == row]).tolist()
+
+
+def user_page(recommender: Recommender, user: str, k: int) -> str:
+    """The user's history and the k best items, as tables."""
+    history = user_history(recommender, user)
+    catalogue = recommender.catalogue
+    row_of = {token: row for row, token in enumerate(catalogue.item_tokens.tolist())}
+
+    def described(item: str) -> list[str]:
+        row = row_of[item]
+        title = catalogue.titles[row]
+        title = title if len(title) <= _WIDEST else title[: _WIDEST - 3] + "..."
+        return [item, title, "" if catalogue.seen[row] else "new"]
+
+    def how(entry) -> str:
+        if entry.round < BY_BEAM:
+            return ""
+        return f"drafted in round {entry.round}" if entry.drafted else "beam search"
+
+    latest = history[-_LATEST:]
+    before = [[len(history) - len(latest) + place, *described(item)] for place, item in enumerate(latest, 1)]
+    after = [
+        [rank, *described(entry.item), f"{entry.score:.4f}", how(entry)]
+        for rank, entry in enumerate(recommender.recommend([history], k)[0], 1)
+    ]
+    drafts = any(row[-1] for row in after)
+    header = ["", "item", "title", "", "score", *(["how"] if drafts else [])]
+    return "\n".join(
+        [
+            f"User {user}: {len(history)} items" + (f", the latest {_LATEST}" if len(history) > _LATEST else ""),
+            tabulate(before, ["", "item", "title", ""], disable_numparse=True),
+            "",
+            f"{recommender.config['display_name']} recommends",
+            tabulate([row[: len(header)] for row in after], header, disable_numparse=True),
+        ]
+    )
