@@ -201,14 +201,22 @@ def _help(model: str | None) -> str:
 
 def _model_settings(model: str) -> str:
     """The property files of a model, with their comments."""
-    recbole = Path(importlib.import_module("recbole").__file__).parent
     from recbole_specgr.registry import resolve
-    from recbole_specgr.resources import folders
 
     entry = resolve(model)
-    base = entry.model_class.__name__
-    files = [recbole / "properties" / "model" / f"{base}.yaml"]
-    files += [folder / "model" / f"{base}.yaml" for folder in folders("properties")]
-    files += [entry.baseline_file] if entry.baseline_file else []
-    blocks = [f"# {file}\n{file.read_text(encoding='utf-8').strip()}" for file in files if file.is_file()]
+    files = _property_files(entry.model_class, [entry.baseline_file] if entry.baseline_file else [])
+    blocks = [f"# {file}\n{file.read_text(encoding='utf-8').strip()}" for file in files]
     return f"Settings of {entry.name}:\n\n" + "\n\n".join(blocks)
+
+
+def _property_files(model_class: type, over: list[Path]) -> list[Path]:
+    """The property files of a model and below them those of its backbone, lowest first; then those `over` them."""
+    from recbole_specgr.registry import resolve
+    from recbole_specgr.resources import folders
+    from recbole_specgr.yaml_values import read_mapping
+
+    recbole = Path(importlib.import_module("recbole").__file__).parent / "properties"
+    files = [folder / "model" / f"{model_class.__name__}.yaml" for folder in (recbole, *folders("properties"))]
+    files = [file for file in files if file.is_file()] + over
+    backbone = next((name for file in reversed(files) if (name := read_mapping(file).get("backbone"))), None)
+    return (_property_files(resolve(backbone).model_class, []) if backbone else []) + files

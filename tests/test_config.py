@@ -315,6 +315,9 @@ def test_help_and_lists(capsys):
     assert "--config_files" in capsys.readouterr().out
     assert cli.main(["--model=SASRec", "--help"]) == 0
     assert "attn_dropout_prob" in capsys.readouterr().out
+    assert cli.main(["--model=SpecGR_Aux", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("d_model: 64") < shown.index("drafter: UniSRec"), "the backbone's settings, then its own"
     assert cli.main(["--list-models"]) == 0
     assert "GRU4Rec" in capsys.readouterr().out
 
