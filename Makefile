@@ -2,6 +2,7 @@
 # make test        lint and tests
 # make lint        format and fix what the linter can
 # make benchmark   the speed table
+# make leaderboard  draw tables, plots and page anew from the records
 # make venv        only the environment, in .venv; the other targets make it when it is missing or out of date
 # make clean       remove the environment and caches; runs/, dataset/ and .cache/ stay
 #
@@ -17,7 +18,7 @@ TORCH ?= torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: venv demo test lint benchmark clean
+.PHONY: venv demo test lint benchmark leaderboard clean
 
 venv: $(STAMP)
 
@@ -47,6 +48,9 @@ lint: $(STAMP)
 
 benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmark.py
+
+leaderboard: $(STAMP)
+	$(BIN)/python scripts/leaderboard.py --all
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from recbole_specgr.errors import UserError
 
+_ordered = False  # inside first_rank_first
+
 
 def join_processes(cuda: bool, minutes: float) -> None:
     """Join the other processes of torchrun's environment: nccl for GPU tensors, gloo for CPU tensors.
@@ -56,23 +58,27 @@ def world() -> tuple[int, int]:
 def first_rank_first() -> Iterator[None]:
     """Let the first process run the block alone (and fill the cache), then the others; a single process just runs it.
 
+    A block inside another one just runs: the outer one keeps the order.
+
     Raises:
         UserError: in the other processes, when the first one failed, or took longer than `wait_minutes`.
     """
+    global _ordered
     rank, size = world()
-    if size == 1:
+    if size == 1 or _ordered:
         yield
         return
     succeeded = torch.zeros(1, dtype=torch.int64)
     if rank:
         _wait_for(succeeded)
-        yield
-        return
+    _ordered = True
     try:
         yield
         succeeded.fill_(1)
     finally:
-        dist.broadcast(succeeded, 0)
+        _ordered = False
+        if not rank:
+            dist.broadcast(succeeded, 0)
 
 
 def _wait_for(succeeded: Tensor) -> None:

@@ -40,7 +40,16 @@ def test_a_run_leaves_its_folder_and_loads_again(model, stages, short, tmp_path,
     result = run_recbole(model, "tiny", config_dict=short)
     run_dir = Path(result["run_dir"])
     checkpoints = {f"{stage}.pth" for stage in stages}
-    expected = {"config.yaml", "log.txt", "result.json", "ranks.npz", "tensorboard", "last.pth", *checkpoints}
+    expected = {
+        "config.yaml",
+        "log.txt",
+        "result.json",
+        "ranks.npz",
+        "items.npz",
+        "tensorboard",
+        "last.pth",
+        *checkpoints,
+    }
     assert files(run_dir) == expected
     assert run_dir.parent == tmp_path / "runs" / "tiny" / model
     assert files(tmp_path) - {"cache"} == {"dataset", "runs"}  # nothing in ./log, ./saved, ./log_tensorboard
@@ -107,7 +116,8 @@ def test_same_seed_same_result(short):
 def test_without_saving_there_is_no_checkpoint(short):
     result = run_recbole("SASRec", "tiny", config_dict=short, saved=False)
     assert result["model_file"] is None
-    assert files(result["run_dir"]) == {"config.yaml", "log.txt", "result.json", "ranks.npz", "tensorboard"}
+    kept = {"config.yaml", "log.txt", "result.json", "ranks.npz", "items.npz", "tensorboard"}
+    assert files(result["run_dir"]) == kept
 
 
 class Interrupted:

@@ -639,6 +639,7 @@ def setting(tmp_path, group) -> SimpleNamespace:
         seen=seen, iid_field="item_id", field2id_token={"item_id": np.array(["[PAD]", *(f"i{i}" for i in range(300))])}
     )
     config = {
+        "semantic_ids": None,
         "tokenizer": {**group, "min_utilisation": 0.5},
         "seed": 0,
         "run_dir": str(tmp_path / "run"),

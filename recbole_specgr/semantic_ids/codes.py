@@ -135,16 +135,17 @@ class SemanticIds:
         return type(self)(
             torch.cat([self.codes, torch.from_numpy(rows).to(self.codes.device)]),
             self.level_sizes,
-            np.concatenate([self._names(), item_tokens]),
+            np.concatenate([self.names, item_tokens]),
         )
 
     def _require_new(self, item_tokens: np.ndarray) -> None:
         names, counts = np.unique(item_tokens, return_counts=True)
-        again = np.concatenate([np.intersect1d(names, self._names()[1:]), names[counts > 1]])
+        again = np.concatenate([np.intersect1d(names, self.names[1:]), names[counts > 1]])
         if len(again):
             raise UserError(f"{len(again)} items have a semantic id already, such as {', '.join(again[:3])}.")
 
-    def _names(self) -> np.ndarray:
+    @property
+    def names(self) -> np.ndarray:
         """The items' tokens str [n_items]; their numbers where they have none."""
         return np.arange(self.n_items).astype(str) if self.item_tokens is None else np.asarray(self.item_tokens, str)
 
@@ -194,7 +195,7 @@ class SemanticIds:
                 temporary,
                 codes=self.codes.cpu().numpy(),
                 level_sizes=np.array(self.level_sizes),
-                item_tokens=self._names(),
+                item_tokens=self.names,
             )
 
     @classmethod

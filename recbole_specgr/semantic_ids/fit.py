@@ -1,6 +1,8 @@
-"""Semantic ids of a data set: read from the run, or encoded by a tokenizer that is cached or fitted now."""
+"""Semantic ids of a data set: the run's own, a given table, or codes of a tokenizer that is cached or fitted now."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 
@@ -15,45 +17,107 @@ from recbole_specgr.distributed import first_rank_first
 from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids import health
 from recbole_specgr.semantic_ids.codes import SemanticIds
+from recbole_specgr.semantic_ids.table_files import read_semantic_ids
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 
-_FORMAT = 1  # raise it whenever a tokenizer computes other codes from the same input and settings
+IDS, TOKENIZER, REPORT = "semantic_ids.npz", "tokenizer.npz", "semantic_ids.json"  # in a run's folder
+_FORMAT = 2  # raise it whenever a tokenizer computes other codes from the same input and settings
 
 
-def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray) -> SemanticIds:
+@dataclass
+class MadeIds:
+    """Semantic ids with what is known about them.
+
+    Attributes:
+        ids: of all items.
+        report: what `health.measure` says.
+        tokenizer: what encodes items that arrive later; None for a table made elsewhere.
+    """
+
+    ids: SemanticIds
+    report: dict
+    tokenizer: Tokenizer | None
+
+    def save(self, folder: Path) -> None:
+        """Write `semantic_ids.npz`, `semantic_ids.json` and, where there is one, `tokenizer.npz`."""
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder / TOKENIZER)
+        with atomic_write(folder / REPORT) as temporary:
+            temporary.write_text(json.dumps(self.report, indent=2) + "\n", encoding="utf-8")
+        self.ids.save(folder / IDS)
+
+
+def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray | Callable[[], np.ndarray]) -> SemanticIds:
     """Return the semantic ids of all items.
 
-    A run directory that holds `semantic_ids.npz` keeps its own.  Otherwise the tokenizer that `config["tokenizer"]`
-    describes is fitted on the seen items' features (or taken from the cache), encodes all items, and the run directory,
-    if there is one, receives `semantic_ids.npz`, `tokenizer.npz` (encodes items that arrive later) and
-    `semantic_ids.json` (the report of `health.measure`).
+    A run directory that holds `semantic_ids.npz` keeps its own.  Otherwise they are what `config["semantic_ids"]`
+    names, or else the tokenizer that `config["tokenizer"]` describes is fitted on the seen items' features (or taken
+    from the cache) and encodes all items.  The run directory, if there is one, receives them (see `MadeIds.save`).
 
     Args:
-        config: uses tokenizer, seed, run_dir, cache_path, device, show_progress.
+        config: uses semantic_ids, tokenizer, seed, run_dir, cache_path, device, show_progress.
         dataset: gives `seen` (bool tensor [n_items]) and the items' tokens.
-        features: float32 [n_items, d]; row 0 is padding.
+        features: float32 [n_items, d], row 0 being padding, or what returns them, called only when they are needed.
 
     Raises:
         CollapsedTokenizer: the codes tell the items apart too badly.
-        UserError: wrong settings, more codes than seen items, or a run directory made for other items.
+        UserError: wrong settings, more codes than seen items, or ids made for other items.
     """
-    item_tokens = np.asarray(dataset.field2id_token[dataset.iid_field], dtype=str)
     run_dir = Path(config["run_dir"]) if config["run_dir"] else None
     with first_rank_first():
-        if run_dir and (run_dir / "semantic_ids.npz").is_file():
-            return SemanticIds.load(run_dir / "semantic_ids.npz", item_tokens)
-        seen = np.asarray(dataset.seen, dtype=bool)
-        tokenizer = _fitted(config, features[seen])
-        ids = SemanticIds.from_codes(tokenizer.encode(features), tokenizer.codebook_sizes, seen, item_tokens)
-        report = health.measure(ids, seen, features, tokenizer.possible_codes)
-        getLogger().info(health.summary(report))
-        health.check(report, config["tokenizer"]["min_utilisation"])
+        if run_dir and (run_dir / IDS).is_file():
+            return SemanticIds.load(run_dir / IDS, _item_tokens(dataset))
+        given = config["semantic_ids"]
+        made = take_ids(config, dataset, features) if given else make_ids(config, dataset, _called(features))
+        getLogger().info(health.summary(made.report))
+        try:
+            health.check(made.report, config["tokenizer"]["min_utilisation"])
+        except health.CollapsedTokenizer as error:
+            if not given:
+                raise
+            getLogger().warning(f"semantic_ids {given}: {error}")
         if run_dir:
-            tokenizer.save(run_dir / "tokenizer.npz")
-            with atomic_write(run_dir / "semantic_ids.json") as temporary:
-                temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-            ids.save(run_dir / "semantic_ids.npz")
-    return ids
+            made.save(run_dir)
+    return made.ids
+
+
+def make_ids(config: Config, dataset: Dataset, features: np.ndarray) -> MadeIds:
+    """Ids by a tokenizer fitted on the seen items' features (or read from `tokenizer.codebooks`); see above."""
+    seen, group = np.asarray(dataset.seen, dtype=bool), config["tokenizer"]
+    tokenizer = load_tokenizer(group["codebooks"]) if group.get("codebooks") else _fitted(config, features[seen])
+    ids = SemanticIds.from_codes(
+        tokenizer.encode(features), tokenizer.codebook_sizes, seen, _item_tokens(dataset), group.get("reserve")
+    )
+    return MadeIds(ids, health.measure(ids, seen, features, tokenizer.possible_codes), tokenizer)
+
+
+def take_ids(config: Config, dataset: Dataset, features: np.ndarray | Callable[[], np.ndarray]) -> MadeIds:
+    """Ids from the file or folder that `config["semantic_ids"]` names, with the tokenizer beside it if it made them."""
+    path = _find(str(config["semantic_ids"]), dataset)
+    seen = np.asarray(dataset.seen, dtype=bool)
+    ids = read_semantic_ids(path, _item_tokens(dataset), seen, config["tokenizer"].get("reserve"))
+    tokenizer, vectors = None, None
+    if (path.parent / TOKENIZER).is_file():
+        vectors = _called(features)
+        tokenizer = _maker_of(ids, load_tokenizer(path.parent / TOKENIZER), vectors)
+    possible = tokenizer.possible_codes if tokenizer else None
+    getLogger().info(f"The semantic ids come from {path}.")
+    return MadeIds(ids, health.measure(ids, seen, vectors, possible), tokenizer)
+
+
+def _maker_of(ids: SemanticIds, tokenizer: Tokenizer, features: np.ndarray) -> Tokenizer | None:
+    """The tokenizer, if it gives (almost all of) these items these codes; else None, with a warning."""
+    try:
+        same = (tokenizer.encode(features[1:]) == ids.codes[1:, :-1].numpy()).all(axis=1).mean()
+    except ValueError:  # another width, another number of levels
+        same = 0.0
+    if same > 0.9:  # not 1: items that came later may have got codes near their own
+        return tokenizer
+    getLogger().warning(
+        f"The tokenizer beside the semantic ids encodes {1 - same:.0%} of the items otherwise, so text_encoder or "
+        f"text_fields are not those it was fitted with. It is left aside: no items can be added to the model later."
+    )
+    return None
 
 
 def _fitted(config: Config, features: np.ndarray) -> Tokenizer:
@@ -72,3 +136,21 @@ def _fitted(config: Config, features: np.ndarray) -> Tokenizer:
     tokenizer.fit(features, config["seed"], config["show_progress"], config["device"])
     tokenizer.save(path)
     return tokenizer
+
+
+def _item_tokens(dataset: Dataset) -> np.ndarray:
+    return np.asarray(dataset.field2id_token[dataset.iid_field], dtype=str)
+
+
+def _called(features: np.ndarray | Callable[[], np.ndarray]) -> np.ndarray:
+    return features() if callable(features) else features
+
+
+def _find(name: str, dataset: Dataset) -> Path:
+    """The file that `semantic_ids` names, from the working directory or in the data set's folder."""
+    places = [Path(name), Path(dataset.dataset_path) / name]
+    for place in places:
+        path = place / IDS if place.is_dir() else place
+        if path.is_file():
+            return path
+    raise UserError(f"semantic_ids names {name}, but there are no ids at {' or '.join(map(str, places))}.")

@@ -15,14 +15,14 @@ class CollapsedTokenizer(UserError):
 
 
 def measure(
-    ids: SemanticIds, seen: np.ndarray, features: np.ndarray, possible_codes: Sequence[int] | None = None
+    ids: SemanticIds, seen: np.ndarray, features: np.ndarray | None, possible_codes: Sequence[int] | None = None
 ) -> dict:
     """Describe the codes of all items but the padding one.
 
     Args:
         ids: the table.
         seen: bool [n_items].
-        features: float [n_items, d], to tell items apart that no tokenizer could.
+        features: float [n_items, d], to see which items no tokenizer could tell apart; None: it could all.
         possible_codes: `Tokenizer.possible_codes`.
 
     Returns:
@@ -40,7 +40,9 @@ def measure(
         identification_size: size of the identification digit's level.
     """
     codes, seen = ids.codes[1:, :-1].cpu().numpy(), np.asarray(seen, dtype=bool)[1:]
-    _, identical = np.unique(features[1:][seen], axis=0, return_counts=True)
+    identical = np.ones(int(seen.sum()), dtype=np.int64)
+    if features is not None:
+        _, identical = np.unique(features[1:][seen], axis=0, return_counts=True)
     levels = []
     for level, size in enumerate(ids.level_sizes[:-1]):
         counts = np.bincount(codes[seen, level], minlength=size)

@@ -3,6 +3,7 @@
 import numpy as np
 
 SAMPLE = 256  # larger sets than so many points a centre are sampled: more do not move the centres noticeably
+FIRST_ITERATIONS = 5  # of each random start, before the best goes on
 
 
 def nearest(points: np.ndarray, centres: np.ndarray, prices: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -31,13 +32,38 @@ def nearest_few(
 def kmeans(points: np.ndarray, k: int, seed: int, iterations: int = 25, restarts: int = 1) -> np.ndarray:
     """Cluster `points` (float32 [n, d], n >= k) and return the centres, float32 [k, d].
 
-    faiss starts from k random points (in `restarts` tries, the best of which counts) and splits large clusters when
-    others run empty, but the last of its steps can leave empty ones.  Those move to the points farthest from their
-    centres, as long as there are distinct points left: with at least k distinct points every centre is in use.
+    faiss starts from k random points (in `restarts` tries of a few iterations, the best of which goes on) and splits
+    large clusters when others run empty, but the last of its steps can leave empty ones.  Those move to the points
+    farthest from their centres, as long as there are distinct points left: with at least k distinct points every
+    centre is in use.
     """
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    first = min(FIRST_ITERATIONS, iterations) if restarts > 1 else iterations
+    centres = _lloyd(points, k, seed, first, restarts)
+    if iterations > first:
+        centres = _lloyd(points, k, seed, iterations - first, start=centres)
+    negligible = 1e-10 * float(np.square(points).sum(axis=1).max())
+    for _ in range(k):
+        index, _ = nearest(points, centres)
+        empty = np.flatnonzero(np.bincount(index, minlength=k) == 0)
+        if not len(empty):
+            break
+        distance = np.square(points - centres[index]).sum(axis=1)
+        far = points[np.argsort(-distance, kind="stable")[: np.count_nonzero(distance > negligible)]]
+        if not len(far):
+            break
+        far, rank = np.unique(far, axis=0, return_index=True)
+        moved = far[np.argsort(rank)][: len(empty)]
+        centres[empty[: len(moved)]] = moved
+    return centres
+
+
+def _lloyd(
+    points: np.ndarray, k: int, seed: int, iterations: int, restarts: int = 1, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Centres float32 [k, d] after so many steps, from `start` or the best of some random starts."""
     import faiss
 
-    points = np.ascontiguousarray(points, dtype=np.float32)
     algorithm = faiss.Kmeans(
         points.shape[1],
         k,
@@ -47,20 +73,8 @@ def kmeans(points: np.ndarray, k: int, seed: int, iterations: int = 25, restarts
         min_points_per_centroid=1,
         max_points_per_centroid=SAMPLE,
     )
-    algorithm.train(points)
-    centres = algorithm.centroids.reshape(k, -1).copy()
-    negligible = 1e-10 * float(np.square(points).sum(axis=1).max())
-    for _ in range(k):
-        index, _ = nearest(points, centres)
-        empty = np.flatnonzero(np.bincount(index, minlength=k) == 0)
-        distance = np.square(points - centres[index]).sum(axis=1)
-        far = points[np.argsort(-distance, kind="stable")[: np.count_nonzero(distance > negligible)]]
-        if not len(empty) or not len(far):
-            break
-        far, rank = np.unique(far, axis=0, return_index=True)
-        moved = far[np.argsort(rank)][: len(empty)]
-        centres[empty[: len(moved)]] = moved
-    return centres
+    algorithm.train(points, init_centroids=start)
+    return algorithm.centroids.reshape(k, -1).copy()
 
 
 def principal_components(centred: np.ndarray, n: int) -> np.ndarray:

@@ -170,7 +170,10 @@ def tokenizer_class(method: str) -> type[Tokenizer]:
 
 
 def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
-    """Read a fitted tokenizer from a file that `Tokenizer.save` wrote.
+    """Read a fitted tokenizer from a file that `Tokenizer.save` wrote, or from plain codebooks made elsewhere.
+
+    The latter are an .npz of an array `codebooks` [levels, codebook_size, width] of residual (or product) quantisation
+    and, where that is not done on the features themselves, `mean` [d] and `projection` [d, width].
 
     Raises:
         UserError: there is no such file, or it is no tokenizer or is cut short.
@@ -179,6 +182,10 @@ def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
         raise UserError(f"There is no tokenizer at {path}.")
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            if "method" not in arrays and "codebooks" in arrays:
+                tokenizer = tokenizer_class("rqkmeans")(*arrays["codebooks"].shape[:2])
+                tokenizer.load_state(arrays)
+                return tokenizer
             tokenizer = tokenizer_class(str(arrays["method"]))(**json.loads(str(arrays["settings"])))
             tokenizer.load_state(
                 {name.removeprefix("state/"): arrays[name] for name in arrays.files if name.startswith("state/")}

@@ -44,6 +44,11 @@ class Trial:
         return self.test_data._dataset
 
     @property
+    def k(self) -> int:
+        """The longest list that is measured."""
+        return max(self.trainer.config["topk"])
+
+    @property
     def candidates(self) -> Tensor:
         """BoolTensor [n_items] on the device: what this model may rank in the test phase."""
         return self.trainer.rankable(self.view)
@@ -97,9 +102,9 @@ def acceptance(trial: Trial, rows: int | None = None) -> Measured:
     Args:
         rows: the first so many test rows; None: all.
     """
-    speculate, k = trial.need("speculate", "acceptance"), max(trial.trainer.config["topk"])
+    speculate = trial.need("speculate", "acceptance")
     size = trial.trainer.config["eval_batch_size"]
-    parts = [speculate(batch, k, trial.candidates) for batch in trial.batches(size, rows and -(-rows // size))]
+    parts = [speculate(batch, trial.k, trial.candidates) for batch in trial.batches(size, rows and -(-rows // size))]
     rounds = torch.cat([part.rounds for part in parts]).float()
     drafted, accepted = (torch.cat([getattr(part, name) for part in parts]).sum(0) for name in ("drafted", "accepted"))
     return {
@@ -166,7 +171,7 @@ def training(trial: Trial) -> Measured:
 
 def _stages(trial: Trial) -> dict[str, Callable[[Interaction, Any], Any]]:
     """Name -> what takes the batch and the stage before's result on to the next, as the model's `rank` does."""
-    model, candidates, k = trial.model, trial.candidates, max(trial.trainer.config["topk"])
+    model, candidates, k = trial.model, trial.candidates, trial.k
     if hasattr(model, "speculate"):
         return {
             "encode": lambda batch, _: model.verifier.read(batch),
@@ -185,7 +190,7 @@ def _score_all(trial: Trial, interaction: Interaction, candidates: Tensor) -> Te
     score, items = trial.need("score_items", "subset with the method score"), candidates.nonzero().squeeze(1)
     every = items.expand(len(interaction), -1).contiguous()
     scores = torch.cat([score(interaction, part, candidates) for part in every.split(512, dim=1)], 1)
-    return items[scores.topk(min(max(trial.trainer.config["topk"]), len(items)), dim=1).indices]
+    return items[scores.topk(min(trial.k, len(items)), dim=1).indices]
 
 
 MEASURES: dict[str, Callable[..., Measured]] = {
