@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recbole_specgr.backbone import T5, T5Config, cpu_kernels
+from recbole_specgr.backbone.length_groups import length_groups
 from recbole_specgr.backbone.token_tree import TokenTree
 from recbole_specgr.backbone.transformers_weights import from_transformers, to_transformers
 
@@ -45,6 +50,30 @@ def test_gradients_equal_those_of_transformers(model, batch) -> None:
     bias = theirs.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight.grad
     torch.testing.assert_close(model.encoder_bias.weight.grad, bias, atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(model.embedding.weight.grad, theirs.shared.weight.grad, atol=1e-5, rtol=1e-3)
+
+
+def test_grouping_by_length_changes_neither_logits_nor_gradients(model, batch) -> None:
+    tokens, labels = batch
+    assert len(length_groups(tokens, 0)) > 1
+    results = []
+    for module in (model.double().eval(), copy.deepcopy(model).train()):  # groups are made in training only
+        logits = module.decode(module.encode(tokens), tokens, labels)
+        module.loss(module.encode(tokens), tokens, labels).backward()
+        results.append((logits, {name: value.grad for name, value in module.named_parameters()}))
+    torch.testing.assert_close(results[0], results[1])
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(0, 5))
+def test_length_groups_hold_each_row_once_and_cut_no_token_off(lengths: list[int], further: int) -> None:
+    tokens = torch.zeros(len(lengths), max(lengths) + further, dtype=torch.long)
+    for row, length in enumerate(lengths):
+        tokens[row, :length] = 7
+    groups = length_groups(tokens, 0)
+    assert sorted(torch.cat([rows for rows, _ in groups]).tolist()) == list(range(len(lengths)))
+    for rows, size in groups:
+        assert not tokens[rows, size:].any()
+    if len(groups) > 1:
+        assert sum(len(rows) * size for rows, size in groups) < 0.9 * tokens.numel()
 
 
 def test_weights_go_to_transformers_and_back_unchanged(model) -> None:

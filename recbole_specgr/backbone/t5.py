@@ -10,6 +10,7 @@ a head tied to the embedding and scaled by `d_model ** -0.5`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_specgr.backbone import cpu_kernels
+from recbole_specgr.backbone.length_groups import length_groups
 from recbole_specgr.backbone.token_tree import Memory, TokenTree
 
 
@@ -212,17 +214,30 @@ class T5(nn.Module):
     # -- whole sequences: the encoder, and the decoder under teacher forcing -----------------------------------------
 
     def encode(self, tokens: Tensor, embedded: Tensor | None = None) -> Tensor:
-        """Tokens `[B, S]`, padded anywhere with `pad_token_id` -> last hidden states `[B, S, d_model]`.
+        """Tokens `[B, S]`, padded on the right with `pad_token_id` -> last hidden states `[B, S, d_model]`.
 
         Args:
             embedded: what takes the place of the tokens' embeddings `[B, S, d_model]`.
         """
-        position = torch.arange(tokens.size(1), device=tokens.device)
-        bias, mask = self.encoder_bias(position, position), self.padding_bias(tokens)
-        x = self.dropout(self.embedding(tokens) if embedded is None else embedded)
-        for layer in self.encoder:
-            x = layer(x, bias, mask)
-        return self.dropout(self.encoder_norm(x))
+
+        def encode(rows: Tensor | slice, length: int) -> Tensor:
+            part = tokens[rows, :length]
+            position = torch.arange(length, device=tokens.device)
+            bias, mask = self.encoder_bias(position, position), self.padding_bias(part)
+            x = self.dropout(self.embedding(part) if embedded is None else embedded[rows, :length])
+            for layer in self.encoder:
+                x = layer(x, bias, mask)
+            return F.pad(self.dropout(self.encoder_norm(x)), (0, 0, 0, tokens.size(1) - length))
+
+        return self._by_length(tokens, encode)
+
+    def _by_length(self, tokens: Tensor, run: Callable[[Tensor | slice, int], Tensor]) -> Tensor:
+        """`run(rows, length)` for the whole batch `[B, S]`, in training for each group of rows of like length."""
+        groups = length_groups(tokens, self.config.pad_token_id) if self.training else []
+        if len(groups) < 2:
+            return run(slice(None), tokens.size(1))
+        parts = [run(rows, length) for rows, length in groups]
+        return torch.cat(parts)[torch.cat([rows for rows, _ in groups]).argsort()]
 
     def padding_bias(self, tokens: Tensor) -> Tensor:
         """Additive mask `[B, 1, 1, S]`: 0 at tokens, the least finite number at padding."""
@@ -244,10 +259,15 @@ class T5(nn.Module):
         position = torch.arange(shifted.size(1), device=shifted.device)
         future = position[None, :] > position[:, None]
         bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))
-        memory_bias, x = self.padding_bias(tokens), self.dropout(self.embedding(shifted))
-        for layer in self.decoder:
-            x = layer(x, bias, *layer.cross_attention.keys_values(encoded), memory_bias)
-        return self.logits(self.dropout(self.decoder_norm(x)))
+
+        def decode(rows: Tensor | slice, length: int) -> Tensor:
+            read, memory_bias = encoded[rows, :length], self.padding_bias(tokens[rows, :length])
+            x = self.dropout(self.embedding(shifted[rows]))
+            for layer in self.decoder:
+                x = layer(x, bias, *layer.cross_attention.keys_values(read), memory_bias)
+            return self.dropout(self.decoder_norm(x))
+
+        return self.logits(self._by_length(tokens, decode))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[..., d_model]` -> `[..., vocab_size]` by the tied head."""
