@@ -27,21 +27,37 @@ class OneUser:
         """Eq. 2: mean log-probability of the first `length` tokens."""
         return sum(self.log_probs(tuple(tokens[:i]))[tokens[i]].item() for i in range(length)) / length
 
-    def step(self, beams: list[tuple[tuple[int, ...], float]], prefixes: set, width: int) -> list:
-        """One constrained beam step; `prefixes` are those of the candidates that are one token longer."""
-        longer = [
-            ((*prefix, token), score + self.log_probs(prefix)[token].item())
-            for prefix, score in beams
-            for token in sorted({p[-1] for p in prefixes if p[:-1] == prefix})
-        ]
+    def step(
+        self, beams: list[tuple[tuple[int, ...], float]], prefixes: set, width: int, level: slice | None = None
+    ) -> list:
+        """One constrained beam step; `prefixes` are those of the candidates that are one token longer.
+
+        `level`: the tokens that probabilities add up to 1 over; an empty slice stands for those that may follow.
+        """
+        longer = []
+        for prefix, score in beams:
+            following = sorted({p[-1] for p in prefixes if p[:-1] == prefix})
+            log_probs = self.log_probs(prefix)
+            if level is not None:
+                share = log_probs[following] if level.start == level.stop else log_probs[level]
+                log_probs = log_probs - share.logsumexp(0)
+            longer += [((*prefix, token), score + log_probs[token].item()) for token in following]
         return sorted(longer, key=lambda beam: -beam[1])[:width]
 
 
-def beam_search(user: OneUser, tokens: Tensor, candidates: list[int], k: int, num_beams: int) -> list[int]:
+def beam_search(
+    user: OneUser,
+    tokens: Tensor,
+    candidates: list[int],
+    k: int,
+    num_beams: int,
+    levels: list[slice] | None = None,
+) -> list[int]:
     ids = {tuple(tokens[item].tolist()): item for item in candidates}
     beams, n_digits = [((), 0.0)], tokens.size(1)
     for depth in range(1, n_digits + 1):
-        beams = user.step(beams, {i[:depth] for i in ids}, k if depth == n_digits else num_beams)
+        level = levels[depth - 1] if levels else None
+        beams = user.step(beams, {i[:depth] for i in ids}, k if depth == n_digits else num_beams, level)
     return [ids[prefix] for prefix, _ in beams]
 
 
@@ -60,6 +76,7 @@ def draft_verify(
     guided_redrafting: bool = True,
     reranking: bool = True,
     adaptive_exit: bool = True,
+    drafted_from: list[int] | None = None,
 ) -> tuple[list[int], list[float], int]:
     """SpecGR as the paper tells it: items, scores, rounds taken."""
     ids = {item: tuple(tokens[item].tolist()) for item in candidates}
@@ -69,7 +86,7 @@ def draft_verify(
         short = score_adjustment and not seen[item]
         return user.score(list(ids[item]), n_digits - 1 if short else n_digits)
 
-    pool = {item for item in candidates if inductive_drafting or seen[item]}
+    pool = {item for item in drafted_from or candidates if inductive_drafting or seen[item]}
     beams, accepted, rounds = [((), 0.0)], [], 0
     for depth in range(n_digits):
         eligible = pool

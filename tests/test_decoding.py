@@ -81,6 +81,24 @@ def test_beam_search_gives_the_oracles_lists(seed: int, k: int, num_beams: int) 
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("seed", range(3))
+def test_the_normaliser_is_the_one_that_was_chosen(seed: int) -> None:
+    world = World(seed)
+    index, memory = PrefixIndex(world.tokens, world.subset), world.backbone.memory(world.histories)
+    share = {"full": None, "level": world.slices, "trie": [slice(0, 0)] * len(world.slices)}
+    lists = {}
+    for name, levels in share.items():
+        items, scores = beam_search(world.backbone, memory, index, world.slices, 10, 4, name)
+        lists[name] = scores[:, 0]
+        for row, user in enumerate(world.users):
+            expected = oracle.beam_search(user, world.tokens, index.items.tolist(), 10, 4, levels)
+            assert [item for item in items[row].tolist() if item > 0] == expected
+    assert (lists["full"] < lists["level"]).all() and (lists["level"] < lists["trie"]).all()
+    with pytest.raises(ValueError, match=r"\[leve\]"):
+        beam_search(world.backbone, memory, index, world.slices, 10, 4, "leve")
+
+
+@torch.no_grad()
 def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
     world = World(7)
     index = PrefixIndex(world.tokens)
@@ -91,7 +109,7 @@ def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
 
 
 @torch.no_grad()
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 10_000),
     digits=st.integers(2, 5),
@@ -104,9 +122,11 @@ def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
     without=st.sampled_from(
         [None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit"]
     ),
+    users_leave=st.booleans(),
+    pool=st.sampled_from([None, 3, 12]),
 )
 def test_draft_verify_gives_the_oracles_lists(
-    seed, digits, n_items, whole, k, draft_size, num_beams, threshold, without
+    seed, digits, n_items, whole, k, draft_size, num_beams, threshold, without, users_leave, pool
 ):
     codes = 6 if digits == 2 else 4
     world = World(seed, n_items=n_items, digits=digits, codes=codes, users=4)
@@ -115,23 +135,40 @@ def test_draft_verify_gives_the_oracles_lists(
     choices = {"draft_size": draft_size, "num_beams": num_beams, "threshold": threshold}
     if without:
         choices[without] = False
-    verify_against_oracle(world, index, k, **choices)
+    verify_against_oracle(world, index, k, users_leave, pool, **choices)
 
 
-def verify_against_oracle(world: World, index: PrefixIndex, k: int, **choices) -> None:
+def verify_against_oracle(
+    world: World, index: PrefixIndex, k: int, users_leave: bool | None = None, pool: int | None = None, **choices
+) -> None:
+    draft_scores, drafted_from = world.draft_scores, None
+    if pool:  # as many of the best candidates, in one more place than there are
+        allowed = index.items[draft_scores[:, index.items].topk(min(pool, index.size), dim=1).indices]
+        drafted_from = torch.nn.functional.pad(allowed, (1, 0), value=-1)
+        draft_scores = draft_scores.gather(1, drafted_from.clamp(min=0))
     result = draft_verify(
         world.backbone,
         world.backbone.memory(world.histories),
         index,
         world.slices,
-        world.draft_scores,
+        draft_scores,
         world.seen,
         k,
         DraftVerifySettings(**choices),
+        drafted_from,
+        users_leave,
     )
     for row, user in enumerate(world.users):
+        from_items = allowed[row].tolist() if pool else None
         items, scores, rounds = oracle.draft_verify(
-            user, world.tokens, index.items.tolist(), world.draft_scores[row], world.seen, k, **choices
+            user,
+            world.tokens,
+            index.items.tolist(),
+            world.draft_scores[row],
+            world.seen,
+            k,
+            drafted_from=from_items,
+            **choices,
         )
         assert result.items[row].tolist() == items + [-1] * (k - len(items))
         torch.testing.assert_close(

@@ -32,7 +32,7 @@ class TokenTree:
     """Keys and values of every node that was ever extended, for B users at once.
 
     Nodes are numbered by *slots* in the order in which they came; slot 0 is the root. A slot has the same depth for
-    every user, so depths are plain integers and nothing is read back from the device. Buffers grow by doubling.
+    every user. Buffers grow by doubling. Nothing is read back from the device, nor sent to it.
 
     Args:
         users: B.
@@ -42,19 +42,18 @@ class TokenTree:
 
     def __init__(self, users: int, layers: int, capacity: int = 128) -> None:
         self.users, self.capacity = users, capacity
-        self.depths: list[int] = []
+        self.slots = 0
+        self.depths: Tensor | None = None  # [slots]
         self.ancestors: Tensor | None = None  # [B, capacity, capacity]: the node itself and all above it
         self.keys: list[Tensor | None] = [None] * layers  # [B, heads, capacity, d_kv]
         self.values: list[Tensor | None] = [None] * layers
 
-    @property
-    def slots(self) -> int:
-        return len(self.depths)
-
     def grow(self, parents: Tensor, n: int, depth: int) -> int:
         """Reserve n slots below the slots `parents` `[B, n]`; returns the first of them."""
         first, end = self.slots, self.slots + n
-        self.depths += [depth] * n
+        self.slots = end
+        new = torch.full((n,), depth, device=parents.device)
+        self.depths = torch.cat([self.depths, new]) if first else new
         while self.capacity < end:
             self.capacity *= 2
         if self.ancestors is None:
@@ -71,8 +70,7 @@ class TokenTree:
     def attention_bias(self, first: int, position_bias: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Additive bias `[B, heads, n, slots]` of the nodes from slot `first` on: relative depth, or -inf."""
         visible = self.ancestors[:, None, first : self.slots, : self.slots]
-        depths = torch.tensor(self.depths, device=visible.device)
-        return torch.where(visible, position_bias(depths[first:], depths), float("-inf"))
+        return torch.where(visible, position_bias(self.depths[first:], self.depths), float("-inf"))
 
     def store(self, layer: int, first: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write keys and values `[B, heads, n, d_kv]` of the nodes from slot `first` on; returns those of all slots."""
@@ -89,7 +87,7 @@ class TokenTree:
     def select(self, users: Tensor) -> TokenTree:
         """The trees of some users, `users` `[b]`."""
         tree = TokenTree(len(users), len(self.keys), self.capacity)
-        tree.depths = list(self.depths)
+        tree.slots, tree.depths = self.slots, self.depths
         tree.ancestors = self.ancestors[users]
         tree.keys, tree.values = [k[users] for k in self.keys], [v[users] for v in self.values]
         return tree

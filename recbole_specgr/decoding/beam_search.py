@@ -13,6 +13,9 @@ from recbole_specgr.backbone.token_tree import Memory, TokenTree
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 NOTHING = float("-inf")
+# The whole vocabulary, as the model was trained; the tokens of the digit's level; those that some candidate's id goes
+# on with. The last is what a decoder gives that masks tokens before its softmax: it favours prefixes of few items.
+NORMALIZERS = ("full", "level", "trie")
 
 
 @dataclass
@@ -42,7 +45,15 @@ class Beams:
         return Beams(self.nodes[users], self.parents[users], self.scores[users])
 
 
-def step(beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int, width: int) -> Beams:
+def step(
+    beams: Beams,
+    log_probs: Tensor,
+    index: PrefixIndex,
+    depth: int,
+    first_token: int,
+    width: int,
+    normalizer: str = "full",
+) -> Beams:
     """The best `width` continuations of `beams` among the prefixes that exist.
 
     Args:
@@ -50,11 +61,15 @@ def step(beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_
         log_probs: of the next digit's tokens after each beam `[B, beams, level size]`.
         first_token: the token that the first column of `log_probs` stands for.
         width: number of beams to keep.
+        normalizer: what the probabilities of a prefix's next digit add up to 1 over (one of `NORMALIZERS`).
     """
     child, exists = index.children(depth, beams.nodes)
     column = index.levels[depth + 1].token[child] - first_token
-    scores = beams.scores[:, :, None] + log_probs.gather(2, column)
-    scores = scores.masked_fill(~exists, NOTHING).flatten(1)
+    log_probs_below = log_probs.gather(2, column).masked_fill(~exists, NOTHING)
+    if normalizer != "full":
+        share = log_probs if normalizer == "level" else log_probs_below
+        log_probs_below = log_probs_below - share.logsumexp(2, keepdim=True)
+    scores = (beams.scores[:, :, None] + log_probs_below).flatten(1)
     best, choice = scores.topk(min(width, scores.size(1)), dim=1)
     return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
 
@@ -75,6 +90,7 @@ def beam_search(
     level_slices: Sequence[slice],
     k: int,
     num_beams: int,
+    normalizer: str = "full",
 ) -> tuple[Tensor, Tensor]:
     """The k most probable items of each user that the beams reach.
 
@@ -86,10 +102,16 @@ def beam_search(
         k: list length.
         num_beams: prefixes kept at each depth but the last, which keeps k. With as many beams as there are
             prefixes the list is exact.
+        normalizer: what a digit's probabilities add up to 1 over, one of `NORMALIZERS`.
+
+    Raises:
+        ValueError: for another normaliser; where the model's probabilities are NaN.
 
     Returns:
         Items `[B, k]`, -1 where there are no more, and their log-probabilities `[B, k]` (the sum over the digits).
     """
+    if normalizer not in NORMALIZERS:
+        raise ValueError(f"normalizer is [{normalizer}], but must be one of {', '.join(NORMALIZERS)}")
     users = memory.bias.size(0)
     capacity = sum(min(num_beams, level.nodes) for level in index.levels[:-1])
     tree = TokenTree(users, len(memory.keys), capacity)
@@ -102,7 +124,7 @@ def beam_search(
             check_finite(log_probs)
         first_slot = tree.slots - tokens.size(1)
         width = k if depth == len(level_slices) - 1 else num_beams
-        beams = step(beams, log_probs, index, depth, columns.start, width)
+        beams = step(beams, log_probs, index, depth, columns.start, width, normalizer)
         slots = first_slot + beams.parents
     items = torch.where(beams.exist, index.leaf_items(beams.nodes), -1)
     pad = (0, k - items.size(1))

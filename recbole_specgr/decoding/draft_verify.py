@@ -86,6 +86,8 @@ def draft_verify(
     seen: Tensor,
     k: int,
     settings: DraftVerifySettings,
+    draft_items: Tensor | None = None,
+    users_leave: bool | None = None,
 ) -> DraftVerifyResult:
     """The K best items of each user by speculation.
 
@@ -94,15 +96,21 @@ def draft_verify(
         memory: of B users.
         index: the candidates' ids; the last digit identifies.
         level_slices: each digit's part of the vocabulary.
-        draft_scores: the drafter's score of every item `[B, n_items]`.
+        draft_scores: the drafter's score of every item `[B, n_items]`, or of `draft_items` alone `[B, M]`.
         seen: items of the training data `[n_items]`.
         k: list length (K).
         settings: sizes, threshold and switches.
+        draft_items: the candidates that may be drafted for each user `[B, M]`, -1 where there are fewer; None: all.
+        users_leave: users with K accepted items leave the batch, and only prefixes that are new are computed. That
+            saves work but makes shapes depend on values, which a GPU's host has to wait for; without it no round
+            waits. The lists are the same. None: on a CPU.
 
     Raises:
         ValueError: where a draft score is NaN, which comes from a model that has diverged.
     """
     users, rounds = draft_scores.size(0), index.n_digits
+    if users_leave is None:
+        users_leave = draft_scores.device.type == "cpu"
     result = DraftVerifyResult(
         items=seen.new_full((users, k), -1, dtype=torch.long),
         scores=memory.bias.new_full((users, k), NOTHING),
@@ -111,35 +119,41 @@ def draft_verify(
         accepted=seen.new_zeros((users, rounds), dtype=torch.long),
         round_of=seen.new_full((users, k), -1, dtype=torch.long),
     )
-    verifier = Verifier(backbone, memory, index, level_slices, settings.num_beams + settings.draft_size)
-    speculation = Speculation(verifier, draft_scores, seen, settings)
+    width = settings.num_beams + settings.draft_size
+    verifier = Verifier(backbone, memory, index, level_slices, width, static=not users_leave)
+    speculation = Speculation(verifier, draft_scores, seen, settings, draft_items)
     accepted, alive = Ranking.empty(users, memory.bias), torch.arange(users, device=seen.device)
+    drafts_on = torch.ones_like(alive, dtype=torch.bool)
     for depth in range(rounds):
         drafts, is_draft = speculation.draft(depth)
         scores, accept = speculation.verify(drafts, is_draft, settings.threshold)
+        is_draft, accept = is_draft & drafts_on[:, None], accept & drafts_on[:, None]
         accepted = accepted.append(drafts, scores.masked_fill(~accept, NOTHING), depth)
-        result.rounds[alive] += 1
+        result.rounds[alive] += drafts_on
         result.drafted[alive, depth], result.accepted[alive, depth] = is_draft.sum(1), accept.sum(1)
-
-        exits = (
-            accepted.count >= k
-            if settings.adaptive_exit or depth == rounds - 1
-            else torch.zeros_like(alive, dtype=torch.bool)
-        )
-        if bool(exits.any()):
-            accepted.select(exits).best(k, settings.reranking).write(result, alive[exits])
-            stay = ~exits
-            if not bool(stay.any()):
-                return result
-            alive, accepted, speculation = alive[stay], accepted.select(stay), speculation.select(stay)
+        if settings.adaptive_exit:
+            drafts_on = accepted.count < k
+            if users_leave and not bool(drafts_on.all()):
+                accepted.select(~drafts_on).best(k, settings.reranking).write(result, alive[~drafts_on])
+                if not bool(drafts_on.any()):
+                    return result
+                alive, accepted = alive[drafts_on], accepted.select(drafts_on)
+                speculation, drafts_on = speculation.select(drafts_on), drafts_on[drafts_on]
         speculation.step(depth, k)
 
-    # not enough was accepted in all rounds: the beams fill up the list
+    # where not enough was accepted in all rounds, the beams fill up the list
     accepted.fill(*speculation.beam_items(), k).best(k, settings.reranking).write(result, alive)
     return result
 
 
-def all_rounds(verifier: Verifier, draft_scores: Tensor, seen: Tensor, k: int, settings: DraftVerifySettings) -> Rounds:
+def all_rounds(
+    verifier: Verifier,
+    draft_scores: Tensor,
+    seen: Tensor,
+    k: int,
+    settings: DraftVerifySettings,
+    draft_items: Tensor | None = None,
+) -> Rounds:
     """Every round of every user, whatever is accepted: what the lists of *all* thresholds can be read off.
 
     Neither drafts nor beams depend on the threshold, which only says where a user stops. To tune it, this takes the
@@ -147,10 +161,10 @@ def all_rounds(verifier: Verifier, draft_scores: Tensor, seen: Tensor, k: int, s
 
     Args:
         verifier: keeps every prefix it has seen, so that runs for other sizes can go on with it.
-        draft_scores, seen, k: as in `draft_verify`.
+        draft_scores, seen, k, draft_items: as in `draft_verify`.
         settings: their threshold is not used.
     """
-    speculation = Speculation(verifier, draft_scores, seen, settings)
+    speculation = Speculation(verifier, draft_scores, seen, settings, draft_items)
     drafted = Ranking.empty(len(draft_scores), draft_scores)
     for depth in range(verifier.index.n_digits):
         drafts, is_draft = speculation.draft(depth)
@@ -193,19 +207,32 @@ class Speculation:
     """Some users in the midst of their rounds: what may still be drafted for them, and their beams.
 
     Args:
-        verifier, draft_scores, seen, settings: as in `draft_verify`.
+        verifier, draft_scores, seen, settings, draft_items: as in `draft_verify`.
 
     Raises:
         ValueError: where a draft score is NaN.
     """
 
-    def __init__(self, verifier: Verifier, draft_scores: Tensor, seen: Tensor, settings: DraftVerifySettings) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        draft_scores: Tensor,
+        seen: Tensor,
+        settings: DraftVerifySettings,
+        draft_items: Tensor | None = None,
+    ) -> None:
         if bool(draft_scores.isnan().any()):
             raise ValueError("the drafter's scores hold NaN: its weights or its item vectors are broken")
-        self.verifier, self.draft_scores, self.settings = verifier, draft_scores, settings
+        self.verifier, self.settings = verifier, settings
         index = verifier.index
-        self.available = torch.zeros_like(draft_scores, dtype=torch.bool)
-        self.available[:, index.items if settings.inductive_drafting else index.items[seen[index.items]]] = True
+        if draft_items is None:
+            self.pool, scores = index.items[None], draft_scores[:, index.items]
+        else:
+            self.pool = torch.where(draft_items < 0, index.items[0], draft_items)
+            scores = draft_scores.masked_fill(draft_items < 0, NOTHING)
+        if not settings.inductive_drafting:
+            scores = scores.masked_fill(~seen[self.pool], NOTHING)
+        self.pool_scores = scores  # what was drafted is set to -inf
         self.length = torch.full_like(seen, index.n_digits, dtype=torch.long)
         if settings.score_adjustment:
             self.length -= (~seen).long()
@@ -214,19 +241,18 @@ class Speculation:
 
     def draft(self, depth: int) -> tuple[Tensor, Tensor]:
         """The best items below the beams that were not drafted yet `[b, n]`, and which of them are no padding."""
-        index = self.verifier.index
-        eligible = self.available
+        scores = self.pool_scores
         if depth:
             self.places = self.verifier.place(
                 depth, self.beams.nodes, self.places.gather(1, self.beams.parents), self.beams.exist
             )
             if self.settings.guided_redrafting:
-                eligible = eligible & below(self.beams, index.levels[depth])
-        best, drafts = self.draft_scores.masked_fill(~eligible, NOTHING).topk(
-            min(self.settings.draft_size, index.size), dim=1
-        )
-        self.available.scatter_(1, drafts, False)  # what is no draft cannot become eligible later either
-        return drafts, best > NOTHING
+                level = self.verifier.index.levels[depth]
+                scores = scores.masked_fill(~below(self.beams, level, self.pool), NOTHING)
+        best, chosen = scores.topk(min(self.settings.draft_size, scores.size(1)), dim=1)
+        # what lies below no beam now cannot lie below a longer one later either
+        self.pool_scores = self.pool_scores.scatter(1, chosen, NOTHING)
+        return self.pool.expand(len(chosen), -1).gather(1, chosen), best > NOTHING
 
     def verify(self, drafts: Tensor, is_draft: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         """Scores of the drafts `[b, n]` and which are accepted; see `Verifier.verify`."""
@@ -256,15 +282,17 @@ class Speculation:
         chosen.settings, chosen.length = self.settings, self.length
         chosen.verifier, chosen.beams = self.verifier.select(users), self.beams.select(users)
         chosen.shorter, chosen.places = self.shorter.select(users), self.places[users]
-        chosen.draft_scores, chosen.available = self.draft_scores[users], self.available[users]
+        chosen.pool = self.pool if len(self.pool) == 1 else self.pool[users]
+        chosen.pool_scores = self.pool_scores[users]
         return chosen
 
 
-def below(beams: Beams, level: Level) -> Tensor:
-    """Items whose prefix is among the beams (Eq. 3): `[b, n_items]`."""
+def below(beams: Beams, level: Level, items: Tensor) -> Tensor:
+    """Which of `items`, `[b, n]` or `[1, n]` for all users, have their prefix among the beams (Eq. 3): `[b, n]`."""
     guided = torch.zeros(len(beams.nodes), level.nodes, dtype=torch.bool, device=beams.nodes.device)
     guided.scatter_(1, beams.nodes, beams.exist)
-    return guided[:, level.of_item.clamp(min=0)]
+    nodes = level.of_item[items]
+    return guided[:, nodes[0]] if len(nodes) == 1 else guided.gather(1, nodes)
 
 
 @dataclass

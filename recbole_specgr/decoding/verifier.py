@@ -45,15 +45,24 @@ class Verifier:
     Args:
         backbone, memory, index, level_slices: as in `draft_verify`.
         width: prefixes of one length that a round may add, an estimate.
+        static: give everything a shape that is known beforehand, so that the host never waits for a value, instead of
+            leaving out what need not be computed.
 
     Raises:
         ValueError: where the model's probabilities are NaN.
     """
 
     def __init__(
-        self, backbone: T5, memory: Memory, index: PrefixIndex, level_slices: Sequence[slice], width: int
+        self,
+        backbone: T5,
+        memory: Memory,
+        index: PrefixIndex,
+        level_slices: Sequence[slice],
+        width: int,
+        static: bool = False,
     ) -> None:
         self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
+        self.static = static
         users, device = memory.bias.size(0), memory.bias.device
         capacity = sum(min(width, level.nodes) for level in index.levels[:-1])
         self.tree = TokenTree(users, len(memory.keys), capacity)
@@ -97,7 +106,7 @@ class Verifier:
         run_start = torch.where(starts_run, torch.arange(nodes.size(1), device=nodes.device), 0).cummax(1).values
         first = missing & (before == before.gather(1, run_start))
         number = first.cumsum(1) - 1
-        new = int(number[:, -1].max()) + 1
+        new = min(nodes.size(1), self.index.levels[depth].nodes) if self.static else int(number[:, -1].max()) + 1
         if new:
             column = torch.where(first, number, new)  # the last column takes what is not new, and goes
             new_nodes = nodes.new_full((len(nodes), new + 1), -1).scatter_(1, column, nodes)[:, :new]
@@ -105,7 +114,7 @@ class Verifier:
             filled = torch.arange(new, device=nodes.device) <= number[:, -1:]
             new_nodes = new_nodes.masked_fill(~filled, -1)
             parent_slots = self.placed[depth - 1].slots[new_parents.masked_fill(~filled, 0)]
-            self._extend(depth, new_nodes, parent_slots, None if bool(filled.all()) else filled)
+            self._extend(depth, new_nodes, parent_slots, None if self.static or bool(filled.all()) else filled)
             places = torch.where(missing, placed.nodes.size(1) + number, places)
         return places
 
@@ -135,7 +144,7 @@ class Verifier:
         total = self.placed[0].log_probs.new_zeros(items.shape)
         for depth, columns in enumerate(self.level_slices):
             counts = alive & (depth < length)
-            if not bool(counts.any()):
+            if not (self.static or bool(counts.any())):
                 break
             if depth:
                 places = self.place(depth, self.index.levels[depth].of_item[items], places, counts)
@@ -151,6 +160,7 @@ class Verifier:
         """The same prefixes for some of the users, `users` `[b]` bool."""
         chosen = object.__new__(Verifier)
         chosen.backbone, chosen.index, chosen.level_slices = self.backbone, self.index, self.level_slices
+        chosen.static = self.static
         chosen.memory, chosen.tree = self.memory.select(users), self.tree.select(users)
         chosen.placed = [placed.select(users) for placed in self.placed]
         return chosen

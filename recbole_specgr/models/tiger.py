@@ -14,16 +14,20 @@ class TIGER(GenerativeRecommender):
     writes the id of the next item; beam search over the candidates' ids ranks them by their probability.
     """
 
+    decoding_keys = ("num_beams", "normalizer")
+
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         tokens, encoded = self.encode(interaction)
         return {"generation": self.generation_loss(encoded, tokens, interaction[self.ITEM_ID])}
 
     def generate(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> tuple[Tensor, Tensor]:
         """The k most probable candidates, -1 where the beams reach fewer, and their log-probabilities, `[B, k]`."""
-        num_beams = max(self.decoding["num_beams"], k)
+        num_beams, normalizer = max(self.decoding["num_beams"], k), self.decoding["normalizer"]
         return users.once(
-            ("generated", k, num_beams),
-            lambda: beam_search(self.backbone, users.memory, self.index(candidates), self.level_slices, k, num_beams),
+            ("generated", k, num_beams, normalizer),
+            lambda: beam_search(
+                self.backbone, users.memory, self.index(candidates), self.level_slices, k, num_beams, normalizer
+            ),
         )
 
     def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:

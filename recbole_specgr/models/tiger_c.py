@@ -16,7 +16,7 @@ class TIGER_C(TIGER):
     the best generated prefix first. They take at most the share `epsilon` of its places.
     """
 
-    decoding_keys = ("num_beams", "epsilon")
+    decoding_keys = (*TIGER.decoding_keys, "epsilon")
 
     def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Those at the end have no score of their own: NaN."""
