@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import write_tiny_dataset
 
+from recbole_specgr.errors import UserError
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.registry import get_trainer, list_models
 
@@ -170,6 +171,23 @@ class TestSpecGRPP(GenerativeCase):
         assert finetuned.items_frozen
         torch.testing.assert_close(pretrained.eval().item_vectors(), finetuned.eval().item_vectors())
         assert not torch.equal(pretrained.backbone.embedding.weight, finetuned.backbone.embedding.weight)
+
+    @torch.no_grad()
+    def test_an_exact_pool_of_all_items_drafts_what_the_matrix_product_drafts(self, trained) -> None:
+        run_dir = Path(trained["run_dir"])
+        _, model, _, _, _, test = load_data_and_model(run_dir / "finetune.pth")
+        model = model.double().eval()
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        expected = model.full_sort_topk(batch, 20, candidates)
+        model.draft_pool_size = model.n_items
+        assert torch.equal(model.full_sort_topk(batch, 20, candidates), expected)
+        model.draft_pool_size = 15  # more than is drafted in the first round, fewer than in all
+        lists = model.full_sort_topk(batch, 20, candidates)
+        assert candidates[lists[lists >= 0]].all()
+        model.draft_index = "no such index"
+        model._nearest = None
+        with pytest.raises(UserError, match="no such index"):
+            model.full_sort_topk(batch, 20, candidates)
 
 
 class TestSpecGR_Aux(GenerativeCase):

@@ -9,10 +9,12 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.backbone import T5
+from recbole_specgr.drafters.nearest import NearestItems
 from recbole_specgr.drafters.vectors import contrastive_loss, mean_pool, ranking_loss
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 
 class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
@@ -32,6 +34,8 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         self.contrastive_weight = config["contrastive_weight"]
         self.ranking_weight = config["ranking_weight"]
         self.train_batch_size = config["train_batch_size"]
+        self.draft_pool_size, self.draft_index = config["draft_pool"], config["draft_index"]
+        self._nearest: tuple[PrefixIndex, Tensor, NearestItems] | None = None  # with what it was built from
         self.item_encoder = T5(replace(self.backbone.config, num_decoder_layers=0)).requires_grad_(False).eval()
         self.register_buffer("items_frozen", torch.tensor(False))
         self._item_vectors: Tensor | None = None
@@ -122,3 +126,15 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
         """Cosines of the histories' vectors to the items'."""
         return mean_pool(users.encoded, users.tokens) @ self.item_vectors().T
+
+    def encode_users(self, interaction: Interaction) -> EncodedUsers:
+        return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
+
+    def draft_pool(self, users: EncodedUsers, candidates: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        if not self.draft_pool_size:
+            return super().draft_pool(users, candidates)
+        index, vectors = self.index(candidates), self.item_vectors()
+        if self._nearest is None or self._nearest[0] is not index or self._nearest[1] is not vectors:
+            self._nearest = index, vectors, NearestItems(vectors, index.items, self.draft_index)
+        items, scores = self._nearest[2].search(mean_pool(users.encoded, users.tokens), self.draft_pool_size)
+        return scores, items

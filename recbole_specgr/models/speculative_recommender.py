@@ -44,6 +44,11 @@ class SpeculativeRecommender(RanksByList):
         """The drafter's score of every item `[B, n_items]`."""
         raise NotImplementedError
 
+    def draft_pool(self, users: EncodedUsers, candidates: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The drafter's scores, and the items that they are of where those are not all: `draft_items` of
+        `draft_verify`."""
+        return users.draft_scores, None
+
     @property
     def draft_verify_settings(self) -> DraftVerifySettings:
         names = {"accept_threshold": "threshold"}
@@ -87,15 +92,17 @@ class SpeculativeRecommender(RanksByList):
 
     def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> DraftVerifyResult:
         model = self.verifier
+        scores, items = self.draft_pool(users, candidates)
         return draft_verify(
             model.backbone,
             users.memory,
             model.index(candidates),
             model.level_slices,
-            users.draft_scores,
+            scores,
             model.seen,
             k,
             self.draft_verify_settings,
+            items,
         )
 
     def _all_rounds(
@@ -108,4 +115,5 @@ class SpeculativeRecommender(RanksByList):
                 model.backbone, users.memory, model.index(candidates), model.level_slices, 4 * settings.draft_size
             ),
         )
-        return all_rounds(verifier, users.draft_scores, model.seen, k, settings)
+        scores, items = self.draft_pool(users, candidates)
+        return all_rounds(verifier, scores, model.seen, k, settings, items)

@@ -169,7 +169,7 @@ def _by_digits(
         "digits": _digits(generator, users, row, counted),
     }
     if speculates:
-        draft_scores = users.draft_scores[0].masked_fill(~allowed, -torch.inf)
+        draft_scores = model.draft_scores(interaction, users)[0].masked_fill(~allowed, -torch.inf)
         facts |= {
             "drafter_score": float(draft_scores[row]),
             "drafter_rank": _rank(draft_scores, row),
