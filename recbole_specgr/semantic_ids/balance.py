@@ -1,5 +1,7 @@
 """k-means whose clusters are about equally large: each centre has a price that is added to its distances."""
 
+from logging import getLogger
+
 import numpy as np
 
 from recbole_specgr.semantic_ids.kmeans import nearest, nearest_few
@@ -8,14 +10,15 @@ SLACK = 1.1  # a cluster holds at most so many times its even share
 
 
 def balanced_kmeans(points: np.ndarray, centres: np.ndarray, rounds: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Move `centres` [k, d] to the means of evenly filled clusters of `points` [n, d].
+    """Move `centres` [k, d] to the means of evenly filled clusters of the distinct rows of `points` [n, d].
 
     Since a price belongs to a centre and not to a point, the rule `nearest(points, centres, prices)` holds for points
-    that come later, too.  Equal points stay together, so that a cluster can outgrow its share by as many.
+    that come later, too.  Equal points are bound to stay together, so they count as one.
 
     Returns:
         centres float32 [k, d], prices float32 [k], at least 0.
     """
+    points = np.unique(points, axis=0)
     k, prices = len(centres), np.zeros(len(centres), dtype=np.float32)
     for _ in range(rounds):
         prices = clearing_prices(points, centres, prices)
@@ -26,32 +29,42 @@ def balanced_kmeans(points: np.ndarray, centres: np.ndarray, rounds: int = 5) ->
     return centres, clearing_prices(points, centres, prices)
 
 
-def clearing_prices(points: np.ndarray, centres: np.ndarray, prices: np.ndarray, passes: int = 300) -> np.ndarray:
-    """Prices float32 [k] under which no cluster holds more than SLACK times its even share of `points` [n, d].
+def clearing_prices(points: np.ndarray, centres: np.ndarray, prices: np.ndarray, passes: int = 20_000) -> np.ndarray:
+    """Prices float32 [k] under which no cluster holds more than ceil(SLACK * n / k) of the distinct `points` [n, d].
 
-    An auction (Bertsekas 1988): who is asked for too often raises the price by what makes all points beyond the even
-    share prefer their second choice.  (Were it raised for those beyond the capacity alone, prices would creep.)  Where
-    points are equal, or after so many passes, clusters may stay larger.
+    An auction (Bertsekas 1988) whose passes alternate.  In one, each cluster that is too large raises its price until
+    all points beyond the even share prefer their second choice.  (Raised for those beyond the capacity alone, prices
+    would creep.)  In the other, all that are too large raise theirs by the same amount until as many points prefer one
+    that is not: else neighbours that are all too large would hand points to and fro in small steps.
 
     Args:
         prices: float32 [k] to begin with.
+        passes: points that differ by no more than rounding errors could go on for ever; after so many passes clusters
+            may stay larger, with a warning.
     """
     k = len(centres)
     share, capacity = max(1, len(points) // k), int(np.ceil(SLACK * len(points) / k))
-    prices = prices - prices.min()
-    index, distance = nearest(points, centres, prices)
-    tie = 1e-5 * distance.mean()
-    for _ in range(passes):
+    prices = (prices - prices.min()).astype(np.float32)
+    index, cost = nearest(points, centres, prices)
+    tie = 1e-5 * cost.mean()
+    for number in range(passes):
         counts = np.bincount(index, minlength=k)
-        full = np.flatnonzero(counts > capacity)
-        if not len(full):
-            break
-        rows = np.flatnonzero((counts > capacity)[index])  # all others stay where they are: prices only rise
-        _, best_two = nearest_few(points[rows], centres, prices, 2)
-        margin = best_two[:, 1] - best_two[:, 0]
-        order = np.lexsort((margin, index[rows]))  # by cluster, those first who leave most easily
-        starts = np.cumsum(counts[full]) - counts[full]
-        prices = prices.copy()
-        prices[full] += margin[order[starts + counts[full] - share - 1]] + tie
-        index[rows], _ = nearest(points[rows], centres, prices)
+        full = counts > capacity
+        if not full.any():
+            return prices
+        rows = np.flatnonzero(full[index])  # all others stay where they are: prices only rise
+        if number % 2:
+            _, best_two = nearest_few(points[rows], centres, prices, 2)
+            margin = best_two[:, 1] - best_two[:, 0]
+            order = np.lexsort((margin, index[rows]))  # by cluster, those first who leave most easily
+            starts = np.cumsum(counts[full]) - counts[full]
+            prices[full] += margin[order[starts + counts[full] - share - 1]] + tie
+        else:
+            _, outside = nearest(points[rows], centres[~full], prices[~full])
+            leaving = int((counts[full] - share).sum()) - 1
+            prices[full] += np.partition(outside - cost[rows], leaving)[leaving] + tie
+        index[rows], cost[rows] = nearest(points[rows], centres, prices)
+    getLogger().warning(
+        f"balanced: the largest of {k} clusters still holds {np.bincount(index).max()} distinct points, not {capacity}."
+    )
     return prices

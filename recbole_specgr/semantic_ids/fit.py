@@ -21,7 +21,7 @@ from recbole_specgr.semantic_ids.table_files import read_semantic_ids
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 
 IDS, TOKENIZER, REPORT = "semantic_ids.npz", "tokenizer.npz", "semantic_ids.json"  # in a run's folder
-_FORMAT = 2  # raise it whenever a tokenizer computes other codes from the same input and settings
+_FORMAT = 3  # raise it whenever a tokenizer computes other codes from the same input and settings
 
 
 @dataclass
