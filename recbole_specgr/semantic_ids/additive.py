@@ -90,6 +90,8 @@ class AdditiveQuantizer(Tokenizer):
                 f"mean {list(mean.shape)}, projection {list(projection.shape)}, codebooks {list(codebooks.shape)} and "
                 f"prices {list(prices.shape)} do not fit together."
             )
+        if not all(np.isfinite(part).all() for part in (mean, projection, codebooks, prices)) or (prices < 0).any():
+            raise UserError("codebooks, mean and projection must be finite numbers, and prices such from 0 on.")
         self.levels, self.codebook_size = codebooks.shape[:2]
         self.mean, self.projection, self.codebooks, self.prices = mean, projection, codebooks, prices
 

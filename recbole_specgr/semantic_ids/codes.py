@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.errors import UserError
-from recbole_specgr.semantic_ids.identification import FreeDigits, identification_digits
+from recbole_specgr.semantic_ids.identification import FreeDigits, identification_digits, identification_size
 
 NearestCodes = Callable[[np.ndarray], np.ndarray]
 
@@ -82,9 +82,8 @@ class SemanticIds:
         digits = identification_digits(codes, seen)
         table = np.column_stack([codes, digits]).astype(np.int64)
         table[0] = 0
-        largest = int(digits.max(initial=0)) + 1
-        size = max(*codebook_sizes, largest + (largest if reserve is None else reserve))
-        return cls(torch.from_numpy(table), (*map(int, codebook_sizes), size), item_tokens)
+        sizes = *map(int, codebook_sizes), identification_size(codebook_sizes, digits, reserve)
+        return cls(torch.from_numpy(table), sizes, item_tokens)
 
     def extended(
         self, codes: np.ndarray, item_tokens: np.ndarray, nearest_codes: NearestCodes | None = None

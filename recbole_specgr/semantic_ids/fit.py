@@ -73,9 +73,15 @@ def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray | C
         try:
             health.check(made.report, config["tokenizer"]["min_utilisation"])
         except health.CollapsedTokenizer as error:
-            if not given:
+            codebooks = config["tokenizer"].get("codebooks")
+            if given:
+                getLogger().warning(f"semantic_ids {given}: {error}")
+            elif codebooks:
+                raise health.CollapsedTokenizer(
+                    f"tokenizer.codebooks {codebooks}: {error} Or were they made for other vectors than text_encoder's?"
+                ) from error
+            else:
                 raise
-            getLogger().warning(f"semantic_ids {given}: {error}")
         if run_dir:
             made.save(run_dir)
     return made.ids
@@ -84,10 +90,15 @@ def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray | C
 def make_ids(config: Config, dataset: Dataset, features: np.ndarray) -> MadeIds:
     """Ids by a tokenizer fitted on the seen items' features (or read from `tokenizer.codebooks`); see above."""
     seen, group = np.asarray(dataset.seen, dtype=bool), config["tokenizer"]
-    tokenizer = load_tokenizer(group["codebooks"]) if group.get("codebooks") else _fitted(config, features[seen])
-    ids = SemanticIds.from_codes(
-        tokenizer.encode(features), tokenizer.codebook_sizes, seen, _item_tokens(dataset), group.get("reserve")
-    )
+    given = group.get("codebooks")
+    tokenizer = load_tokenizer(given) if given else _fitted(config, features[seen])
+    try:
+        codes = tokenizer.encode(features)
+    except UserError as error:
+        if not given:
+            raise
+        raise UserError(f"tokenizer.codebooks {given}: {error}") from error
+    ids = SemanticIds.from_codes(codes, tokenizer.codebook_sizes, seen, _item_tokens(dataset), group.get("reserve"))
     return MadeIds(ids, health.measure(ids, seen, features, tokenizer.possible_codes), tokenizer)
 
 

@@ -1,6 +1,6 @@
 """The last digit of a semantic id, which tells items of equal codes apart."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,6 +22,13 @@ def identification_digits(codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
         position = np.arange(len(order))
         digits[order] = position - np.maximum.accumulate(np.where(new_group, position, 0))
     return digits
+
+
+def identification_size(codebook_sizes: Sequence[int], digits: np.ndarray, reserve: int | None) -> int:
+    """Number of identification digits: room for `reserve` later items beside the `digits` (int [n_items]) that there
+    are (None: for as many as there are in the largest group), and no fewer than the largest codebook has codes."""
+    largest = int(digits.max(initial=0)) + 1
+    return max(*map(int, codebook_sizes), largest + (largest if reserve is None else reserve))
 
 
 class FreeDigits:

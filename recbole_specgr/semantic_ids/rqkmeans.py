@@ -20,8 +20,8 @@ class RQKMeans(AdditiveQuantizer):
     Attributes:
         iterations: Lloyd steps a level.
         restarts: random starts a level, of which the best is kept.
-        balanced: whether each code of a level has at most 1.1 times (rounded up) its even share of the seen items, of which
-            those with equal vectors count as one.
+        balanced: whether each code of a level has at most 1.1 times (rounded up) its even share of the seen items;
+            items whose vectors are equal count as one.
     """
 
     iterations: int = 50

@@ -11,6 +11,7 @@ import torch
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.codes import SemanticIds
+from recbole_specgr.semantic_ids.identification import identification_size
 
 IDENTIFICATION = "identification"
 LARGEST_CODE = 1_000_000  # a larger number is something else than a code
@@ -23,7 +24,7 @@ def read_semantic_ids(path: Path, item_tokens: np.ndarray, seen: np.ndarray, res
         path: .npz, .npy or .csv.
         item_tokens: str [n_items], the padding item first.
         seen: bool [n_items].
-        reserve: see `SemanticIds.from_codes`; not used where the file has identification digits.
+        reserve: see `SemanticIds.from_codes`; not used where the file says how many identification digits there are.
 
     Raises:
         UserError: the file is no such table, lacks some of the items, or has an impossible code.
@@ -55,7 +56,8 @@ class CodeTable:
         item_tokens: str [N].
         codes: int [N, levels], the identification digit in the last column where `identified`.
         identified: the file has identification digits.
-        level_sizes: a number for each column of `codes`; None for the largest code + 1.
+        level_sizes: a number for each column of `codes`; None for the largest code + 1, and for the identification digit
+            some more.
     """
 
     item_tokens: np.ndarray
@@ -101,6 +103,8 @@ class CodeTable:
         sizes = self.level_sizes or tuple(int(column.max(initial=0)) + 1 for column in self.codes.T)
         sizes = tuple(map(int, sizes))
         if self.identified:
+            if self.level_sizes is None:
+                sizes = *sizes[:-1], identification_size(sizes[:-1], self.codes[:, -1], reserve)
             return SemanticIds(torch.from_numpy(self.codes), sizes, item_tokens)
         return SemanticIds.from_codes(self.codes, sizes, seen, item_tokens, reserve)
 

@@ -135,10 +135,10 @@ class Tokenizer(ABC):
         """Take back what `state` gave."""
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write settings and state to `path` (.npz)."""
-        arrays = {f"state/{name}": value for name, value in self.state().items()}
+        """Write method, settings (JSON) and the arrays of the state to `path` (.npz)."""
+        settings = json.dumps(asdict(self))
         with atomic_write(path) as temporary:
-            np.savez(temporary, method=np.array(self.method), settings=np.array(json.dumps(asdict(self))), **arrays)
+            np.savez(temporary, method=np.array(self.method), settings=np.array(settings), **self.state())
 
 
 def build_tokenizer(group: Mapping) -> Tokenizer:
@@ -170,10 +170,11 @@ def tokenizer_class(method: str) -> type[Tokenizer]:
 
 
 def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
-    """Read a fitted tokenizer from a file that `Tokenizer.save` wrote, or from plain codebooks made elsewhere.
+    """Read a fitted tokenizer from a file that `Tokenizer.save` wrote, or codebooks made elsewhere.
 
-    The latter are an .npz of an array `codebooks` [levels, codebook_size, width] of residual (or product) quantisation
-    and, where that is not done on the features themselves, `mean` [d] and `projection` [d, width].
+    The latter are an .npz without `method`, of an array `codebooks` [levels, codebook_size, width] of residual (or
+    product) quantisation and, where that is not done on the features themselves, `mean` [d] and `projection`
+    [d, width] (docs/semantic_ids.md).
 
     Raises:
         UserError: there is no such file, or it is no tokenizer or is cut short.
@@ -187,9 +188,7 @@ def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
                 tokenizer.load_state(arrays)
                 return tokenizer
             tokenizer = tokenizer_class(str(arrays["method"]))(**json.loads(str(arrays["settings"])))
-            tokenizer.load_state(
-                {name.removeprefix("state/"): arrays[name] for name in arrays.files if name.startswith("state/")}
-            )
+            tokenizer.load_state(arrays)
     except Exception as error:  # a cut zip archive fails with many types
         raise UserError(f"{path} holds no tokenizer ({type(error).__name__}: {error}).") from error
     return tokenizer

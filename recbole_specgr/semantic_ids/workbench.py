@@ -24,7 +24,7 @@ from recbole_specgr.semantic_ids.table_files import write_csv
 from recbole_specgr.semantic_ids.tokenizer import CLASSES, tokenizer_class
 
 USAGE = f"""\
-usage: python -m recbole_specgr.semantic_ids --dataset=NAME [--tokenizer.method=METHOD] [--out DIR] [--KEY=VALUE ...]
+usage: python -m recbole_specgr.semantic_ids --dataset=NAME [--tokenizer=METHOD] [--out=DIR] [--KEY=VALUE ...]
 
 Fits a tokenizer on the items of the training data, encodes all items, reports how good the ids are, and writes to DIR
   semantic_ids.npz   the ids, for --semantic_ids=DIR of any model     tokenizer.npz      encodes further items
@@ -32,8 +32,8 @@ Fits a tokenizer on the items of the training data, encodes all items, reports h
   report.html        the report with its plots
 
   --dataset=NAME          ml-100k when not given
-  --tokenizer.method=M    {", ".join(CLASSES)}
-  --methods=M,M,...       several, or all: one folder of DIR each, and a table that compares them
+  --tokenizer=METHOD      {", ".join(CLASSES)}; several (M,M,...) or all: one
+                          folder of DIR each, and a table that compares them
   --semantic_ids=PATH     report on ids made before or elsewhere; nothing is fitted
   --out=DIR               runs/<dataset>/semantic_ids/<method> when not given
   --model=NAME            whose settings apply (TIGER when not given)
@@ -51,35 +51,35 @@ def _run(arguments: Arguments) -> int:
         print(USAGE, end="")
         return 0
     settings = dict(arguments.settings)
-    out, methods = settings.pop("out", None), settings.pop("methods", None)
+    out, methods = settings.pop("out", None), settings.pop("tokenizer", None)
+    names = _methods(methods)
     config = Config(
         arguments.model or "TIGER",
         arguments.dataset,
         arguments.config_files,
         Settings(settings, "the command line"),
     )
-    names = _methods(methods) or [None]
     with run_log(leads=True):
         dataset = _Data.load(config)
         results = {}
-        for name in names:
+        for name in names or [None]:
             if name:
                 config["tokenizer"]["method"] = name
             label = "given" if config["semantic_ids"] else config["tokenizer"]["method"]
-            folder = Path(out) if out else Path(config["runs_path"], config["dataset"], "semantic_ids")
-            folder = folder / label if name or not out else folder
-            results[label] = _work(config, dataset, label, folder)
+            folder = Path(out) if out else Path(config["runs_path"], config["dataset"], "semantic_ids", label)
+            results[label] = _work(config, dataset, label, folder / label if out and len(names) > 1 else folder)
     if len(results) > 1:
         print(f"\n{comparison(results)}")
     return int(any(report["collapse"] for report in results.values()))
 
 
-def _methods(methods: object) -> list[str]:
-    if not methods:
+def _methods(given: object) -> list[str]:
+    """The methods that `--tokenizer` names; none where it was not given."""
+    if given is None:
         return []
-    if methods == "all":
+    if given == "all":
         return list(CLASSES)
-    names = [str(name) for name in methods] if isinstance(methods, list) else str(methods).split(",")
+    names = [str(name).strip() for name in (given if isinstance(given, list) else str(given).split(","))]
     for name in names:
         tokenizer_class(name)  # an unknown one is an error before the first is fitted
     return names
