@@ -1,8 +1,8 @@
-"""Speed of the importer and of the Amazon metadata reader, on made-up files in the sources' formats.
+"""Speed of the importer, of the Amazon metadata reader and of rqkmeans, on made-up data in the sources' formats.
 
-python scripts/benchmark_data.py [--interactions N] [--megabytes N]
+python scripts/benchmark_data.py [--interactions N] [--megabytes N] [--items N]
 
-`importer` and `metadata` measure one thing each and may be called from elsewhere.
+`importer`, `metadata` and `rqkmeans` measure one thing each and may be called from elsewhere.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout ne
 
 from recbole_specgr.data.amazon_reviews import read_metadata
 from recbole_specgr.data.importer import import_dataset
+from recbole_specgr.semantic_ids import build_tokenizer
 
 _WORDS = ("quest", "arena", "legend", "puzzle", "galaxy", "kingdom", "racing", "shadow", "island", "of", "the", "and")
 
@@ -74,6 +75,19 @@ def metadata(megabytes: int = 200, compressed: bool = False, kept: float = 0.2) 
         return size / 10**6 / seconds
 
 
+def rqkmeans(
+    items: int = 100_000, balanced: bool = False, width: int = 768, levels: int = 3, codes: int = 256
+) -> float:
+    """Seconds to fit the tokenizer on vectors of so many items and to encode them all."""
+    rng = np.random.default_rng(0)
+    topics = rng.normal(size=(500, width)).astype(np.float32)
+    vectors = topics[rng.integers(500, size=items)] + rng.normal(size=(items, width), scale=0.7).astype(np.float32)
+    group = {"method": "rqkmeans", "levels": levels, "codebook_size": codes, "rqkmeans": {"balanced": balanced}}
+    started = time.perf_counter()
+    build_tokenizer(group).fit(vectors, seed=0).encode(vectors)
+    return time.perf_counter() - started
+
+
 def _row(item: str, texts: list[str]) -> bytes:
     images = [{"thumb": f"https://example.com/{n}.jpg", "large": f"https://example.com/{n}l.jpg"} for n in range(6)]
     row = {
@@ -96,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interactions", type=int, default=2_000_000)
     parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--items", type=int, default=100_000)
     options = parser.parse_args()
     rows = []
     for end, compressed in (("", False), (".gz", True)):
@@ -104,6 +119,8 @@ def main() -> None:
     for end, compressed in (("", False), (".gz", True)):
         rows.append((f"importer, .csv{end}", f"{importer(options.interactions, compressed):,.0f} interactions/s"))
     rows.append(("peak memory up to the metadata", f"{memory:,.0f} MiB"))
+    for name, balanced in (("rqkmeans, 3 x 256", False), ("rqkmeans, 3 x 256, balanced", True)):
+        rows.append((f"{name}, {options.items:,} items", f"{rqkmeans(options.items, balanced):,.1f} s"))
     print(tabulate(rows, headers=("", "")))
 
 

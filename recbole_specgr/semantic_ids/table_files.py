@@ -56,8 +56,8 @@ class CodeTable:
         item_tokens: str [N].
         codes: int [N, levels], the identification digit in the last column where `identified`.
         identified: the file has identification digits.
-        level_sizes: a number for each column of `codes`; None for the largest code + 1, and for the identification digit
-            some more.
+        level_sizes: a number for each column of `codes`; None for the largest code + 1, for the identification
+            digit some more.
     """
 
     item_tokens: np.ndarray
