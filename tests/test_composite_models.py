@@ -181,6 +181,30 @@ class TestPartsFromRuns:
             run("SpecGR_Aux", folder, **AUX, backbone_run=str(tmp_path / "nowhere"))
 
 
+class TestTIGER_CFromTIGER:
+    def test_it_is_tiger_with_new_items_and_is_not_trained(self, tiger, folder, tmp_path) -> None:
+        source = shutil.copytree(tiger["run_dir"], tmp_path / "tiger")
+        settings = {**T5, "tokenizer": {**T5["tokenizer"], "codebook_size": 9}}  # the ids are those of the run
+        result = run("TIGER_C", folder, **settings, backbone_run=str(source), tune=None, seed=9)
+        assert result["record"]["training"]["train"]["epochs"] == 0
+        assert result["record"]["parameters"]["trainable"] == tiger["record"]["parameters"]["trainable"]
+        mine, theirs = (load_data_and_model(of["run_dir"])[1].state_dict() for of in (result, tiger))
+        assert mine.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in mine.items())
+        before = lists(result["run_dir"])
+        old, new = lists(tiger["run_dir"])[0], before[0]
+        most = int(0.1 * old.size(1))
+        assert torch.equal(old[:, : old.size(1) - most], new[:, : old.size(1) - most])
+        shutil.rmtree(source)  # the run needs nothing outside of its folder
+        after = lists(result["run_dir"])
+        assert torch.equal(before[0], after[0]) and before[1] == after[1] == result["test_result"]
+
+    def test_other_sizes_and_other_models_are_refused(self, tiger, aux, folder) -> None:
+        with pytest.raises(UserError, match="does not fit this TIGER_C"):
+            run("TIGER_C", folder, **{**T5, "d_ff": 24}, backbone_run=tiger["run_dir"])
+        with pytest.raises(UserError, match=r"\[backbone_run\]: .* is a run of SpecGR_Aux, not of TIGER"):
+            run("TIGER_C", folder, **T5, backbone_run=aux["run_dir"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -270,6 +270,7 @@ def test_rows_of_the_table_take_from_each_other():
         assert resolve(name).name == name == wanted.model
         assert all(other.model in rows for other in wanted.uses.values())
     assert rows["SpecGR_Aux"].uses == {"drafter_run": rows["UniSRec"], "backbone_run": rows["TIGER"]}
+    assert rows["TIGER_C"].uses == {"backbone_run": rows["TIGER"]}
     assert list(table_rows(["SASRec"])) == ["SASRec"]
     with pytest.raises(UserError, match=r"no row \[SASRex\].*Did you mean \[SASRec\]"):
         table_rows(["SASRex"])

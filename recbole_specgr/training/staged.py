@@ -101,7 +101,7 @@ class StagedTrainer(InductiveEvaluation):
             self.optimizer = self._build_optimizer()
             self.scheduler = self._build_scheduler(len(loader) * self.epochs)
         else:
-            self.optimizer, self.scheduler, self.epochs = None, None, 0  # a model without parameters is only evaluated
+            self.optimizer, self.scheduler, self.epochs = None, None, 0  # it is only evaluated
         self._continue(progress)
         if options.saved:
             self._save_last()
@@ -278,8 +278,9 @@ class StagedTrainer(InductiveEvaluation):
 
     @property
     def _trains(self) -> bool:
-        """The model has parameters to train."""
-        return any(parameter.requires_grad for parameter in self.model.parameters())
+        """The model has parameters to train, which were not trained in the run that it takes over."""
+        taken = getattr(self.model, "trained_before", False)
+        return not taken and any(parameter.requires_grad for parameter in self.model.parameters())
 
     @property
     def _leads(self) -> bool:

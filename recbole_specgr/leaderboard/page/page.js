@@ -40,9 +40,10 @@
 
   function plot(element, figure) {
     drawn.set(element, figure);
+    const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
     const traces = figure.data.map((trace) => ({
       ...structuredClone(trace),
-      ...(trace.error_y ? { error_y: { ...trace.error_y, thickness: 1, width: 3 } } : {}),
+      ...(trace.error_y ? { error_y: { ...trace.error_y, thickness: 1, width: 3, color: ink } } : {}),
     }));
     const layout = themed(figure.layout);
     if (figure.horizontal) lay(traces, layout);
