@@ -76,6 +76,17 @@ def test_length_groups_hold_each_row_once_and_cut_no_token_off(lengths: list[int
         assert sum(len(rows) * size for rows, size in groups) < 0.9 * tokens.numel()
 
 
+def test_compiled_layers_give_the_same_loss_and_keep_the_names_of_their_parameters(model, batch) -> None:
+    tokens, labels = batch
+    compiled = copy.deepcopy(model)
+    compiled.compile_layers(backend="eager")
+    assert list(compiled.state_dict()) == list(model.state_dict())
+    losses = [module.loss(module.encode(tokens), tokens, labels) for module in (model, compiled)]
+    torch.testing.assert_close(losses[1], losses[0])
+    losses[1].backward()
+    assert compiled.embedding.weight.grad.abs().sum() > 0
+
+
 def test_weights_go_to_transformers_and_back_unchanged(model) -> None:
     back = from_transformers(to_transformers(model))
     assert back.config == model.config

@@ -211,6 +211,11 @@ class T5(nn.Module):
                 nn.init.normal_(module.wi.weight, std=c.d_model**-0.5)
                 nn.init.normal_(module.wo.weight, std=c.d_ff**-0.5)
 
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Let `torch.compile` fuse each layer, for batches of any shape; parameters and results stay what they are."""
+        for layer in (*self.encoder, *self.decoder):
+            layer.compile(dynamic=True, backend=backend)
+
     # -- whole sequences: the encoder, and the decoder under teacher forcing -----------------------------------------
 
     def encode(self, tokens: Tensor, embedded: Tensor | None = None) -> Tensor:

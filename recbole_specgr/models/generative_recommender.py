@@ -92,6 +92,8 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
                 dropout_rate=config["dropout_rate"],
             )
         )
+        if config["torch_compile"]:
+            self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
 
     # -- what the encoder reads ----------------------------------------------------------------------------------------
