@@ -1,0 +1,76 @@
+"""What the sections share: how a time is taken, and a model and users to take it with."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+PAPER = {"d_model": 64, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_heads": 4}  # its Video Games model
+K = 50
+
+
+class Bench:
+    """What the sections share: the device, how often to repeat, and a model on ml-100k."""
+
+    def __init__(self, device: str, quick: bool, data: Path | None) -> None:
+        self.device, self.quick, self.data = torch.device(device), quick, data
+        self.repeats = 3 if quick else 7
+
+    def median(self, run: Callable[[], object], repeats: int | None = None) -> float:
+        """Median seconds of `run`, after one call that is not counted."""
+        run()
+        times = []
+        for _ in range(repeats or self.repeats):
+            times.append(self.seconds(run))
+        return statistics.median(times)
+
+    def median_and_late(self, run: Callable[[], object], repeats: int | None = None) -> tuple[float, float]:
+        """Median and 95th percentile seconds of `run`, after one call that is not counted."""
+        run()
+        times = sorted(self.seconds(run) for _ in range(repeats or 2 * self.repeats))
+        return statistics.median(times), times[round(0.95 * (len(times) - 1))]
+
+    def seconds(self, run: Callable[[], object]) -> float:
+        self.wait()
+        started = time.perf_counter()
+        run()
+        self.wait()
+        return time.perf_counter() - started
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def model(self, name: str, **settings):
+        """The model `name` at the paper's size on ml-100k, and the train and test views."""
+        from recbole.utils import init_seed
+
+        from recbole_specgr.config import Config
+        from recbole_specgr.registry import get_dataset_class
+
+        settings = {
+            **PAPER,
+            "tokenizer": {"method": "rqkmeans", "codebook_size": 64},
+            "MAX_ITEM_LIST_LENGTH": 20,
+            "show_progress": False,
+            "use_gpu": self.device.type == "cuda",
+            "cache_path": str(Path(tempfile.gettempdir()) / "recbole-specgr-benchmark"),
+            **settings,
+        }
+        config = Config(name, "ml-100k", config_dict=settings)
+        init_seed(config["seed"], False)
+        train, _, test = get_dataset_class(config)(config).build()
+        model = config.model_class(config, train).to(self.device)
+        torch.autograd.set_detect_anomaly(False)  # importing RecBole's models switches it on
+        return model, train, test
+
+    def users(self, test, n: int):
+        """A batch of n test users with full histories."""
+        _, length = test.histories(torch.arange(len(test)))
+        rows = (length == length.max()).nonzero().squeeze(1)
+        return test[rows[torch.arange(n) % len(rows)]].to(self.device)

@@ -1,0 +1,151 @@
+"""Ranking users: TIGER's beam search, SpecGR++'s draft and verify, and their parts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmarks.bench import Bench, K
+from recbole_specgr.backbone.transformers_weights import to_transformers
+from recbole_specgr.decoding.beam_search import beam_search
+from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
+from recbole_specgr.decoding.likelihood import likelihoods
+
+ALL, NONE = -1e9, 0.0  # thresholds by which everything or nothing is accepted
+
+
+def speculate(model, batch, index, settings: DraftVerifySettings) -> DraftVerifyResult:
+    users = model.encode_users(batch)
+    return draft_verify(
+        model.backbone, users.memory, index, model.level_slices, users.draft_scores, model.seen, K, settings
+    )
+
+
+def generate(model, batch, index) -> Tensor:
+    return beam_search(model.backbone, model.read(batch).memory, index, model.level_slices, K, K)[0]
+
+
+@torch.no_grad()
+def tiger_decoding(bench: Bench):
+    """Users a second of TIGER's beam search (50 beams, K = 50) against `generate` of transformers."""
+    model, _, test = bench.model("TIGER")
+    theirs = to_transformers(model.eval().backbone).to(bench.device)
+    index = model.index(test.candidates.to(bench.device))
+    rows, best = [], {}
+
+    def row(name: str, size: int, run, repeats: int | None = None) -> None:
+        median, late = bench.median_and_late(run, repeats)
+        best[name] = max(best.get(name, 0.0), size / median)
+        rows.append([name, size, f"{size / median:.1f}", f"{1000 * median:.0f}", f"{1000 * late:.0f}"])
+
+    for size in (1, 16, 32, 64):
+        batch = bench.users(test, size)
+        row("TIGER", size, lambda batch=batch: generate(model, batch, index))
+    for size in (1, 4, 16):
+        tokens = model.history_tokens(bench.users(test, size))
+        digits = len(model.level_slices)
+        options = {"num_beams": K, "num_return_sequences": K, "min_new_tokens": digits, "max_new_tokens": digits}
+        attended = (tokens > 0).long()
+        run = lambda t=tokens, a=attended, o=options: theirs.generate(input_ids=t, attention_mask=a, **o)  # noqa: E731
+        row("transformers generate", size, run, 3)
+    ratio = best["TIGER"] / best["transformers generate"]
+    rows.append(["TIGER / transformers, each at its best batch", "", f"{ratio:.1f} x", "", ""])
+    return "TIGER, 50 beams, K = 50", ["what", "batch", "users/s", "p50 ms", "p95 ms"], rows
+
+
+@torch.no_grad()
+def specgr_decoding(bench: Bench):
+    """SpecGR++ against our own TIGER on the same weights, by acceptance, draft size and batch."""
+    model, _, test = bench.model("SpecGRPP")
+    model.eval()
+    index, rows = model.index(test.candidates.to(bench.device)), []
+    sample = speculate(model, bench.users(test, 32), index, DraftVerifySettings(K, K, ALL, adaptive_exit=False))
+    middle = float(sample.scores.flatten().quantile(0.5))
+    for size in (1, 32):
+        batch = bench.users(test, size)
+        base, late = bench.median_and_late(lambda batch=batch: generate(model, batch, index))
+        rows.append(
+            ["TIGER", "", size, f"{size / base:.1f}", f"{1000 * base:.0f}", f"{1000 * late:.0f}", "", "", "1.00"]
+        )
+        for draft_size in (50,) if bench.quick else (20, 50, 100):
+            for name, threshold in (("none accepted", NONE), ("some accepted", middle), ("all accepted", ALL)):
+                settings = DraftVerifySettings(draft_size, K, threshold)
+                median, late = bench.median_and_late(lambda b=batch, s=settings: speculate(model, b, index, s))
+                result = speculate(model, batch, index, settings)
+                rounds = int(result.rounds.max())
+                share = (result.accepted.sum(0) / result.drafted.sum(0).clamp(min=1))[:rounds].tolist()
+                rows.append([
+                    f"SpecGR++, {name}", draft_size, size, f"{size / median:.1f}", f"{1000 * median:.0f}",
+                    f"{1000 * late:.0f}", " ".join(f"{part:.2f}" for part in share),
+                    f"{float(result.rounds.float().mean()):.1f}", f"{base / median:.2f}",
+                ])  # fmt: skip
+    header = ["what", "draft", "batch", "users/s", "p50 ms", "p95 ms", "accepted by round", "rounds", "x TIGER"]
+    return "SpecGR++ against TIGER, 50 beams, K = 50", header, rows
+
+
+@torch.no_grad()
+def digits(bench: Bench):
+    """Users a second by the length of the ids (the appendix' first figure)."""
+    rows = []
+    for number in (2, 4, 8) if bench.quick else (2, 4, 8, 16):
+        tokenizer = {"method": "rqkmeans", "levels": number - 1, "codebook_size": 64}
+        model, _, test = bench.model("SpecGRPP", tokenizer=tokenizer)
+        index, batch = model.eval().index(test.candidates.to(bench.device)), bench.users(test, 32)
+        tiger = bench.median(lambda m=model, b=batch, i=index: generate(m, b, i), 3)
+        row = [number, f"{32 / tiger:.1f}"]
+        for threshold in (NONE, ALL):
+            settings = DraftVerifySettings(K, K, threshold)
+            row.append(
+                f"{tiger / bench.median(lambda m=model, b=batch, i=index, s=settings: speculate(m, b, i, s), 3):.2f} x"
+            )
+        rows.append(row)
+    return "by digits of an id, batches of 32", ["digits", "TIGER users/s", "none accepted", "all accepted"], rows
+
+
+@torch.no_grad()
+def subsets(bench: Bench):
+    """Ranking inside a subset of the items: three ways (the appendix' second figure)."""
+    model, _, test = bench.model("SpecGRPP")
+    model.eval()
+    batch, rows = bench.users(test, 32), []
+    everything = test.candidates.nonzero().squeeze(1)
+    generator = torch.Generator().manual_seed(0)
+    for size in (50, 200, len(everything)):
+        chosen = everything[torch.randperm(len(everything), generator=generator)[:size]]
+        subset = torch.zeros_like(test.candidates)
+        subset[chosen] = True
+        index = model.index(subset.to(bench.device))
+        items = index.items.expand(32, -1)
+        ways = (
+            lambda x=index, y=items: likelihoods(
+                model.backbone, model.read(batch).memory, x, model.level_slices, y, ~model.seen
+            ).topk(min(K, y.size(1))),
+            lambda x=index: generate(model, batch, x),
+            lambda x=index: speculate(model, batch, x, DraftVerifySettings(K, K, ALL)),
+        )
+        rows.append([f"{size:,}", *(f"{32 / bench.median(way, 3):.1f}" for way in ways)])
+    header = ["items", "score all", "constrained beam search", "SpecGR++, all accepted"]
+    return "users/s within a subset, batches of 32", header, rows
+
+
+@torch.no_grad()
+def phases(bench: Bench):
+    """Where the time of a batch goes (Table A6): encoding, drafting, verifying."""
+    model, _, test = bench.model("SpecGRPP")
+    model.eval()
+    index, batch = model.index(test.candidates.to(bench.device)), bench.users(test, 32)
+    users = model.encode_users(batch)
+
+    def verify(settings: DraftVerifySettings):
+        return draft_verify(
+            model.backbone, users.memory, index, model.level_slices, users.draft_scores, model.seen, K, settings
+        )
+
+    parts = (
+        ("encode histories, cross-attention keys and values", lambda: model.read(batch)),
+        ("draft", lambda: model.draft_scores(batch, users).topk(K)),
+        ("verify, one round", lambda: verify(DraftVerifySettings(K, K, ALL))),
+        ("verify and guide, all rounds", lambda: verify(DraftVerifySettings(K, K, NONE))),
+    )
+    rows = [[name, f"{1000 * bench.median(run) / 32:.2f}"] for name, run in parts]
+    return "SpecGR++, ms a user in a batch of 32", ["phase", "ms/user"], rows

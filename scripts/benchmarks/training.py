@@ -1,0 +1,81 @@
+"""Training steps: forward, backward and AdamW, dropout included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.bench import Bench
+from recbole_specgr.backbone.transformers_weights import to_transformers
+from recbole_specgr.training.loader import BatchLoader
+from recbole_specgr.training.optimizer import build_adamw
+
+
+def matmul(bench: Bench):
+    """The machine's matrix-product rate, which the other numbers are to be read against."""
+    rows = []
+    for shape in ((4096, 4096, 4096), (8192, 64, 1024), (8192, 1024, 64)):
+        rows.append(["{} x {} by {} x {}".format(*shape[:2], *shape[1:]), f"{matmul_rate(bench, *shape) / 1e9:.0f}"])
+    return "float32 matrix products", ["shape", "GFLOP/s"], rows
+
+
+def matmul_rate(bench: Bench, m: int = 4096, k: int = 4096, n: int = 4096) -> float:
+    """Operations a second."""
+    a, b = torch.randn(m, k, device=bench.device), torch.randn(k, n, device=bench.device)
+    return 2 * m * k * n / bench.median(lambda: a @ b)
+
+
+def training_step(bench: Bench, model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> tuple[float, float]:
+    """Median seconds of a step, and the operations of its matrix products."""
+    optimizer = build_adamw(model, 1e-3, 0.05)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        optimizer.step()
+
+    seconds = bench.median(step, 3 if bench.quick else 5)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return seconds, counter.get_total_flops()
+
+
+def training(bench: Bench):
+    """Whole steps, against the same model in transformers."""
+    generation, contrast = (64, 256) if bench.quick else (256, 1024)
+    peak, rows = matmul_rate(bench), []
+
+    def row(name: str, users: int, tokens: int, seconds: float, operations: float, ratio: str = "") -> None:
+        share = operations / seconds / peak
+        rate = f"{users / seconds:.0f}"
+        rows.append([name, f"{tokens:,}", f"{seconds:.2f}", rate, f"{tokens / seconds:,.0f}", f"{share:.0%}", ratio])
+
+    tiger, train, _ = bench.model("TIGER")
+    theirs = to_transformers(tiger.backbone).train()
+    tiger.train()
+    _, length = train.histories(torch.arange(len(train)))
+    full = (length == length.max()).nonzero().squeeze(1)[-generation:]
+    mixed = torch.cat([(length == 1 + i % int(length.max())).nonzero()[i : i + 1, 0] for i in range(generation)])
+    for name, chosen in (("full histories", full), ("1 to 20 items", mixed)):
+        batch = train.__getitem__(chosen, join=False).to(bench.device)
+        tokens, labels = tiger.history_tokens(batch), tiger.tokens[batch["item_id"]]
+        attended = (tokens > 0).long()
+        hf, _ = training_step(
+            bench, theirs, lambda t=tokens, a=attended, y=labels: theirs(input_ids=t, attention_mask=a, labels=y).loss
+        )
+        ours = training_step(bench, tiger, lambda b=batch: sum(tiger.calculate_loss(b).values()))
+        row(f"TIGER, {len(chosen)} rows, {name}", len(chosen), int(attended.sum()), *ours, f"{hf / ours[0]:.1f}")
+
+    spec, train, _ = bench.model("SpecGRPP", train_batch_size=generation, contrastive_batch_size=contrast)
+    spec.train()
+    for stage, extra in (("pretrain", contrast - generation), ("finetune", 0)):
+        batch = next(iter(BatchLoader(train, generation, seed=0, extra_rows=extra))).to(bench.device)
+        spec.start_stage(stage, None)
+        tokens = int((spec.history_tokens(batch) > 0).sum())
+        step = training_step(bench, spec, lambda b=batch: sum(spec.calculate_loss(b).values()))
+        name = f"SpecGR++ {stage}, {generation} rows" + (f", {len(batch)} contrasted" if extra else "")
+        row(name, len(batch), tokens, *step)
+    header = ["step", "tokens", "seconds", "rows/s", "tokens/s", "of matmul peak", "x transformers"]
+    return f"training steps (peak {peak / 1e9:.0f} GFLOP/s)", header, rows
