@@ -16,7 +16,7 @@ from torch import nn
 from recbole_specgr.data.catalogue import Catalogue
 from recbole_specgr.data.item_text import FrameTexts, title_field
 from recbole_specgr.data.text_encoder import encode_later_texts, transformed
-from recbole_specgr.data.text_features import FEATURES
+from recbole_specgr.data.text_features import FEATURES, read_kept
 from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.semantic_ids import SemanticIds, Tokenizer, load_tokenizer
@@ -228,7 +228,7 @@ def _check_space(part: Part, vectors: np.ndarray) -> None:
     encoder = part.config["text_encoder"]
     if not (part.folder / FEATURES).is_file():
         return
-    known = np.load(part.folder / FEATURES, mmap_mode="r")
+    known = read_kept(part.folder)
     if vectors.shape[1] != known.shape[1]:
         raise UserError(
             f"The new items' vectors are {vectors.shape[1]} wide, but those of {part.label} are {known.shape[1]} wide "
