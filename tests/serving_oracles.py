@@ -33,7 +33,7 @@ TINY_SPECGR = {
     "num_heads": 2,
     "num_beams": 10,
     "draft_size": 10,
-    "accept_threshold": -2.7,
+    "accept_threshold": -3.45,
     "tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 3},
     "stages": {"pretrain": {}, "finetune": {"epochs": 1}},
     "tune": None,

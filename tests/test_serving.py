@@ -120,8 +120,8 @@ def test_nothing_excluded_is_recommended_by_specgr(specgr):
 
 def test_settings_of_inference_hold_for_one_call(specgr, tiny_runs):
     usual, before = specgr.recommend(HISTORIES, 10), specgr.decoding
-    changed = specgr.recommend(HISTORIES, 10, draft_size=3, num_beams=5, threshold=-2.2)
-    settings = {"draft_size": 3, "num_beams": 5, "accept_threshold": -2.2}
+    changed = specgr.recommend(HISTORIES, 10, draft_size=3, num_beams=5, threshold=-3.3)
+    settings = {"draft_size": 3, "num_beams": 5, "accept_threshold": -3.3}
     assert_same(changed, Recommender.load(tiny_runs / "SpecGRPP", config_dict=settings).recommend(HISTORIES, 10))
     assert changed.items != usual.items
     assert specgr.decoding == before
