@@ -90,6 +90,14 @@ class ModelCase:
         assert torch.equal(first, again)
         assert result == pytest.approx(trained["test_result"])
 
+    def test_an_explanation_knows_the_place_and_the_score(self, trained) -> None:
+        recommender = Recommender.load(trained["run_dir"], device="cpu")
+        history = ["i3", "i14", "i15"]
+        for place, entry in enumerate(recommender.recommend([history], 10)[0], 1):
+            why = recommender.explain(history, entry.item, 10)
+            assert why.place == place and why.candidates >= 10
+            assert why.score is None or entry.score != entry.score or why.score == pytest.approx(entry.score, abs=1e-6)
+
     def test_items_can_arrive_later(self, trained, folder) -> None:
         recommender = Recommender.load(trained["run_dir"], device="cpu")
         table = pd.read_csv(folder / "dataset" / "tiny" / "tiny.item", sep="\t", dtype=str)

@@ -4,6 +4,7 @@ import."""
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ _PIECE = 8192  # users between two writes
 def run_command(argv: list[str]) -> int:
     """Do what `argv`, which begins with a command's name, asks for. Raises what `Recommender` raises."""
     arguments = _parser().parse_args(argv)
-    arguments.command(arguments)
+    try:
+        arguments.command(arguments)
+    except BrokenPipeError:  # whoever reads what is printed has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 

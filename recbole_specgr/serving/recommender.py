@@ -242,6 +242,8 @@ class Recommender:
 
     def _can_rank(self) -> bool:
         """Whether the model computes in its precision; some make tensors of their own in another."""
+        if not bool(self._state.allowed.any()):  # every item was removed
+            return True
         try:
             self._ready(self._state)
         except RuntimeError as error:
