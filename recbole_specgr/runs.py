@@ -25,7 +25,10 @@ def read_config(run_dir: Path, config_dict: dict[str, Any] | None = None) -> Con
     """The settings of a run, with `config_dict` over them. Raises FileNotFoundError for a folder that is none."""
     if not (run_dir / CONFIG).is_file():
         raise FileNotFoundError(f"{run_dir} is no run: there is no {run_dir / CONFIG}.")
-    return Config.from_dict(read_mapping(run_dir / CONFIG), {**(config_dict or {}), "run_dir": str(run_dir)})
+    settings = read_mapping(run_dir / CONFIG)
+    if not {"model", "base_model", "dataset", "stages"} <= settings.keys():
+        raise UserError(f"{run_dir / CONFIG} does not hold the settings of a run: it is cut short, or something else.")
+    return Config.from_dict(settings, {**(config_dict or {}), "run_dir": str(run_dir)})
 
 
 def checkpoint_of(run_dir: Path, config: Config) -> Path:

@@ -91,6 +91,18 @@ def tiny_dataset(tmp_path, monkeypatch) -> dict:
     }
 
 
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory) -> Path:
+    """A folder with the tiny data set and, in `SpecGRPP` and `SASRec`, finished runs; nobody changes it."""
+    from serving_oracles import TINY_SASREC, TINY_SPECGR, train
+
+    folder = tmp_path_factory.mktemp("tiny-runs")
+    write_tiny_dataset(folder / "dataset")
+    train(folder, "SpecGRPP", TINY_SPECGR).rename(folder / "SpecGRPP")
+    train(folder, "SASRec", TINY_SASREC).rename(folder / "SASRec")
+    return folder
+
+
 @pytest.fixture
 def tiny_model(tmp_path) -> Path:
     """A BERT of random weights, 16 wide, that sentence-transformers loads with mean pooling."""

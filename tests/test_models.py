@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import write_tiny_dataset
+from serving_oracles import assert_same_up_to_ties, forget_unseen
 
 from recbole_specgr.errors import UserError
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.registry import get_trainer, list_models
+from recbole_specgr.serving import Recommender
 
 RECBOLE_MODELS = ("SASRec", "FDSA", "S3Rec")
 
@@ -49,6 +52,7 @@ class ModelCase:
     model: str
     settings: dict = {}
     recommends_new_items = False
+    later_items_are_as_the_first = True
     is_trained = True
 
     @pytest.fixture(scope="class")
@@ -85,6 +89,33 @@ class ModelCase:
         again, _ = lists(trained["run_dir"])
         assert torch.equal(first, again)
         assert result == pytest.approx(trained["test_result"])
+
+    def test_an_explanation_knows_the_place_and_the_score(self, trained) -> None:
+        recommender = Recommender.load(trained["run_dir"], device="cpu")
+        history = ["i3", "i14", "i15"]
+        for place, entry in enumerate(recommender.recommend([history], 10)[0], 1):
+            why = recommender.explain(history, entry.item, 10)
+            assert why.place == place and why.candidates >= 10
+            assert why.score is None or entry.score != entry.score or why.score == pytest.approx(entry.score, abs=1e-6)
+
+    def test_items_can_arrive_later(self, trained, folder) -> None:
+        recommender = Recommender.load(trained["run_dir"], device="cpu")
+        table = pd.read_csv(folder / "dataset" / "tiny" / "tiny.item", sep="\t", dtype=str)
+        if not self.recommends_new_items:
+            with pytest.raises(UserError, match="can't take new items"):
+                recommender.add_items(table.head(1).assign(**{"item_id:token": "another"}))
+            return
+        histories = [[f"i{user}", f"i{user + 3}", f"i{user + 40}"] for user in range(30)]
+        ranked = recommender.catalogue.item_tokens[recommender.catalogue.candidates.numpy()]
+        before = recommender.recommend(histories, 10)
+        unseen = forget_unseen(recommender)
+        assert not {item for items in recommender.recommend(histories, 10).items for item in items} & set(unseen)
+        recommender.add_items(table.set_index("item_id:token").loc[unseen].reset_index())
+        after = recommender.recommend(histories, 10, candidates=ranked)  # the data has items that nobody used, too
+        if self.later_items_are_as_the_first:
+            assert_same_up_to_ties(before, after)
+        else:
+            assert {item for items in after.items for item in items} & set(unseen)
 
     def test_a_seed_decides_everything(self, trained, folder) -> None:
         again = run(self.model, folder, **self.settings)
@@ -247,6 +278,7 @@ class TestRecformer(ModelCase):
         "MAX_ITEM_LIST_LENGTH": 10,
     }
     recommends_new_items = True
+    later_items_are_as_the_first = False  # they are read by a language model that has learned on
 
 
 class TestEnsemble(ModelCase):

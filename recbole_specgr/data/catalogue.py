@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recbole_specgr import __version__
 from recbole_specgr.data.item_text import field_kinds, item_titles
-from recbole_specgr.data.text_features import FEATURES
+from recbole_specgr.data.text_features import FEATURES, read_kept
 from recbole_specgr.errors import UserError
 from recbole_specgr.npz import pack, read_npz, unpack, write_npz
 
@@ -90,10 +90,7 @@ class Catalogue:
         path = Path(config["run_dir"]) / FEATURES
         if not path.is_file():
             raise NotInCatalogue("the items' text vectors")
-        try:
-            features = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise UserError(f"{path} is unreadable ({error}). Train again, or take another run.") from error
+        features = read_kept(path.parent)
         if len(features) != len(self.item_tokens):
             raise UserError(
                 f"{path} holds {len(features):,} text vectors, but the run has {len(self.item_tokens):,} items: one of "

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from logging import getLogger
 from typing import Any
 
@@ -92,10 +92,18 @@ def field_kinds(dataset: Dataset) -> dict[str, str]:
     return {field: _kind(dataset, field) for field in feature or () if field != dataset.iid_field}
 
 
+def title_field(known: Iterable[str], fields: Sequence[str] | None) -> str | None:
+    """Which of the `known` item fields says best to people what an item is: a title or a name, else the first of the
+    text `fields` that is known."""
+    known = list(known)
+    named = [field for word in ("title", "name") for field in known if word in str(field).lower()]
+    return next(iter([*named, *(field for field in fields or () if field in known)]), None)
+
+
 def item_titles(dataset: Dataset, fields: Sequence[str] | None) -> list[str]:
-    """A name for each item to show to people: its first text field as it is in the file; "" where there is none."""
+    """A name for each item to show to people, as it is in the file; "" where there is none."""
     feature = dataset.item_feat
-    field = next((field for field in fields or () if feature is not None and field in feature), None)
+    field = title_field([field for field in feature or () if field != dataset.iid_field], fields)
     if field is None:
         return [""] * dataset.item_num
     names = dataset.field2id_token.get(field)

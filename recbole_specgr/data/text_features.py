@@ -61,6 +61,14 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
     return features
 
 
+def read_kept(run_dir: Path) -> np.ndarray:
+    """The vectors float32 [n_items, d] that a run's folder keeps. Raises UserError where the file is damaged."""
+    try:
+        return np.load(run_dir / FEATURES, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{run_dir / FEATURES} is unreadable ({error}). Train again, or take another run.") from error
+
+
 class Encoded(NamedTuple):
     """Vectors before the transform, and the cache files of them and of the fitted lsa where there are such."""
 

@@ -8,11 +8,20 @@ from recbole_specgr.errors import UserError
 EMPTY = -1  # fills a list that has fewer than k items
 
 
+def comparable(scores: Tensor) -> Tensor:
+    """Scores as they are compared: float64 ones rounded to float32.
+
+    How a product of matrices rounds depends on its shape, and so on who else is in the batch. Computed in float64 and
+    compared in float32, scores that are equal stay equal in every batch.
+    """
+    return scores.float() if scores.dtype == torch.float64 else scores
+
+
 def rank_scores(scores: Tensor, k: int, allowed: Tensor) -> Tensor:
     """Return the ids of the k best allowed items of each row, best first.
 
     Args:
-        scores: [B, n_items]; overwritten: items that are not allowed become -inf.
+        scores: [B, n_items]; may be overwritten: items that are not allowed become -inf. Compared as `comparable` says.
         allowed: BoolTensor [n_items].
 
     Returns:
@@ -22,7 +31,7 @@ def rank_scores(scores: Tensor, k: int, allowed: Tensor) -> Tensor:
     Raises:
         ValueError: an allowed item has a score that is not a number.
     """
-    scores.masked_fill_(~allowed, -torch.inf)
+    scores = comparable(scores).masked_fill_(~allowed, -torch.inf)
     values, items = scores.topk(min(k + 1, scores.size(1)))
     if values[:, 0].isnan().any():  # topk sorts NaN before every number
         raise ValueError(f"The model's scores hold NaN ({int(scores.isnan().any(1).sum())} of {len(scores)} rows).")

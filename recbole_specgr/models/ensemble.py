@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recbole_specgr.drafters.scores import item_scores
 from recbole_specgr.errors import UserError
-from recbole_specgr.evaluation.ranking import EMPTY, rank_scores
+from recbole_specgr.evaluation.ranking import EMPTY, comparable, rank_scores
 from recbole_specgr.models.composite_recommender import CompositeRecommender
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 
@@ -119,5 +119,6 @@ def scaled(scores: Tensor) -> Tensor:
 
 def best(items: Tensor, scores: Tensor, k: int) -> Tensor:
     """The k items `[B, k]` with the highest scores; equals keep their order, empty places go last."""
-    order = scores.masked_fill(items == EMPTY, NOTHING).sort(dim=1, descending=True, stable=True).indices[:, :k]
+    scores = comparable(scores).masked_fill(items == EMPTY, NOTHING)
+    order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
     return F.pad(items.gather(1, order), (0, k - order.size(1)), value=EMPTY)

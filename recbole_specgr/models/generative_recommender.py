@@ -64,11 +64,13 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         level_slices: each digit's part of the vocabulary.
         backbone: the T5.
         decoding: the settings of inference, which may change without training: those of `decoding_keys`.
+        scores_digits: an item's score is the likelihood of its digits.
     """
 
     inductive = True
     input_type = InputType.POINTWISE
     decoding_keys: tuple[str, ...] = ("num_beams",)
+    scores_digits = True
     item_tables: tuple[str, ...] = ("tokens", "seen")
 
     def __init__(self, config: Config, dataset: Dataset) -> None:

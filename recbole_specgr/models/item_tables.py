@@ -80,7 +80,9 @@ def with_items(model: M, new: Mapping[str, NewItems], kept: Mapping[str, Tensor]
         rows = module.new_rows(items)
         if any(getattr(module, name) is not None for name in module.item_caches):
             known = {name: kept[f"{part}:{name}"] for name in module.item_caches if f"{part}:{name}" in kept}
-            rows |= known if len(known) == len(module.item_caches) else module.new_cache_rows(items)
+            if len(known) < len(module.item_caches):  # rounded as in the file that keeps them, to be the same after it
+                known = {name: cache.float() for name, cache in module.new_cache_rows(items).items()}
+            rows |= known
         for name in (*module.item_tables, *module.item_caches):
             table = getattr(module, name)
             if table is not None:

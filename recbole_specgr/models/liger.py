@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from recbole_specgr.data.text_features import load_text_features
 from recbole_specgr.decoding.beam_search import beam_search
 from recbole_specgr.drafters.vectors import ranking_loss
+from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 
@@ -26,6 +27,7 @@ class LIGER(GenerativeRecommender):
     """
 
     decoding_keys = ("num_beams", "num_generated")
+    scores_digits = False
     item_tables = (*GenerativeRecommender.item_tables, "features", "seen_row")
     item_caches = ("_projected",)
 
@@ -100,7 +102,7 @@ class LIGER(GenerativeRecommender):
         return super().new_rows(new) | {"features": self.scale(new.features), "seen_row": seen_row}
 
     def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
-        return {"_projected": self.projection(self.scale(new.features))}
+        return {"_projected": self.projection(self.scale(new.features.to(self.features)))}
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -133,7 +135,7 @@ class LIGER(GenerativeRecommender):
             (n, num_beams),
             lambda: beam_search(self.backbone, users.memory, index, self.level_slices, n, num_beams)[0],
         )
-        scores = self.user_vectors(users.tokens, users.encoded) @ self.item_vectors().T
+        scores = comparable(self.user_vectors(users.tokens, users.encoded) @ self.item_vectors().T)
         allowed = torch.zeros_like(scores, dtype=torch.bool)
         allowed[:, index.items[~self.seen[index.items]]] = True
         allowed.scatter_(1, generated.clamp(min=0), True)

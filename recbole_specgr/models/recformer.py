@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,20 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_specgr.backbone.t5 import at_least_float32
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.data.attribute_tokens import PAD, START, special_id, tokenize, train_tokenizer
 from recbole_specgr.data.item_text import attribute_texts
 from recbole_specgr.drafters.vectors import contrastive_loss, ranking_loss
 from recbole_specgr.errors import UserError
 from recbole_specgr.hub import reach_hub
+from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
 
 TOKENIZER, LONGFORMER = "attribute_tokenizer.json", "longformer.json"  # in the run's folder
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
 
 
-class Recformer(SequentialRecommender):
+class Recformer(ItemTables, SequentialRecommender):
     """A language model reads the history as text and finds the next item by its text.
 
     Li et al., "Text Is All You Need: Learning Language Representations for Sequential Recommendation", KDD 2023. Items
@@ -38,7 +41,12 @@ class Recformer(SequentialRecommender):
     `longformer` names a pre-trained Longformer (the hub's name or a path), `pretrained` a file with the published
     weights of Recformer itself, which need no pre-training. Without them a small model with a tokenizer of its own is
     trained from scratch.
+
+    An item that arrives later is encoded by the language model as it is at the end of training. The vectors of the
+    others may be older.
     """
+
+    item_tables = ("words", "types", "seen_row", "item_table")
 
     inductive = True
     input_type = InputType.POINTWISE
@@ -51,7 +59,14 @@ class Recformer(SequentialRecommender):
         folder = Path(config["run_dir"]) if config["run_dir"] else None
         tokenizer = _tokenizer(config, attributes, dataset.seen, folder)
         self.pad, self.start = special_id(tokenizer, "pad"), special_id(tokenizer, "start")
-        tokens = tokenize(attributes, tokenizer, config["max_attributes"], config["max_attribute_length"])
+        self.item_padding = {"words": self.pad, "types": PAD}
+        self.tokenize = partial(
+            tokenize,
+            tokenizer=tokenizer,
+            max_attributes=config["max_attributes"],
+            max_attribute_length=config["max_attribute_length"],
+        )
+        tokens = self.tokenize(attributes)
         self.register_buffer("words", tokens.words, persistent=False)
         self.register_buffer("types", tokens.types, persistent=False)
         seen = dataset.seen.nonzero().squeeze(1)
@@ -85,7 +100,7 @@ class Recformer(SequentialRecommender):
             token_type_ids=types,
             position_ids=real.cumsum(1) * real + self.pad,
         )
-        return F.normalize(output.last_hidden_state[:, 0].float(), dim=1)
+        return F.normalize(at_least_float32(output.last_hidden_state[:, 0]), dim=1)
 
     def sequence(self, items: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids, their types and their items' positions, each `[B, S]`: the start token, then the items from the
@@ -117,6 +132,20 @@ class Recformer(SequentialRecommender):
             self.longformer.train(self.training)
             self.is_encoded.fill_(True)
         return self.item_table
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        if new.attributes is None:
+            raise UserError("Recformer reads the text of items: give the new items' text, and not only vectors of it.")
+        tokens, device = self.tokenize(new.attributes), self.words.device
+        reader = copy_for_use(self)
+        reader.words, reader.types = tokens.words.to(device), tokens.types.to(device)
+        parts = torch.arange(len(new), device=device).split(256)
+        return {
+            "words": tokens.words,
+            "types": tokens.types,
+            "seen_row": torch.zeros(len(new), dtype=torch.long),
+            "item_table": torch.cat([reader.read(part[:, None], torch.ones_like(part)) for part in parts]),
+        }
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, d]`."""

@@ -18,6 +18,7 @@ from recbole_specgr.decoding.draft_verify import (
 )
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.decoding.verifier import Verifier
+from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.ranked_list import RankedList, RanksByList
 
@@ -56,7 +57,7 @@ class SpeculativeRecommender(RanksByList):
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         users = self.verifier.read(interaction)
-        return replace(users, draft_scores=self.draft_scores(interaction, users))
+        return replace(users, draft_scores=comparable(self.draft_scores(interaction, users)))
 
     @torch.no_grad()
     def speculate(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> DraftVerifyResult:

@@ -21,14 +21,16 @@ class TIGER(GenerativeRecommender):
         return {"generation": self.generation_loss(encoded, tokens, interaction[self.ITEM_ID])}
 
     def generate(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The k most probable candidates, -1 where the beams reach fewer, and their log-probabilities, `[B, k]`."""
+        """The k most probable candidates, -1 where the beams reach fewer, and the mean log-probabilities of their
+        digits, `[B, k]`."""
         num_beams, normalizer = max(self.decoding["num_beams"], k), self.decoding["normalizer"]
-        return users.once(
+        items, total = users.once(
             ("generated", k, num_beams, normalizer),
             lambda: beam_search(
                 self.backbone, users.memory, self.index(candidates), self.level_slices, k, num_beams, normalizer
             ),
         )
+        return items, total / len(self.level_slices)
 
     def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.generate(users, k, candidates)

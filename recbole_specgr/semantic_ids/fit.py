@@ -67,6 +67,8 @@ def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray | C
     with first_rank_first():
         if run_dir and (run_dir / IDS).is_file():
             return SemanticIds.load(run_dir / IDS, _item_tokens(dataset))
+        if hasattr(dataset, "text_features_of"):  # the catalogue of a finished run, whose model knows no other ids
+            raise UserError(f"{run_dir / IDS} is gone: without its semantic ids the run can't be used. Train again.")
         given = config["semantic_ids"]
         made = take_ids(config, dataset, features) if given else make_ids(config, dataset, _called(features))
         getLogger().info(health.summary(made.report))

@@ -32,6 +32,7 @@ class Changes:
         new: what each part of the model reads of them.
         caches: their rows of what the model keeps; only in a file.
         delisted: tokens of the items of training that are recommended no more.
+        listed: of those that are now, though the run's test does not rank them since nobody used them.
     """
 
     n_trained: int
@@ -41,6 +42,7 @@ class Changes:
     new: dict[str, NewItems] = field(default_factory=dict)
     caches: dict[str, np.ndarray] = field(default_factory=dict)
     delisted: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
 
     @classmethod
     def none(cls, catalogue: Catalogue) -> Changes:
@@ -60,6 +62,13 @@ class Changes:
             self, tokens=[self.tokens[row] for row in kept], titles=[self.titles[row] for row in kept], new=new
         )
 
+    def with_listing(self, tokens: list[str], listed: bool) -> Changes:
+        """With items of training put on the lists, or taken from them."""
+        undone, done = (self.delisted, self.listed) if listed else (self.listed, self.delisted)
+        done += tuple(token for token in tokens if token not in undone)
+        undone = tuple(token for token in undone if token not in tokens)
+        return replace(self, delisted=undone if listed else done, listed=done if listed else undone)
+
     def save(self, path: str | os.PathLike, caches: Mapping[str, Tensor]) -> None:
         """Write it to `path` (.npz).
 
@@ -74,6 +83,7 @@ class Changes:
             "parts": {name: sorted(items.attributes or {}) for name, items in self.new.items()},
         }
         arrays = {"tokens": pack(self.tokens), "titles": pack(self.titles), "delisted": pack(self.delisted)}
+        arrays["listed"] = pack(self.listed)
         for name, items in self.new.items():
             arrays[f"features/{name}"] = items.features.numpy()
             if items.tokens is not None:
@@ -115,6 +125,7 @@ class Changes:
             new=new,
             caches={key.removeprefix("cache/"): value for key, value in arrays.items() if key.startswith("cache/")},
             delisted=tuple(unpack(arrays["delisted"])),
+            listed=tuple(unpack(arrays["listed"])),
         )
 
 

@@ -4,6 +4,7 @@ import."""
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ _PIECE = 8192  # users between two writes
 def run_command(argv: list[str]) -> int:
     """Do what `argv`, which begins with a command's name, asks for. Raises what `Recommender` raises."""
     arguments = _parser().parse_args(argv)
-    arguments.command(arguments)
+    try:
+        arguments.command(arguments)
+    except BrokenPipeError:  # whoever reads what is printed has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 
@@ -46,9 +51,9 @@ def _recommend(arguments: argparse.Namespace) -> None:
             users, unknown, empty = users + len(found), unknown + found.unknown, empty + len(found.empty)
             bar.total = round(users / max(piece.done, 1e-9))
             bar.update(len(found))
-    notes = [f"{users:,} users"]
-    notes += [f"{unknown:,} unknown items left out of their histories"] if unknown else []
-    notes += [f"{empty:,} without any known item, whose lists are empty"] if empty else []
+    notes = [f"users: {users:,}"]
+    notes += [f"unknown items left out of their histories: {unknown:,}"] if unknown else []
+    notes += [f"users without any known item, whose lists are empty: {empty:,}"] if empty else []
     print("; ".join(notes) + (f": {arguments.out}" if arguments.out else ""), file=sys.stderr)
 
 
@@ -122,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--debug", action="store_true", help="show the traceback of an error")
     use = argparse.ArgumentParser(add_help=False)
     use.add_argument("--device", help="cpu, cuda or cuda:N; the run's own setting when not given")
-    use.add_argument("--precision", default="fp32", help="fp32, or fp64 for lists that no batch can change")
+    use.add_argument(
+        "--precision", choices=("fp64", "fp32"), help="fp32 is faster, fp64 the same in every batch (fp64)"
+    )
     use.add_argument("--data_path", help="where the folders of data sets are, for what needs the interactions")
 
     command = commands.add_parser("recommend", parents=[run, use], help="lists for a file of histories")
@@ -147,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--items", type=Path, required=True, metavar="FILE", help=".txt or a table with ids")
     command.set_defaults(command=_remove_items)
 
-    command = commands.add_parser("show", parents=[run, use], help="a user's history and recommendations")
+    command = commands.add_parser(
+        "show", parents=[run, use], help="a user's history, and what the user does not know yet"
+    )
     command.add_argument("--user", required=True, help="the user's id in the data set")
     command.add_argument("--k", type=int, default=10, help="length of the list (10)")
     command.set_defaults(command=_show)

@@ -10,8 +10,8 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.decoding.beam_search import NOTHING
-from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.serving.ranking import rank
@@ -31,7 +31,8 @@ class Digit:
         log_prob: its log-probability among the whole vocabulary.
         rank: its place among the codes of the level, from 1.
         codes: how many the level has.
-        counts: it enters the item's score (the identification digit of an unseen item does not, Eq. 2).
+        counts: it enters the item's score. The identification digit of an unseen item does not (Eq. 2), nor does any of
+            a model that generates digits but ranks otherwise (LIGER).
     """
 
     code: int
@@ -95,7 +96,7 @@ class Explanation:
         if self.drafter_rank is not None:
             lines.append(f"drafter: score {self.drafter_score:.4f}, rank {self.drafter_rank:,} of {self.candidates:,}")
         for number, digit in enumerate(self.digits, 1):
-            left_out = "" if digit.counts else "  (not counted: the item is new)"
+            left_out = "" if digit.counts else "  (not in the score)"
             lines.append(
                 f"digit {number}: code {digit.code}, log-probability {digit.log_prob:.4f}, rank {digit.rank} of "
                 f"{digit.codes}{left_out}"
@@ -140,7 +141,7 @@ def explain(state: State, model: nn.Module, interaction: Interaction, item: str,
         facts |= _by_digits(model, generator, interaction, row, allowed, k)
         facts["neighbours"] = _neighbours(state, generator.tokens, row)
     elif not hasattr(model, "full_sort_topk"):
-        scores = model.full_sort_predict(interaction).view(-1).masked_fill(~allowed, -torch.inf)
+        scores = comparable(model.full_sort_predict(interaction)).view(-1).masked_fill(~allowed, -torch.inf)
         facts |= {"score": float(scores[row]), "model_rank": _rank(scores, row)}
     else:
         facts |= {"score": None, "model_rank": None}
@@ -160,9 +161,10 @@ def _by_digits(
 ) -> dict[str, Any]:
     users = model.encode_users(interaction)
     speculates = isinstance(model, SpeculativeRecommender)
-    shortened = ~generator.seen if speculates and model.decoding["score_adjustment"] else None
-    scores = verifier_scores(generator, users, allowed, shortened)
-    counted = len(generator.level_slices) - (0 if shortened is None else int(shortened[row]))
+    scores = scores_of_all(model, generator, interaction, allowed)
+    counted = len(generator.level_slices) if generator.scores_digits else 0
+    if speculates and model.decoding["score_adjustment"] and not generator.seen[row]:
+        counted -= 1
     facts = {
         "score": float(scores[row]),
         "model_rank": _rank(scores, row),
@@ -179,18 +181,14 @@ def _by_digits(
     return facts
 
 
-def verifier_scores(
-    generator: GenerativeRecommender, users: EncodedUsers, allowed: Tensor, shortened: Tensor | None
+def scores_of_all(
+    model: nn.Module, generator: GenerativeRecommender, interaction: Interaction, allowed: Tensor
 ) -> Tensor:
-    """Eq. 2 for every allowed item and one user, -inf for other items: `[n_items]`. `shortened` as in `likelihoods`."""
-    index = generator.index(allowed)
-    scores = torch.full(allowed.shape, NOTHING, dtype=users.encoded.dtype, device=allowed.device)
-    for items in index.items.split(_CHUNK):  # in the order of their ids, so that prefixes are shared
-        found = likelihoods(
-            generator.backbone, users.memory, index, generator.level_slices, items[None], shortened=shortened
-        )
-        scores[items] = found[0].to(scores)
-    return scores
+    """What the model ranks by, of every allowed item and one user; -inf for other items: `[n_items]`."""
+    items = generator.index(allowed).items  # in the order of their ids, so that a piece shares prefixes
+    found = [model.score_items(interaction, piece[None], allowed)[0] for piece in items.split(_CHUNK)]
+    scores = comparable(torch.cat(found))
+    return torch.full(allowed.shape, -torch.inf, dtype=scores.dtype, device=allowed.device).index_copy(0, items, scores)
 
 
 def _digits(generator: GenerativeRecommender, users: EncodedUsers, row: int, counted: int) -> list[Digit]:
@@ -246,8 +244,12 @@ def _reason(e: Explanation, candidate: bool) -> str:
     if e.drafter_rank is None:
         if e.place is not None:
             return f"It stands at place {e.place} of {e.k}."
-        by_score = "" if e.model_rank is None else f" {e.model_rank - 1:,} items score higher."
-        return f"It does not stand in the list of {e.k}.{by_score}"
+        if e.model_rank is None:
+            return f"It does not stand in the list of {e.k}."
+        higher = f"{e.model_rank - 1:,} items score higher."
+        if e.model_rank <= e.k and e.digits:
+            return f"It does not stand in the list of {e.k}, though only {higher} The beams did not reach its id."
+        return f"It does not stand in the list of {e.k}. {higher}"
     if e.round:
         return f"Drafted and accepted in round {e.round}; it stands at place {e.place} of {e.k}."
     if e.round == 0:

@@ -56,7 +56,7 @@ def export_run(run: Path, to: Path) -> str:
         raise UserError(f"{run} is not finished: it has no {ITEMS if (run / RESULT).is_file() else RESULT}.")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is there already and not empty. Name a new folder.")
-    model = Recommender.load(run, device="cpu").model
+    model = Recommender.load(run, device="cpu", precision="fp32").model
     temporary = to.with_name(f".{to.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:

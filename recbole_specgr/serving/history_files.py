@@ -52,7 +52,7 @@ def read_histories(path: Path, size: int) -> Iterator[Piece]:
         FileNotFoundError: there is no such file.
         UserError: another kind of file, a broken one, or one without a column of histories.
     """
-    names = column_names(path)
+    names = _names(path)
     history = next((name for name in HISTORY_COLUMNS if name in names), None)
     if history is None:
         raise UserError(
@@ -81,6 +81,13 @@ def read_items_file(path: Path, item_field: str) -> list[str]:
     return [str(token) for token in read_table(path, [column])[column]]
 
 
+def _names(path: Path) -> list[str]:
+    """The names of the columns; of JSON lines those in the first rows."""
+    if not {".jsonl", ".ndjson", ".json"} & set(path.suffixes) or not path.is_file():
+        return column_names(path)
+    return list({name: None for row in islice(read_objects(path), 100) for name in row})
+
+
 def _rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list[tuple], float]]:
     kind = next(suffix for suffix in reversed(path.suffixes) if suffix != ".gz").lower()
     if kind in _DELIMITED:
@@ -96,7 +103,7 @@ def _delimited_rows(path: Path, columns: list[str], size: int, separator: str) -
         try:
             reader = pyarrow.csv.open_csv(
                 plain,
-                read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK),
+                read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK, use_threads=False),  # else it reads far ahead
                 parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
                 convert_options=pyarrow.csv.ConvertOptions(
                     include_columns=columns,

@@ -14,15 +14,17 @@ from recbole.config import Config
 from torch import nn
 
 from recbole_specgr.data.catalogue import Catalogue
-from recbole_specgr.data.item_text import FrameTexts
+from recbole_specgr.data.item_text import FrameTexts, title_field
 from recbole_specgr.data.text_encoder import encode_later_texts, transformed
-from recbole_specgr.data.text_features import FEATURES
+from recbole_specgr.data.text_features import FEATURES, read_kept
 from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.models.item_tables import ItemTables, NewItems
-from recbole_specgr.semantic_ids import SemanticIds, load_tokenizer
+from recbole_specgr.semantic_ids import SemanticIds, Tokenizer, load_tokenizer
 
 _SAMPLE = 2000  # of the run's items that new vectors are compared with
 _FEW = 8  # new vectors that say nothing about their space
+_NEAR = 0.75  # of the usual cosine with the nearest item: what vectors of the same encoder keep
+_TEXT_SETTINGS = ("text_encoder", "text_fields", "text_dim", "text_pca", "text_standardise", "seed")
 _OTHER_TUPLES = 32  # tuples of codes that are tried for an item whose own is full
 
 
@@ -113,23 +115,27 @@ def read_items(
     """
     tokens = item_tokens(frame, catalogue.item_field)
     new, ids, encoded = {}, {}, {}
-    texts = None
     for name, part in parts.items():
-        fields = part.config["text_fields"] or []
+        tokenizer = None if part.ids is None else _tokenizer(part)
+        fields, texts = part.config["text_fields"] or [], None
         if vectors is None or set(fields) <= set(frame):
             _check_columns(frame, fields, part)
             texts = FrameTexts(frame, fields, catalogue.field_kinds, catalogue.separator)
-        key = [part.config[setting] for setting in ("text_encoder", "text_fields", "text_pca", "text_standardise")]
+        if tokenizer is None and not (part.folder / FEATURES).is_file():  # it does without text vectors
+            new[name] = NewItems(torch.zeros(len(frame), 0), None, texts and texts.attributes)
+            continue
+        key = [part.config[setting] for setting in _TEXT_SETTINGS]
         if repr(key) not in encoded:
             encoded[repr(key)] = _features(part, texts, vectors, len(frame))
+            _warn_of_empty(encoded[repr(key)], tokens, part)
         features = encoded[repr(key)]
         item_ids = None
-        if part.ids is not None:
-            ids[name] = later_ids(part, features, tokens)
+        if tokenizer is not None:
+            ids[name] = later_ids(part.ids, tokenizer, features, tokens)
             item_ids = ids[name].tokens[part.ids.n_items :]
         attributes = texts.attributes if texts is not None else None
         new[name] = NewItems(torch.from_numpy(features), item_ids, attributes)
-    return ReadItems(tokens, _titles(frame, parts), new, ids)
+    return ReadItems(tokens, _titles(frame, catalogue, parts), new, ids)
 
 
 def item_tokens(frame: pd.DataFrame, item_field: str) -> list[str]:
@@ -157,15 +163,20 @@ def token_of(cell: object) -> str:
     return str(int(cell)) if isinstance(cell, (float, np.floating)) and float(cell).is_integer() else str(cell)
 
 
-def later_ids(part: Part, features: np.ndarray, tokens: list[str]) -> SemanticIds:
-    """The part's ids with those of new items, which the run's own tokenizer encodes."""
+def _tokenizer(part: Part) -> Tokenizer:
     file = part.folder / "tokenizer.npz"
     if not file.is_file():
+        origin = part.config["semantic_ids"]
+        why = f"its semantic ids come from {origin}, and no tokenizer came with them" if origin else f"{file} is gone"
         raise UserError(
-            f"{part.label} has semantic ids that were made elsewhere, and the run has no {file.name} to encode new "
-            f"items with."
+            f"{part.label} can't take new items: {why}, so that there is nothing that encodes an item's text. Train it "
+            f"with a tokenizer (setting `tokenizer`), or with the tokenizer's codebooks (`tokenizer.codebooks`)."
         )
-    tokenizer = load_tokenizer(file)
+    return load_tokenizer(file)
+
+
+def later_ids(ids: SemanticIds, tokenizer: Tokenizer, features: np.ndarray, tokens: list[str]) -> SemanticIds:
+    """`ids` with those of new items, which the tokenizer that made them encodes."""
 
     def nearest(rows: np.ndarray) -> np.ndarray:
         getLogger().warning(
@@ -174,7 +185,7 @@ def later_ids(part: Part, features: np.ndarray, tokens: list[str]) -> SemanticId
         )
         return tokenizer.nearest_codes(features[rows], _OTHER_TUPLES)
 
-    return part.ids.extended(tokenizer.encode(features), np.array(tokens), nearest)
+    return ids.extended(tokenizer.encode(features), np.array(tokens), nearest)
 
 
 def joined_ids(ids: SemanticIds, tokens: torch.Tensor, names: list[str]) -> SemanticIds:
@@ -202,10 +213,22 @@ def _features(part: Part, texts: FrameTexts | None, vectors: np.ndarray | None, 
     return vectors
 
 
+def _warn_of_empty(features: np.ndarray, tokens: list[str], part: Part) -> None:
+    empty = np.flatnonzero(~features.any(axis=1))
+    if len(empty):
+        getLogger().warning(
+            f"{len(empty)} of {len(tokens)} new items (such as {', '.join(tokens[row] for row in empty[:3])}) have no "
+            f"text that {part.config['text_encoder']} can read in {', '.join(part.config['text_fields'] or [])}: their "
+            f"vector is zero."
+        )
+
+
 def _check_space(part: Part, vectors: np.ndarray) -> None:
     """Raise UserError for vectors that another encoder made: of another width, or far from all of the run's own."""
     encoder = part.config["text_encoder"]
-    known = np.load(part.folder / FEATURES, mmap_mode="r")
+    if not (part.folder / FEATURES).is_file():
+        return
+    known = read_kept(part.folder)
     if vectors.shape[1] != known.shape[1]:
         raise UserError(
             f"The new items' vectors are {vectors.shape[1]} wide, but those of {part.label} are {known.shape[1]} wide "
@@ -213,22 +236,36 @@ def _check_space(part: Part, vectors: np.ndarray) -> None:
         )
     if len(vectors) < _FEW:
         return
-    rows = np.linspace(1, len(known) - 1, min(_SAMPLE, len(known) - 1)).astype(int)
-    own = _directions(np.asarray(known[np.unique(rows)]))
-    theirs = _directions(vectors[np.linspace(0, len(vectors) - 1, min(_SAMPLE, len(vectors))).astype(int)])
-    among_own = own @ own.T
+    own, theirs = _sample(known[1:]), _sample(vectors)
+    if not len(own) or not len(theirs):
+        return
+    among_own = _directions(own) @ _directions(own).T
     np.fill_diagonal(among_own, -1)
-    usual, found = np.quantile(among_own.max(1), 0.05), np.median((theirs @ own.T).max(1))
-    if found < usual / 2:
+    usual = np.quantile(among_own.max(1), 0.05)
+    found = np.median((_directions(theirs) @ _directions(own).T).max(1))
+    if found < _NEAR * usual:
         raise UserError(
             f"The new items' vectors don't lie where those of {part.label} lie: half of them have a cosine below "
             f"{found:.2f} with the nearest of the run's items, of which 95 % have one above {usual:.2f}. Were they "
-            f"made by another encoder than {encoder}?"
+            f"made by another encoder than {encoder}, or of other fields?"
+        )
+    shortest, longest = np.quantile(np.linalg.norm(own, axis=1), [0.01, 0.99])
+    length = np.median(np.linalg.norm(theirs, axis=1))
+    if not shortest / 4 < length < longest * 4:
+        raise UserError(
+            f"The new items' vectors are scaled otherwise than those of {part.label}: theirs have a length of about "
+            f"{length:.3g}, the run's of {shortest:.3g} to {longest:.3g}. Take them as {encoder} gives them."
         )
 
 
+def _sample(vectors: np.ndarray) -> np.ndarray:
+    """Some of the rows that are not zero."""
+    rows = np.linspace(0, len(vectors) - 1, min(_SAMPLE, len(vectors))).astype(int)
+    chosen = np.asarray(vectors[rows])
+    return chosen[chosen.any(axis=1)]
+
+
 def _directions(vectors: np.ndarray) -> np.ndarray:
-    vectors = vectors[vectors.any(axis=1)]
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -241,7 +278,8 @@ def _check_columns(frame: pd.DataFrame, fields: list[str], part: Part) -> None:
         )
 
 
-def _titles(frame: pd.DataFrame, parts: Mapping[str, Part]) -> list[str]:
-    fields = [field for part in parts.values() for field in part.config["text_fields"] or []]
-    field = next((field for field in fields if field in frame), None)
+def _titles(frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, Part]) -> list[str]:
+    text_fields = [field for part in parts.values() for field in part.config["text_fields"] or []]
+    known = [field for field in (*catalogue.field_kinds, *text_fields) if field in frame]
+    field = title_field(known, text_fields)
     return [""] * len(frame) if field is None else [token_of(cell) for cell in frame[field]]

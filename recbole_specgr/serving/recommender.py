@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,17 @@ from recbole_specgr.serving.ranking import rank
 from recbole_specgr.serving.recommendations import NOT_SPECULATED, Recommendations
 from recbole_specgr.serving.request import (
     allowed_items,
-    as_history,
+    as_histories,
     check_arguments,
     cut_lists,
     excluded_by_user,
+    places_to_spare,
     set_decoding,
 )
 from recbole_specgr.serving.state import State
 from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
 
-PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
+PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32}
 History = Sequence[object]
 
 
@@ -59,7 +60,7 @@ class Recommender:
         cls,
         run: str | Path,
         device: str | None = None,
-        precision: str = "fp32",
+        precision: str | None = None,
         config_dict: Mapping[str, Any] | None = None,
     ) -> Recommender:
         """Load a finished run, with the items that were added to it. The interactions it learned from are needed by
@@ -68,8 +69,9 @@ class Recommender:
         Args:
             run: its folder.
             device: `cpu`, `cuda` or `cuda:N`; None takes the run's settings.
-            precision: `fp32`, or `fp64`, in which a list does not depend on what else is in its batch. In fp32 two
-                items whose scores agree to six digits may change places from one batch to another.
+            precision: `fp64`, in which a list does not depend on what else is in its batch, or `fp32`, which is faster,
+                but two items whose scores agree to six digits may change places from one batch to another. None takes
+                fp64, or fp32 for a model that can't compute in fp64 (a few of RecBole's).
             config_dict: settings over the run's own, such as `data_path`.
 
         Raises:
@@ -77,7 +79,7 @@ class Recommender:
             UserError: the run is of another version, or a file of it is damaged.
         """
         run = Path(run)
-        if precision not in PRECISIONS:
+        if precision not in (None, *PRECISIONS):
             raise UserError(f"precision [{precision}] must be one of {', '.join(PRECISIONS)}.")
         config = read_config(run, {**_device(device), "show_progress": False, **(config_dict or {})})
         file = checkpoint_of(run, config)
@@ -88,13 +90,14 @@ class Recommender:
         model.eval()
         to = {"device": config["device"]}
         restore_caches(model, {name: torch.from_numpy(cache).to(**to) for name, cache in catalogue.caches.items()})
-        model.to(PRECISIONS[precision])
-        for name, cache in caches(model).items():
-            restore_caches(model, {name: cache.to(PRECISIONS[precision])})
         state = State(catalogue, model, parts_of(model, config, catalogue), Changes.none(catalogue))
-        if (run / CHANGES).is_file():
-            state = state.restored(Changes.load(run / CHANGES, state.changes))
-        return cls(run, config, state)
+        changes = Changes.load(run / CHANGES, state.changes) if (run / CHANGES).is_file() else None
+        for name in [precision] if precision else PRECISIONS:
+            _compute_in(model, PRECISIONS[name])
+            recommender = cls(run, config, state if changes is None else state.restored(changes))
+            if precision or recommender._can_rank():
+                return recommender
+        raise UserError(f"{config['model']} can't rank a history of one item, in no precision; see the log.")
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
@@ -148,28 +151,25 @@ class Recommender:
         Raises:
             UserError: an argument that can't be, or an unknown item where `on_unknown` is `error`.
         """
-        state, batch_size = self._state, batch_size or self.config["eval_batch_size"]
-        check_arguments(histories, k, on_unknown, batch_size)
-        histories = [as_history(history) for history in histories]
-        per_user = excluded_by_user(exclude, histories)
+        state = self._state
+        batch_size = self.config["eval_batch_size"] if batch_size is None else batch_size
+        check_arguments(k, on_unknown, batch_size)
+        histories = as_histories(histories)
+        per_user = excluded_by_user(exclude, histories, state.row_of)
         allowed = allowed_items(state, candidates, None if per_user is not None else exclude, on_unknown)
         items, unknown = self._rows(state, histories, on_unknown)
         model = self._ready(state)
         set_decoding(model, decoding, self.config["model"])
-        longest = max((len(left_out) for left_out in per_user), default=0) if per_user is not None else 0
 
-        lengths = np.array([len(rows) for rows in items], dtype=int)
-        order = np.argsort(lengths, kind="stable")
-        order = order[lengths[order] > 0]
+        lengths, spare = np.array([len(rows) for rows in items], dtype=int), places_to_spare(per_user, len(items))
         ranked = np.full((len(histories), k), EMPTY)
         scores = np.full((len(histories), k), np.nan)
         rounds = np.full((len(histories), k), NOT_SPECULATED)
-        for start in range(0, len(order), batch_size):
-            users = order[start : start + batch_size]
+        for users in _batches(lengths, spare, batch_size):
             interaction = self.interaction(state, [items[user] for user in users])
-            found = rank(model, interaction, k + longest, allowed)
+            found = rank(model, interaction, k + int(spare[users[0]]), allowed)
             excluded = [per_user[user] for user in users] if per_user is not None else None
-            ranked[users], scores[users], rounds[users] = cut_lists(found, k, excluded, state.row_of)
+            ranked[users], scores[users], rounds[users] = cut_lists(found, k, excluded)
 
         empty = tuple(np.flatnonzero(lengths == 0).tolist())
         if empty:
@@ -185,8 +185,8 @@ class Recommender:
             UserError: an item that is not known, or a history of which nothing is.
         """
         state = self._state
-        check_arguments([history], k, "drop", 1)
-        rows, _ = self._rows(state, [as_history(history)], "drop")
+        check_arguments(k, "drop", 1)
+        rows, _ = self._rows(state, as_histories([history]), "drop")
         if not rows[0]:
             raise UserError("The history holds no item that the run knows: there is nothing to explain.")
         model = self._ready(state)
@@ -215,10 +215,10 @@ class Recommender:
     def interaction(self, state: State, items: list[list[int]]) -> Interaction:
         """The batch that a model reads for histories of rows."""
         config, device = self.config, self.config["device"]
-        length = torch.tensor([len(rows) for rows in items])
-        table = torch.zeros(len(items), config["MAX_ITEM_LIST_LENGTH"], dtype=torch.long)
-        for position, rows in enumerate(items):
-            table[position, : len(rows)] = torch.tensor(rows)
+        lengths = np.array([len(rows) for rows in items])
+        histories = np.zeros((len(items), config["MAX_ITEM_LIST_LENGTH"]), dtype=np.int64)
+        histories[np.arange(histories.shape[1]) < lengths[:, None]] = np.concatenate(items)
+        length, table = torch.from_numpy(lengths), torch.from_numpy(histories)
         item_field = config["ITEM_ID_FIELD"]
         fields = {
             config["USER_ID_FIELD"]: torch.zeros(len(items), dtype=torch.long),
@@ -240,17 +240,30 @@ class Recommender:
                 self._warm = state.model
         return copy_for_use(state.model)
 
+    def _can_rank(self) -> bool:
+        """Whether the model computes in its precision; some make tensors of their own in another."""
+        if not bool(self._state.allowed.any()):  # every item was removed
+            return True
+        try:
+            self._ready(self._state)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            getLogger().warning(f"{self.config['model']} can't compute in fp64 ({reason}); it does in fp32.")
+            return False
+        return True
+
     # -- items that come and go ----------------------------------------------------------------------------------------
 
     def add_items(self, frame: pd.DataFrame, features: np.ndarray | None = None) -> int:
         """Make new items known and let them be recommended at once, without training. Nothing that is there changes:
         no id, no vector. `save` keeps them.
 
-        An item that `remove_items` took from the lists although the model was trained with it comes back as it was.
+        An item that the run has but does not recommend (nobody used it in its data, or `remove_items` took it from the
+        lists) is recommended from now on, as the run knows it.
 
         Args:
             frame: a row an item: the column of the item ids (`item_id`) and the run's `text_fields`. Names of columns
-                may carry RecBole's types, as in `title:token_seq`.
+                may carry RecBole's types, as in `title:token_seq`. Whatever `pandas.DataFrame` takes will do.
             features: the items' text vectors `[n, d]`, as the run's text encoder gives them; the texts are then not
                 needed.
 
@@ -261,14 +274,14 @@ class Recommender:
             UserError: a transductive model; a missing column; an item that is there already; text in another encoder's
                 space; no semantic id left. Nothing has changed then.
         """
-        frame = frame.rename(columns=lambda name: str(name).partition(":")[0])
+        frame = pd.DataFrame(frame).rename(columns=lambda name: str(name).partition(":")[0])
         with self._changing:
             state = self._state
             check_takes_items(state.parts)
             frame, vectors, back = _without_known(frame, features, state)
             if len(frame):
                 state = state.with_items(read_items(frame, state.catalogue, state.parts, vectors))
-            self._state = state.listed_again(back) if back else state
+            self._state = state.listed_again(back)
         return len(frame) + len(back)
 
     def remove_items(self, tokens: Iterable[object]) -> int:
@@ -327,13 +340,28 @@ def _data(config: Config):
     return train, test
 
 
+def _compute_in(model: nn.Module, precision: torch.dtype) -> None:
+    model.to(precision)
+    restore_caches(model, {name: cache.to(precision) for name, cache in caches(model).items()})
+
+
+def _batches(lengths: np.ndarray, spare: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Users with a history, at most `size` at a time, those of similar lengths together and those of unequal `spare`
+    never."""
+    order = np.lexsort((lengths, spare))
+    order = order[lengths[order] > 0]
+    for group in np.split(order, np.flatnonzero(np.diff(spare[order])) + 1):
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
 def _without_known(
     frame: pd.DataFrame, features: np.ndarray | None, state: State
 ) -> tuple[pd.DataFrame, np.ndarray | None, list[int]]:
     """The items that are really new, and the rows of those that only have to be listed again."""
     tokens = item_tokens(frame, state.catalogue.item_field)
     rows = [state.row_of.get(token) for token in tokens]
-    there = [token for token, row in zip(tokens, rows) if row is not None and token not in state.changes.delisted]
+    there = [token for token, row in zip(tokens, rows) if row is not None and state.catalogue.candidates[row]]
     if there:
         raise UserError(
             f"{len(there)} of the {len(tokens)} new items are in the catalogue already, such as "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.evaluation.ranking import EMPTY
+from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.ranked_list import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
 from recbole_specgr.serving.state import State
@@ -20,56 +20,92 @@ SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
 
 
 def set_decoding(model: nn.Module, given: Mapping[str, Any], name: str) -> None:
-    """Put settings of inference into `model`. Raises UserError for one that it does not have."""
+    """Put settings of inference into `model`; None leaves one as it is. Raises UserError for one that it does not have,
+    or for a value of another kind."""
     own = getattr(model, "decoding", {})
-    for key, value in given.items():
-        key = SHORT.get(key, key)
+    for short, value in given.items():
+        key = SHORT.get(short, short)
         if key not in own:
             raise UserError(
-                f"[{key}] is no setting of {name}'s inference; it has {', '.join(own) or 'none'}."
-                f"{did_you_mean(key, own)}"
+                f"[{short}] is no setting of {name}'s inference; it has {', '.join(own) or 'none'}."
+                f"{did_you_mean(short, own)}"
             )
-        own[key] = value
+        if value is not None:
+            own[key] = _checked(short, value, own[key])
 
 
-def check_arguments(histories: object, k: int, on_unknown: str, batch_size: int) -> None:
-    if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
-        raise UserError("histories must be a list of histories, each a list of item tokens, not a text.")
-    if isinstance(histories, Mapping):
-        raise UserError("histories must be a list of histories; of a mapping take its values().")
+def _checked(key: str, value: Any, usual: Any) -> Any:
+    """`value`, if it is of the kind of the `usual` one."""
+    if isinstance(usual, bool):
+        if not isinstance(value, (bool, np.bool_)):
+            raise UserError(f"{key} [{value}] must be True or False.")
+    elif isinstance(usual, int):
+        _check_count(key, value)
+    elif isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or value != value:
+        raise UserError(f"{key} [{value}] must be a number, such as {usual}.")
+    return value
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise UserError(f"{name} [{value}] must be a whole number from 1.")
+
+
+def check_arguments(k: int, on_unknown: str, batch_size: int) -> None:
+    """Raise UserError for one that can't be."""
     if on_unknown not in ("drop", "error"):
         raise UserError(f"on_unknown [{on_unknown}] must be drop or error.")
-    for name, value in (("k", k), ("batch_size", batch_size)):
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise UserError(f"{name} [{value}] must be a whole number from 1.")
+    _check_count("k", k)
+    _check_count("batch_size", batch_size)
 
 
-def as_history(history: object) -> list[object]:
-    if not isinstance(history, Iterable):
-        raise UserError(f"histories must be a list of histories, each a list of item tokens; [{history}] is none.")
-    return list(history)
+def as_histories(histories: object) -> list[list[object]]:
+    """The histories as lists. Raises UserError for what is no list of lists."""
+    if isinstance(histories, Mapping):
+        raise UserError("histories must be a list of histories; of a mapping take its values().")
+    one = "histories must be a list of histories, each a list of item tokens"
+    if isinstance(histories, str) or not isinstance(histories, Iterable):
+        raise UserError(f"{one}; [{histories}] is none.")
+    lists = []
+    for history in histories:
+        if isinstance(history, str) or not isinstance(history, Iterable):
+            raise UserError(f"{one}, but [{history}] in it is a single item. Of one history make [history].")
+        lists.append(list(history))
+    return lists
 
 
-def excluded_by_user(exclude: Any, histories: list[list[object]]) -> list[set[str]] | None:
-    """The tokens that each history's list must not hold; None where `exclude` says the same for all."""
+def excluded_by_user(exclude: Any, histories: list[list[object]], row_of: Mapping[str, int]) -> list[list[int]] | None:
+    """The rows of the items that each history's list must not hold; None where `exclude` says the same for all."""
     if exclude is None:
         return None
     if isinstance(exclude, str):
         if exclude != "history":
             raise UserError(f'exclude [{exclude}] must be "history", item tokens, or a list of them for each history.')
-        return [{str(token) for token in history} for history in histories]
-    exclude = list(exclude)
-    if all(isinstance(token, (str, int, np.integer)) for token in exclude):
-        return None
-    if len(exclude) != len(histories):
-        raise UserError(f"exclude names items for {len(exclude)} histories, but there are {len(histories)}.")
-    return [{str(token) for token in tokens} for tokens in exclude]
+        exclude = histories
+    else:
+        exclude = list(exclude)
+        if all(isinstance(token, (str, int, np.integer)) for token in exclude):
+            return None
+        if len(exclude) != len(histories):
+            raise UserError(f"exclude names items for {len(exclude)} histories, but there are {len(histories)}.")
+    return [[row_of[name] for name in {str(token) for token in tokens} if name in row_of] for tokens in exclude]
+
+
+def places_to_spare(excluded: list[list[int]] | None, users: int) -> np.ndarray:
+    """How much longer than asked a user's list must be so that enough is left of it, int [users].
+
+    A power of two, so that few lengths occur; a function of the user alone, so that no list depends on its batch.
+    """
+    counts = np.array([len(rows) for rows in excluded], dtype=int) if excluded is not None else np.zeros(users, int)
+    return np.where(counts, 2 ** np.ceil(np.log2(np.maximum(counts, 1))).astype(int), 0)
 
 
 def allowed_items(state: State, candidates: Iterable[object] | None, exclude: Any, on_unknown: str) -> Tensor:
     """What may be recommended to everyone, BoolTensor [n_items]. Raises UserError where that is nothing."""
     allowed = state.allowed
     if candidates is not None:
+        if isinstance(candidates, Mapping) or not isinstance(candidates, Iterable):
+            raise UserError(f"candidates must be item tokens, not [{candidates}].")
         if isinstance(candidates, str):
             raise UserError("candidates must be item tokens, not a text.")
         names = [str(token) for token in candidates]
@@ -96,19 +132,16 @@ def allowed_items(state: State, candidates: Iterable[object] | None, exclude: An
     return allowed
 
 
-def cut_lists(
-    found: RankedList, k: int, excluded: list[set[str]] | None, row_of: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Items, scores and rounds [B, k] of lists that may be longer, without what is excluded for each user."""
-    items, scores = found.items.cpu().numpy(), found.scores.double().cpu().numpy()
+def cut_lists(found: RankedList, k: int, excluded: list[list[int]] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Items, scores and rounds [B, k] of lists that may be longer, without the rows that are excluded for each user."""
+    items, scores = found.items.cpu().numpy(), comparable(found.scores).double().cpu().numpy()
     rounds = np.full_like(items, NOT_SPECULATED) if found.round_of is None else found.round_of.cpu().numpy() + 1
     rounds = np.where(items == EMPTY, NOT_SPECULATED, rounds)
     scores = np.where(items == EMPTY, np.nan, scores)
     if excluded is None:
         return items[:, :k], scores[:, :k], rounds[:, :k]
     cut = np.full((len(items), k), EMPTY), np.full((len(items), k), np.nan), np.full((len(items), k), NOT_SPECULATED)
-    for user, tokens in enumerate(excluded):
-        rows = [row_of[token] for token in tokens if token in row_of]
+    for user, rows in enumerate(excluded):
         stay = np.flatnonzero((items[user] != EMPTY) & ~np.isin(items[user], rows))[:k]
         for into, values in zip(cut, (items, scores, rounds)):
             into[user, : len(stay)] = values[user, stay]

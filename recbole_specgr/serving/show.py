@@ -34,7 +34,7 @@ def user_history(recommender: Recommender, user: str) -> list[str]:
 
 
 def user_page(recommender: Recommender, user: str, k: int) -> str:
-    """The user's history and the k best items, as tables."""
+    """The user's history and the k best items that are not in it, as tables."""
     history = user_history(recommender, user)
     catalogue = recommender.catalogue
     row_of = {token: row for row, token in enumerate(catalogue.item_tokens.tolist())}
@@ -54,7 +54,7 @@ def user_page(recommender: Recommender, user: str, k: int) -> str:
     before = [[len(history) - len(latest) + place, *described(item)] for place, item in enumerate(latest, 1)]
     after = [
         [rank, *described(entry.item), f"{entry.score:.4f}", how(entry)]
-        for rank, entry in enumerate(recommender.recommend([history], k)[0], 1)
+        for rank, entry in enumerate(recommender.recommend([history], k, exclude="history")[0], 1)
     ]
     drafts = any(row[-1] for row in after)
     header = ["", "item", "title", "", "score", *(["how"] if drafts else [])]

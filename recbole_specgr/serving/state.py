@@ -57,7 +57,8 @@ class State:
             }
             kept = {name: torch.from_numpy(cache) for name, cache in changes.caches.items()}
             state = self.with_items(ReadItems(changes.tokens, changes.titles, changes.new, ids), kept)
-        return state.without_items([state.row_of[token] for token in changes.delisted])
+        state = state.without_items([state.row_of[token] for token in changes.delisted])
+        return state.listed_again([state.row_of[token] for token in changes.listed])
 
     def with_items(self, items: ReadItems, kept: Mapping[str, Tensor] | None = None) -> State:
         """With new items; `kept` are their rows of what the model keeps, where known."""
@@ -86,15 +87,15 @@ class State:
         return state._forgetting(forgotten) if forgotten else state
 
     def listed_again(self, rows: Iterable[int]) -> State:
-        """With items of training that were taken from the lists."""
-        return self._listing(list(rows), listed=True)
+        """With items of training that stand in no list."""
+        rows = list(rows)
+        return self._listing(rows, listed=True) if rows else self
 
     def _listing(self, rows: list[int], listed: bool) -> State:
         candidates = self.catalogue.candidates.clone()
         candidates[rows] = listed
         tokens = [str(token) for token in self.catalogue.item_tokens[rows]]
-        before = [token for token in self.changes.delisted if token not in tokens]
-        changes = replace(self.changes, delisted=tuple(before if listed else before + tokens))
+        changes = self.changes.with_listing(tokens, listed)
         return replace(self, catalogue=replace(self.catalogue, candidates=candidates), changes=changes)
 
     def _forgetting(self, rows: list[int]) -> State:

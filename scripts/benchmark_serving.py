@@ -1,0 +1,141 @@
+"""Speed of a finished run in use: loading it, adding items, and recommending against the engine alone.
+
+python scripts/benchmark_serving.py [--items N] [--users N] [--device cpu]
+
+The run is SpecGR++ at the paper's size with its initial weights, on made-up items with text vectors of 128 numbers:
+these are speeds, not accuracies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
+
+from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.serving import Recommender
+
+K, BATCH, WIDTH, ADDED = 50, 64, 128, 10_000
+LOAD = """
+import sys, time
+import torch
+started = time.perf_counter()
+from recbole_specgr.serving import Recommender
+Recommender.load(sys.argv[1], device=sys.argv[2])
+print(time.perf_counter() - started)
+"""
+
+
+def vectors(n: int, seed: int) -> np.ndarray:
+    """Text vectors `[n, WIDTH]` in 1,000 clusters, the same for every seed."""
+    centres = np.random.default_rng(0).standard_normal((1000, WIDTH), dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    return centres[rng.integers(1000, size=n)] + 0.5 * rng.standard_normal((n, WIDTH), dtype=np.float32)
+
+
+def make_run(folder: Path, n_items: int) -> Path:
+    """A run on a data set in which ten items a user, and each item once, were used."""
+    data = folder / "dataset" / "made_up"
+    data.mkdir(parents=True)
+    items = np.array([f"B{number:09}" for number in range(n_items)])
+    order = np.random.default_rng(0).permutation(n_items)
+    rows = {"user_id:token": np.arange(n_items) // 10, "item_id:token": items[order], "timestamp:float": range(n_items)}
+    pd.DataFrame(rows).to_csv(data / "made_up.inter", sep="\t", index=False)
+    pd.DataFrame({"item_id:token": items}).to_csv(data / "made_up.item", sep="\t", index=False)
+    np.savez(data / "vectors.npz", item_id=items, features=vectors(n_items, 1))
+    settings = {
+        "data_path": str(folder / "dataset"),
+        "run_dir": str(folder / "run"),
+        "cache_path": str(folder / "cache"),
+        "load_col": {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id"]},
+        "text_encoder": "vectors.npz",
+        "tokenizer": {"method": "rqkmeans", "codebook_size": 256},
+        "timestamp_split": [0.98, 0.99],
+        "epochs": 0,
+        "stages": {"finetune": {"epochs": 0}},
+        "tune": None,
+        "show_progress": False,
+    }
+    return Path(run_recbole("SpecGRPP", "made_up", config_dict=settings)["run_dir"])
+
+
+def median(measured: Callable[[], None], repeats: int = 3) -> float:
+    """Median seconds, after one call that is not counted."""
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        measured()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def load_seconds(run: Path, device: str) -> float:
+    """Seconds of importing this package and loading the run, in a process that has imported torch."""
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    words = [sys.executable, "-W", "ignore", "-c", LOAD, str(run), device]
+    done = [subprocess.run(words, env=environment, capture_output=True, text=True, check=True) for _ in range(4)]
+    return statistics.median(float(process.stdout.split()[-1]) for process in done[1:])
+
+
+def add_seconds(run: Path, device: str) -> float:
+    frame, features = pd.DataFrame({"item_id": [f"N{number}" for number in range(ADDED)]}), vectors(ADDED, 2)
+    recommenders = iter([Recommender.load(run, device) for _ in range(3)])
+    return median(lambda: next(recommenders).add_items(frame, features), repeats=2)
+
+
+@torch.no_grad()
+def users_a_second(run: Path, device: str, precision: str, n_users: int) -> tuple[float, float]:
+    """Of the engine, which gets its batches ready-made, and of `recommend`, taking turns."""
+    recommender = Recommender.load(run, device, precision)
+    state, rng = recommender._state, np.random.default_rng(3)
+    rows = [rng.choice(len(state.row_of), size=1 + user % 20, replace=False) + 1 for user in range(n_users)]
+    rows.sort(key=len)
+    histories = [state.catalogue.item_tokens[history].tolist() for history in rows]
+    batches = [recommender.interaction(state, rows[start : start + BATCH]) for start in range(0, n_users, BATCH)]
+
+    def engine() -> None:
+        for batch in batches:
+            recommender.model.full_sort_topk(batch, K, state.allowed).cpu()
+
+    def serving() -> None:
+        recommender.recommend(histories, K, batch_size=BATCH)
+
+    seconds = {engine: [], serving: []}
+    for _ in range(3):
+        for run_it, found in seconds.items():
+            found.append(median(run_it, repeats=1))
+    return n_users / statistics.median(seconds[engine]), n_users / statistics.median(seconds[serving])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--users", type=int, default=256)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Path(folder), options.items)
+        rows = [("load, beyond importing torch", f"{load_seconds(run, options.device):.2f} s")]
+        rows.append((f"add_items, {ADDED:,} items", f"{add_seconds(run, options.device):.2f} s"))
+        for precision in ("fp32", "fp64"):
+            engine, serving = users_a_second(run, options.device, precision, options.users)
+            rows.append((f"engine, {precision}", f"{engine:.0f} users/s"))
+            rows.append((f"recommend, {precision}", f"{serving:.0f} users/s, {serving / engine:.2f} of the engine's"))
+    print(f"{options.items:,} items, lists of {K}, batches of {BATCH}, {torch.get_num_threads()} threads")
+    print(tabulate(rows, headers=("", ""), disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
