@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.data.attribute_tokens import PAD, START, special_id, tokenize, train_tokenizer
 from recbole_specgr.data.item_text import attribute_texts
-from recbole_specgr.drafters.vectors import contrastive_loss, ranking_loss
+from recbole_specgr.drafters.vectors import batch_contrast, ranking_loss
 from recbole_specgr.errors import UserError
 from recbole_specgr.hub import reach_hub
 
@@ -118,6 +118,10 @@ class Recformer(SequentialRecommender):
             self.is_encoded.fill_(True)
         return self.item_table
 
+    def embed_items(self, items: Tensor) -> Tensor:
+        """Vectors of single `items` `[n]` by the Longformer as it is: `[n, d]`."""
+        return self.read(items[:, None], torch.ones_like(items))
+
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, d]`."""
         length = interaction[self.ITEM_SEQ_LEN]
@@ -159,13 +163,16 @@ class Recformer(SequentialRecommender):
 
     # -- RecBole's contract --------------------------------------------------------------------------------------------
 
+    @property
+    def compares_rows(self) -> bool:
+        """The loss of this stage compares the rows of a batch with each other."""
+        return self.stage == "pretrain"
+
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Cross entropy of the target among all seen items; in pre-training among the batch's targets."""
         targets = interaction[self.ITEM_ID]
         if self.stage == "pretrain":
-            distinct, place = targets.unique(return_inverse=True)
-            items = self.read(distinct[:, None], torch.ones_like(distinct))
-            return contrastive_loss(self.user_vectors(interaction), items, place, self.temperature)
+            return batch_contrast(self.user_vectors(interaction), targets, self.embed_items, self.temperature)
         items = self.item_vectors()[self.seen_items]
         return ranking_loss(self.user_vectors(interaction), items, self.seen_row[targets], self.temperature)
 
