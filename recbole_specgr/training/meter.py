@@ -59,7 +59,8 @@ class EpochMeter:
         """Count one step: its losses by name, its rows in all processes, the tokens that the model read in this one."""
         self.rows, self.steps, self.tokens = self.rows + rows, self.steps + 1, self.tokens + tokens
         for name, loss in losses.items():
-            loss = loss.detach().float().reshape(())  # RecBole's EmbLoss makes it a vector of one
+            loss = loss.detach().reshape(())  # RecBole's EmbLoss makes it a vector of one
+            loss = loss.to(torch.promote_types(loss.dtype, torch.float32))
             self.sums[name] = self.sums[name].to(loss) + loss if name in self.sums else loss
         self._bar.update()
         now = perf_counter()

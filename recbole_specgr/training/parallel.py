@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -45,11 +46,12 @@ class Parallel:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
             fsdp_plugin=_fsdp(model) if sharded else None,
         )
-        self.model = model
-        if sharded:
-            self.losses, _ = self.accelerator.prepare(Losses(model), optimizer)
-        else:
-            self.losses = self.accelerator.prepare(Losses(model))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+            if sharded:
+                self.losses, _ = self.accelerator.prepare(Losses(model), optimizer)
+            else:
+                self.losses = self.accelerator.prepare(Losses(model))
 
     @contextmanager
     def accumulating(self, last: bool) -> Iterator[None]:
