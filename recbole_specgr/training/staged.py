@@ -4,7 +4,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -108,7 +108,8 @@ class StagedTrainer(InductiveEvaluation):
             raise
         finally:
             if self.tensorboard is not None:
-                self.tensorboard.close()
+                with suppress(OSError):  # of a disk that is full or gone, which has been said
+                    self.tensorboard.close()
         self.best_valid_score, self.best_valid_result = progress.best_score, progress.best_result
         return self.best_valid_score, self.best_valid_result
 
@@ -322,11 +323,14 @@ class StagedTrainer(InductiveEvaluation):
             line += " *" if progress.best_epoch == progress.epoch else f" (best {progress.best_score:.4f})"
         if verbose:
             self.logger.info(line)
-        if self._leads:
-            write_curves(self.run_dir, self.progress.values())
-        if self.tensorboard is not None:
-            for name, value in entry.items():
-                self.tensorboard.add_scalar(f"{progress.stage}/{name}", value, progress.epoch)
+        try:
+            if self._leads:
+                write_curves(self.run_dir, self.progress.values())
+            if self.tensorboard is not None:
+                for name, value in entry.items():
+                    self.tensorboard.add_scalar(f"{progress.stage}/{name}", value, progress.epoch)
+        except OSError as error:  # a run can do without; the checkpoint that comes next says it when it can't
+            self.logger.warning(f"The training curves could not be written: {error}")
         self.wandblogger.log_metrics({"train_step": progress.epoch, **entry}, head=progress.stage)
 
     # ---- what a stage is set up with -------------------------------------------------------------------------------
