@@ -11,6 +11,7 @@ from typing import Any
 
 from recbole_specgr import __version__
 from recbole_specgr.errors import UserError
+from recbole_specgr.interruption import Terminated
 from recbole_specgr.yaml_values import parse_value
 
 USAGE = """\
@@ -25,7 +26,8 @@ Trains a model, evaluates it overall, on in-sample and on unseen items, and writ
                           a dot reaches into a group: --tokenizer.codebook_size=32
                           without a value it is True: --reproducibility
 
-  --resume=RUN_DIR        go on with an interrupted run, from its last epoch; `auto` is the newest of this model
+  --resume=RUN_DIR        go on with an interrupted run as if it had not been; `auto` is the newest unfinished one with
+                          the same settings, or a new one where there is none
 
   --list-models           the names --model takes
   --help, -h              this text; with --model, that model's settings too
@@ -120,7 +122,8 @@ def _files(text: str) -> list[str]:
 
 
 def main(argv: list[str] | None = None, run: Callable[[Arguments], int] | None = None) -> int:
-    """Run one command line and return the process's exit status: 0, 2 for a user's mistake, 130 after Ctrl-C.
+    """Run one command line and return the process's exit status: 0, 2 for a user's mistake, 130 after Ctrl-C, 143 after
+    SIGTERM.
 
     Args:
         argv: the words after the program's name.
@@ -136,6 +139,8 @@ def main(argv: list[str] | None = None, run: Callable[[Arguments], int] | None =
         return (run or _run)(parse(argv))
     except KeyboardInterrupt:
         return 130
+    except Terminated as error:
+        return error.code
     except (ValueError, OSError) as error:
         if not _is_ours(error):
             raise

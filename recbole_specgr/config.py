@@ -297,7 +297,7 @@ class Config(RecBoleConfig):
             world_size=world_size,
         )
         if rank:
-            final.update(state="error", show_progress=False, verbose=False)
+            final.update(state="error", show_progress=False, verbose=False, log_wandb=False)
 
 
 def _user_layer(values: dict[str, Any], source: str, declares: bool = False) -> Layer:

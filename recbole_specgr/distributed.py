@@ -10,12 +10,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from recbole_specgr.errors import UserError
+
+T = TypeVar("T")
 
 _ordered = False  # inside first_rank_first
 
@@ -121,6 +124,15 @@ def share_rows(compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     return gather_rows(compute(rows.tensor_split(size)[rank]))
 
 
+def fraction_of_rows(count: int) -> float:
+    """This process's share of the rows of all processes, of which it has `count`. Every process must ask."""
+    if world()[1] == 1:
+        return 1.0
+    total = torch.tensor(count)
+    dist.all_reduce(total)
+    return count / int(total)
+
+
 def mean_over_processes(values: Tensor) -> Tensor:
     """The mean of a tensor that all processes have in the same shape."""
     size = world()[1]
@@ -131,13 +143,37 @@ def mean_over_processes(values: Tensor) -> Tensor:
     return total / size
 
 
-def largest_of_processes(values: list[float]) -> list[float]:
-    """The largest of each of `values` over all processes."""
+def any_process(*flags: bool) -> tuple[bool, ...]:
+    """For each of `flags` whether any process has it, so that all decide alike. Every process must ask."""
     if world()[1] == 1:
-        return values
-    tensor = torch.tensor(values, dtype=torch.float64)
+        return flags
+    tensor = torch.tensor(flags, dtype=torch.int32)  # a CPU tensor: no GPU waits for it
     dist.all_reduce(tensor, dist.ReduceOp.MAX)
-    return tensor.tolist()
+    return tuple(bool(flag) for flag in tensor)
+
+
+def from_first_process(value: T) -> T:
+    """The first process's plain `value`, in all of them."""
+    if world()[1] == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def from_all_processes(value: T) -> list[T]:
+    """The plain values of all processes, in their order."""
+    if world()[1] == 1:
+        return [value]
+    values: list[T | None] = [None] * world()[1]
+    dist.all_gather_object(values, value)
+    return values
+
+
+def share_of(count: int) -> int:
+    """How many of `count` rows this process has, when row i is process i's modulo the number of processes."""
+    rank, size = world()
+    return len(range(rank, count, size))
 
 
 class _GatherRows(torch.autograd.Function):

@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from recbole.data import data_preparation
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
 from recbole_specgr.config import Config
 from recbole_specgr.data.catalogue import ITEMS, Catalogue
+from recbole_specgr.distributed import from_first_process, leave_processes
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation import check_topk
+from recbole_specgr.interruption import heeding_sigterm
 from recbole_specgr.leaderboard.collect import build_record, rank_columns
 from recbole_specgr.leaderboard.record import RESULT, write_result
 from recbole_specgr.leaderboard.report import three_part_table
+from recbole_specgr.leaderboard.settings import alike
 from recbole_specgr.logger import run_log
 from recbole_specgr.models.item_tables import caches
 from recbole_specgr.registry import get_dataset_class, get_trainer, resolve
@@ -44,7 +46,7 @@ def run_recbole(
         model, dataset: names; None takes them from the settings.
         config_file_list: YAML files of settings.
         config_dict: settings, over the files. `resume` is a run's folder to go on in, or `auto` for the newest
-            unfinished run of this model and data set.
+            unfinished run with these settings, or a new one where there is none.
         saved: keep checkpoints.
 
     Returns:
@@ -54,14 +56,15 @@ def run_recbole(
     Raises:
         UserError: a mistake in what was given.
         KeyboardInterrupt: after Ctrl-C; `last.pth` in the run's folder is what `resume` goes on from.
+        Terminated: after SIGTERM, in the main thread; what is done is in the run's folder.
     """
-    config, resumes = _configure(model, dataset, config_file_list, config_dict)
     try:
-        with run_log(leads=not config["rank"]) as log:
-            return _run(config, resumes, saved, log)
+        with heeding_sigterm():
+            config, resumes = _configure(model, dataset, config_file_list, config_dict)
+            with run_log(leads=not config["rank"]) as log:
+                return _run(config, resumes, saved, log)
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        leave_processes()
 
 
 def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = None):
@@ -94,11 +97,14 @@ def _configure(model, dataset, config_file_list, config_dict) -> tuple[Config, b
     if not resume:
         return Config(model, dataset, config_file_list, config_dict), False
     if resume == "auto":
-        run_dir = _newest_unfinished(Config(model, dataset, config_file_list, config_dict))
+        config = Config(model, dataset, config_file_list, config_dict)
+        run_dir = from_first_process(_newest_unfinished(config) if not config["rank"] else None)
+        if run_dir is None:
+            return config, False
     else:
         run_dir = Path(resume)
-    if not (run_dir / CONFIG).is_file() or not (run_dir / LAST).is_file():
-        raise UserError(f"[resume: {resume}] is no run that can go on: {CONFIG} or {LAST} is missing in {run_dir}.")
+    if not (run_dir / CONFIG).is_file():
+        raise UserError(f"[resume: {resume}] is no run that can go on: there is no {run_dir / CONFIG}.")
     settings = read_mapping(run_dir / CONFIG)
     for key, given in (("model", model and resolve(model).name), ("dataset", dataset)):
         if given and given != settings[key]:
@@ -107,12 +113,15 @@ def _configure(model, dataset, config_file_list, config_dict) -> tuple[Config, b
     return Config(settings["model"], settings["dataset"], config_file_list, config_dict, settings=settings), True
 
 
-def _newest_unfinished(config: Config) -> Path:
-    folder = _runs_folder(config)
-    runs = [file.parent for file in folder.glob(f"*/{LAST}") if not (file.parent / RESULT).is_file()]
-    if not runs:
-        raise UserError(f"[resume: auto]: there is no unfinished run in {folder}.")
-    return max(runs, key=lambda run: (run / LAST).stat().st_mtime)
+def _newest_unfinished(config: Config) -> Path | None:
+    """The run without a result that was begun last, of the same seed and of settings that lead to the same model."""
+    ours = config.to_dict()
+    files = [file for file in _runs_folder(config).glob(f"*/{CONFIG}") if not (file.parent / RESULT).is_file()]
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        theirs = read_mapping(file)
+        if theirs["seed"] == ours["seed"] and alike(theirs, ours):
+            return file.parent
+    return None
 
 
 def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
@@ -133,7 +142,7 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
         init_seed(config["seed"], config["reproducibility"])
         model = config.model_class(config, train_data._dataset).to(config["device"])
         trainer = get_trainer(config)(config, model)
-        if resumes:
+        if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
             trainer.resume_checkpoint(run_dir / LAST)
         parameters = _count_parameters(model)
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
@@ -189,7 +198,7 @@ def _runs_folder(config: Config) -> Path:
 
 def _new_run_dir(config: Config) -> Path:
     """Make `runs/<dataset>/<model>/<time>-seed<seed>[-number]`, which nobody else has; one for all processes."""
-    name = [None]
+    name = None
     if not config["rank"]:
         stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config['seed']}"
         for number in range(1, 1000):
@@ -199,10 +208,8 @@ def _new_run_dir(config: Config) -> Path:
                 break
             except FileExistsError:
                 continue
-        name = [str(run_dir)]
-    if dist.is_initialized():
-        dist.broadcast_object_list(name)
-    return Path(name[0])
+        name = str(run_dir)
+    return Path(from_first_process(name))
 
 
 def _open_run(run_dir: Path, config: Config, log) -> None:

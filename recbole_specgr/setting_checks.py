@@ -10,9 +10,9 @@ from recbole_specgr.data.unseen_history import CHOICES
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
 
-FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH")
+FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH", "accumulation_steps")
 FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
-PRECISIONS = ("fp32", "bf16")
+CHOSEN = {"precision": ("fp32", "bf16", "fp16"), "parallel": ("ddp", "fsdp")}
 
 
 def check_values(settings: dict[str, Any]) -> None:
@@ -79,8 +79,14 @@ def _check_numbers(settings: dict[str, Any], prefix: str = "") -> None:
                 raise UserError(f"[{prefix}{key}] must be a whole number from {least}, but is [{settings[key]}].")
     if "learning_rate" in settings and not (settings["learning_rate"] or 0) > 0:
         raise UserError(f"[{prefix}learning_rate] must be above 0, but is [{settings['learning_rate']}].")
-    if "precision" in settings and settings["precision"] not in PRECISIONS:
-        raise UserError(f"[{prefix}precision] must be {' or '.join(PRECISIONS)}, but is [{settings['precision']}].")
+    for key, choices in CHOSEN.items():
+        if key in settings and settings[key] not in choices:
+            raise UserError(f"[{prefix}{key}] must be {' or '.join(choices)}, but is [{settings[key]}].")
+    for key, kinds in (("checkpoint_steps", int), ("checkpoint_minutes", int | float)):
+        value = settings.get(key)
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or value < 0):
+            what = "a whole number" if kinds is int else "a number"
+            raise UserError(f"[{prefix}{key}] must be {what} from 0, or ~, but is [{value}].")
 
 
 def _check_topk(settings: dict[str, Any]) -> None:

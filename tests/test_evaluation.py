@@ -1,6 +1,7 @@
 """Ranked lists and metrics, against RecBole's own Collector and Evaluator on full scores, and numpy by hand."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,9 +61,7 @@ class Case:
             rank_scores(self.scores.clone(), max(config["topk"]), torch.ones(40).bool()) if ranked is None else ranked
         )
         collector, evaluator = RankCollector(config), SubsetEvaluator(config)
-        collector.data_struct.set("data.num_items", 40)
-        collector.data_struct.set("data.count_items", self.popularity)
-        collector.start(self.seen, len(ranked))
+        collector.start(SimpleNamespace(seen=self.seen, item_num=40, train_counter=self.popularity))
         for start in range(0, len(ranked), batch):
             rows = slice(start, start + batch)
             part = ranked[rows]
@@ -162,7 +161,7 @@ def test_a_broken_identity_is_an_error():
 
 def test_more_than_one_target_a_row_is_refused():
     collector = RankCollector(settings_with(["Recall"]))
-    collector.start(torch.ones(5).bool(), 2)
+    collector.start(SimpleNamespace(seen=torch.ones(5).bool()))
     with pytest.raises(ValueError, match="one target"):
         collector.eval_batch_collect(
             torch.tensor([[1, 2]]), Interaction({"user_id": [1]}), torch.tensor([0, 0]), torch.tensor([1, 2])

@@ -39,9 +39,8 @@ def run(model: str, folder: Path, **settings) -> dict:
 
 def lists(run_dir: str) -> tuple[torch.Tensor, dict[str, float]]:
     """The ranked list of every test row, and the metrics, of a run that is loaded again."""
-    config, model, _, train_data, _, test_data = load_data_and_model(run_dir)
+    config, model, *_, test_data = load_data_and_model(run_dir)
     trainer = get_trainer(config)(config, model)
-    trainer.eval_collector.data_collect(train_data)
     result = trainer.evaluate(test_data, load_best_model=False)
     return trainer.rows["rec.items"], result
 

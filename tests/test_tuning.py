@@ -50,7 +50,6 @@ def test_the_best_of_the_grid_is_chosen_and_kept(model: str, folder: Path) -> No
     for point in points:
         config, loaded, _, _, valid, _ = load_data_and_model(result["run_dir"], point)
         trainer = get_trainer(config)(config, loaded)
-        trainer.eval_collector.data_collect(valid)
         scores.append(trainer.evaluate(valid, load_best_model=False))
     assert metrics == scores
     wanted = [dict(zip(GRIDS[model], values)) for values in product(*GRIDS[model].values())]
@@ -62,10 +61,9 @@ def test_the_best_of_the_grid_is_chosen_and_kept(model: str, folder: Path) -> No
     assert result["best_valid_result"] == scores[by_metric.index(max(by_metric))]
     assert any(score != scores[0] for score in scores), "the grid is too coarse to test anything"
 
-    config, loaded, _, train, _, test = load_data_and_model(result["run_dir"])
+    config, loaded, *_, test = load_data_and_model(result["run_dir"])
     assert {key: loaded.decoding[key] for key in tuning["choice"]} == tuning["choice"]
     trainer = get_trainer(config)(config, loaded)
-    trainer.eval_collector.data_collect(train)
     assert trainer.evaluate(test, load_best_model=False) == result["test_result"]
 
 

@@ -56,7 +56,6 @@ def test_the_setting_decides_what_a_transductive_model_reads(model, setting, tin
         return predict(self, interaction)
 
     monkeypatch.setattr(type(network), "full_sort_predict", watched)
-    trainer.eval_collector.data_collect(train)
     trainer.evaluate(test, load_best_model=False)
     given = histories(test._dataset[torch.arange(len(test._dataset))])
     dropped = filtered(given, test._dataset.seen)

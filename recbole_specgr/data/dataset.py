@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +185,13 @@ class InductiveDataset(SequentialDataset):
     def interactions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Users, items and exact times, int64 [N] each, of all interactions of all phases in (user, time) order."""
         return self._users, self._items, self._times
+
+    @property
+    def train_counter(self) -> Counter[int]:
+        """How often each item is a target in train; the same from every view."""
+        repeated = np.append(False, self._users[1:] == self._users[:-1])
+        items, counts = np.unique(self._items[repeated & (self._phases == 0)], return_counts=True)
+        return Counter(dict(zip(items.tolist(), counts.tolist())))
 
     @property
     def candidates(self) -> torch.Tensor:

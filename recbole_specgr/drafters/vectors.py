@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from recbole_specgr.distributed import gather_rows, share_rows
 
 
 def contrastive_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:
@@ -23,6 +27,20 @@ def contrastive_loss(users: Tensor, items: Tensor, targets: Tensor, temperature:
     logits = users @ items.T / temperature + rows
     own = F.one_hot(targets, len(items)).to(users.dtype) * rows
     return F.cross_entropy(logits - own, targets)
+
+
+def batch_contrast(users: Tensor, targets: Tensor, embed: Callable[[Tensor], Tensor], temperature: float) -> Tensor:
+    """`contrastive_loss` of the rows of all processes, which share the work of embedding the targets.
+
+    Every process has the whole loss; the gradient reaches the rows where they were made.
+
+    Args:
+        users: unit vectors of this process's rows `[B, d]`.
+        targets: their items' ids `[B]`.
+        embed: ids `[U]` -> unit vectors `[U, d]`.
+    """
+    distinct, place = gather_rows(targets).unique(return_inverse=True)
+    return contrastive_loss(gather_rows(users), share_rows(embed, distinct), place, temperature)
 
 
 def ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:

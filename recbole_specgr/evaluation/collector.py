@@ -1,10 +1,11 @@
 """What an evaluation keeps of each test row: the target's rank, its subset, and the list where a metric needs it."""
 
 import torch
-import torch.distributed as dist
 from recbole.evaluator import Collector
 from recbole.evaluator.collector import DataStruct
 from torch import Tensor
+
+from recbole_specgr.distributed import gather_rows
 
 
 class RankCollector(Collector):
@@ -15,19 +16,33 @@ class RankCollector(Collector):
     """
 
     seen: Tensor  # BoolTensor [n_items], set before an evaluation
-    total: int  # rows of the whole evaluation, over all processes
 
-    def start(self, seen: Tensor, total: int) -> None:
-        """Forget the rows of an earlier evaluation, one that was interrupted included."""
-        self.seen, self.total = seen.to(self.device), total
-        self._batches: dict[str, list[Tensor]] = {}
+    def data_collect(self, train_data) -> None:
+        """RecBole's hook. What it collects of the training data, `start` takes from any view."""
+
+    def start(self, dataset) -> None:
+        """Forget the rows of an earlier evaluation, one that was interrupted included.
+
+        Args:
+            dataset: any view; metrics may need its number of items and how often training has each of them.
+        """
+        self.seen = dataset.seen.to(self.device)
+        if self.register.need("data.num_items"):
+            self.data_struct.set("data.num_items", dataset.item_num)
+        if self.register.need("data.count_items"):
+            self.data_struct.set("data.count_items", dataset.train_counter)
+        self._batches: dict[int, dict[str, Tensor]] = {}
 
     def eval_batch_collect(self, ranked: Tensor, interaction, positive_u: Tensor, positive_i: Tensor) -> None:
-        """Add a batch: `ranked` [B, K], -1 in the places that are empty; one target a row.
+        """Add the next batch: `ranked` [B, K], -1 in the places that are empty; one target a row.
 
         Raises:
             ValueError: the rows do not have exactly one target each.
         """
+        self.add(len(self._batches), self.rows(ranked, interaction, positive_u, positive_i))
+
+    def rows(self, ranked: Tensor, interaction, positive_u: Tensor, positive_i: Tensor) -> dict[str, Tensor]:
+        """What is kept of a batch, as `eval_batch_collect` has it."""
         rows = torch.arange(len(ranked))
         if not torch.equal(positive_u.cpu(), rows):
             raise ValueError("The evaluation needs exactly one target a row, as sequential data has.")
@@ -41,26 +56,31 @@ class RankCollector(Collector):
         }
         if self.register.need("rec.items"):
             batch["rec.items"] = ranked.int()
-        for key, value in batch.items():
-            self._batches.setdefault(key, []).append(value)
+        return batch
+
+    def add(self, number: int, rows: dict[str, Tensor]) -> None:
+        """Add the batch `number` of the evaluation; every batch by one process, in any order."""
+        self._batches[number] = rows
 
     def get_data_struct(self) -> DataStruct:
-        """Return all rows (CPU tensors, data set order, from every process), and the training data's counts."""
+        """Return all rows (CPU tensors, in the order of the batches' numbers, from every process), and the training
+        data's counts."""
         struct = DataStruct()
         for key in ("data.num_items", "data.count_items"):
             if key in self.data_struct:
                 struct.set(key, self.data_struct[key])
-        for key, parts in self._batches.items():
-            struct.set(key, _gather(torch.cat(parts), self.total).cpu())
+        numbers = [torch.full((len(rows["rec.rank"]),), number) for number, rows in self._batches.items()]
+        order = gather_rows(torch.cat([*numbers, torch.empty(0, dtype=torch.long)])).argsort(stable=True)
+        for key, empty in self._nothing().items():
+            parts = [empty, *(rows[key].to(self.device) for rows in self._batches.values())]
+            struct.set(key, gather_rows(torch.cat(parts)).cpu()[order])
         self._batches = {}
         return struct
 
-
-def _gather(rows: Tensor, total: int) -> Tensor:
-    """Undo DistributedSampler: rank r has rows r, r + world size, ... and the last ones repeat the first."""
-    if not dist.is_initialized():
-        return rows
-    sent = rows.to(torch.int32) if rows.dtype == torch.bool else rows.contiguous()
-    parts = [torch.empty_like(sent) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, sent)
-    return torch.stack(parts, dim=1).flatten(0, 1)[:total].to(rows.dtype)
+    def _nothing(self) -> dict[str, Tensor]:
+        """No rows: what a process has that no batch came to."""
+        nothing = torch.empty(0, dtype=torch.long, device=self.device)
+        empty = {"rec.rank": nothing.int(), "rec.unseen": nothing.bool(), "rec.user": nothing, "rec.target": nothing}
+        if self.register.need("rec.items"):
+            empty["rec.items"] = nothing.int().view(0, max(self.config["topk"]))
+        return empty

@@ -59,7 +59,7 @@ class CompositeRecommender(SequentialRecommender):
             if run and not (folder and (folder / CONFIG).is_file()):
                 check_finished(run, config[name], dataset, f"[{name}_run]")
                 if folder:
-                    shutil.copytree(run, folder, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
+                    _copy_run(run, folder)
             if run or (folder and (folder / CONFIG).is_file()):
                 part_config = read_config(folder or run, machine)
             else:
@@ -86,3 +86,12 @@ class CompositeRecommender(SequentialRecommender):
     def load_other_parameter(self, para: dict[str, Any] | None) -> None:
         for name, value in (para or {}).items():
             self.parts[name].load_other_parameter(value)
+
+
+def _copy_run(run: Path, folder: Path) -> None:
+    """Copy a run whole or, when interrupted, not at all."""
+    partial = folder.with_name(f".{folder.name}")
+    for left in (partial, folder):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(run, partial, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    partial.rename(folder)

@@ -17,7 +17,7 @@ from recbole_specgr.backbone.t5 import at_least_float32
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.data.attribute_tokens import PAD, START, special_id, tokenize, train_tokenizer
 from recbole_specgr.data.item_text import attribute_texts
-from recbole_specgr.drafters.vectors import contrastive_loss, ranking_loss
+from recbole_specgr.drafters.vectors import batch_contrast, ranking_loss
 from recbole_specgr.errors import UserError
 from recbole_specgr.hub import reach_hub
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
@@ -133,6 +133,10 @@ class Recformer(ItemTables, SequentialRecommender):
             self.is_encoded.fill_(True)
         return self.item_table
 
+    def embed_items(self, items: Tensor) -> Tensor:
+        """Vectors of single `items` `[n]` by the Longformer as it is: `[n, d]`."""
+        return self.read(items[:, None], torch.ones_like(items))
+
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
         if new.attributes is None:
             raise UserError("Recformer reads the text of items: give the new items' text, and not only vectors of it.")
@@ -144,7 +148,7 @@ class Recformer(ItemTables, SequentialRecommender):
             "words": tokens.words,
             "types": tokens.types,
             "seen_row": torch.zeros(len(new), dtype=torch.long),
-            "item_table": torch.cat([reader.read(part[:, None], torch.ones_like(part)) for part in parts]),
+            "item_table": torch.cat([reader.embed_items(part) for part in parts]),
         }
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
@@ -188,13 +192,16 @@ class Recformer(ItemTables, SequentialRecommender):
 
     # -- RecBole's contract --------------------------------------------------------------------------------------------
 
+    @property
+    def compares_rows(self) -> bool:
+        """The loss of this stage compares the rows of a batch with each other."""
+        return self.stage == "pretrain"
+
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Cross entropy of the target among all seen items; in pre-training among the batch's targets."""
         targets = interaction[self.ITEM_ID]
         if self.stage == "pretrain":
-            distinct, place = targets.unique(return_inverse=True)
-            items = self.read(distinct[:, None], torch.ones_like(distinct))
-            return contrastive_loss(self.user_vectors(interaction), items, place, self.temperature)
+            return batch_contrast(self.user_vectors(interaction), targets, self.embed_items, self.temperature)
         items = self.item_vectors()[self.seen_items]
         return ranking_loss(self.user_vectors(interaction), items, self.seen_row[targets], self.temperature)
 

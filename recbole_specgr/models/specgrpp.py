@@ -9,8 +9,9 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.backbone import T5
+from recbole_specgr.distributed import fraction_of_rows, share_of
 from recbole_specgr.drafters.nearest import NearestItems
-from recbole_specgr.drafters.vectors import contrastive_loss, mean_pool, ranking_loss
+from recbole_specgr.drafters.vectors import batch_contrast, mean_pool, ranking_loss
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
@@ -49,6 +50,10 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         tokens = torch.nn.functional.pad(ids, (1, 1))
         tokens[:, 0], tokens[:, -1] = self.bos, self.eos
         return mean_pool(encoder.encode(tokens), tokens)
+
+    def embed_trained(self, items: Tensor) -> Tensor:
+        """Vectors of `items` `[n]` by the encoder that is trained: `[n, d]`."""
+        return self.embed_items(self.tokens[items], self.backbone)
 
     @torch.no_grad()
     def frozen_vectors(self, ids: Tensor, chunk: int = 4096) -> Tensor:
@@ -91,13 +96,20 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
 
     # -- training ------------------------------------------------------------------------------------------------------
 
+    @property
+    def compares_rows(self) -> bool:
+        """The loss of this stage compares the rows of a batch with each other."""
+        return self.stage == "pretrain" and bool(self.contrastive_weight)
+
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         """`lambda_1 L_CL + L_Gen`, then `lambda_2 L_CE + L_Gen`; one pass of the encoder serves both terms.
 
-        In pre-training the first `train_batch_size` rows take part in both losses, further rows in the contrast only.
+        The first `train_batch_size` rows of a batch of all processes take part in both losses, further rows in the
+        contrast and the ranking only. A loss is weighted as if it were a mean over the former.
         """
+        part = slice(share_of(self.train_batch_size))
         if self.stage == "pretrain" and not self.contrastive_weight:
-            interaction = interaction[: self.train_batch_size]
+            interaction = interaction[part]
         tokens, encoded = self.encode(interaction)
         targets = interaction[self.ITEM_ID]
         users = mean_pool(encoded, tokens)
@@ -107,13 +119,11 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
             row = torch.zeros_like(self.seen, dtype=torch.long)
             row[seen] = torch.arange(len(seen), device=seen.device)
             loss = ranking_loss(users, self.item_vectors()[seen], row[targets], self.temperature)
-            losses["ranking"] = self.ranking_weight * loss
+            weight = self.ranking_weight * fraction_of_rows(len(users)) / fraction_of_rows(len(users[part]))
+            losses["ranking"] = weight * loss
         elif self.contrastive_weight:
-            distinct, place = targets.unique(return_inverse=True)
-            items = self.embed_items(self.tokens[distinct], self.backbone)
-            loss = contrastive_loss(users, items, place, self.temperature)
+            loss = batch_contrast(users, targets, self.embed_trained, self.temperature)
             losses["contrastive"] = self.contrastive_weight * loss
-        part = slice(self.train_batch_size)
         losses["generation"] = self.generation_loss(encoded[part], tokens[part], targets[part])
         return losses
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from recbole_specgr.config import Config
 from recbole_specgr.data.joined_rows import JoinedRows
 from recbole_specgr.data.text_features import load_text_features
+from recbole_specgr.distributed import gather_rows, share_rows
 from recbole_specgr.drafters.vectors import contrastive_loss
 from recbole_specgr.errors import UserError
 from recbole_specgr.models.unisrec import UniSRec
@@ -27,6 +28,8 @@ class UniSRecPretrain(UniSRec):
     dropped, among the rows of batches that mix the data sets. The paper's dropping of words is left out. What is
     validated and tested is how it ranks the items of the run's own data set.
     """
+
+    compares_rows = True
 
     def __init__(self, config: RecBoleConfig, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -57,15 +60,18 @@ class UniSRecPretrain(UniSRec):
         return JoinedRows(views)
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
-        """The sequence-item loss plus `sequence_weight` times the sequence-sequence loss."""
+        """The sequence-item loss plus `sequence_weight` times the sequence-sequence loss, of all processes' rows.
+
+        An item's text is adapted once a step, by one of the processes.
+        """
         items, length = self.history(interaction)
-        distinct, place = interaction[self.ITEM_ID].unique(return_inverse=True)
-        used, row = torch.cat([items.flatten(), distinct]).unique(return_inverse=True)
-        table = self.adaptor(self.joined_features[used])
-        embedded = table[row[: items.numel()]].view(*items.shape, -1)
-        users = self.project(self.encode(embedded, items, length))
-        targets = self.project(table[row[items.numel() :]])
-        less = self.project(self.encode(*dropped(embedded, items, length, self.drop_share)))
+        distinct, place = gather_rows(interaction[self.ITEM_ID]).unique(return_inverse=True)
+        used = torch.cat([gather_rows(items.flatten()), distinct]).unique()
+        table = share_rows(self.adaptor, self.joined_features[used])
+        embedded = table[torch.searchsorted(used, items)]
+        users = gather_rows(self.project(self.encode(embedded, items, length)))
+        targets = self.project(table[torch.searchsorted(used, distinct)])
+        less = gather_rows(self.project(self.encode(*dropped(embedded, items, length, self.drop_share))))
         own = torch.arange(len(users), device=users.device)
         return {
             "item": contrastive_loss(users, targets, place, self.temperature),

@@ -155,9 +155,8 @@ class _Loaded:
 
     def __init__(self, run_dir: Path):
         self.record = read_record(run_dir / RESULT)
-        self.config, model, _, train_data, _, self.test_data = load_data_and_model(run_dir, {"show_progress": False})
+        self.config, model, *_, self.test_data = load_data_and_model(run_dir, {"show_progress": False})
         self.trainer = get_trainer(self.config)(self.config, model)
-        self.trainer.eval_collector.data_collect(train_data)  # item counts, for RecBole's metrics over lists
         self.trainer.tot_item_num = self.test_data._dataset.item_num  # RecBole sets it when it evaluates
         model.eval()
         self.decoding: dict[str, Any] = dict(getattr(model, "decoding", {}))

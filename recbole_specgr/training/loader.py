@@ -1,6 +1,7 @@
 """Training batches gathered by index, without worker processes; an epoch's batches depend on seed and epoch only."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from recbole.data.interaction import Interaction
@@ -34,7 +35,11 @@ class BatchLoader:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Interaction]:
-        for rows in self.index_batches():
+        return self.batches_from(0)
+
+    def batches_from(self, first: int) -> Iterator[Interaction]:
+        """The batches of this epoch without the `first` ones, which are not made."""
+        for rows in islice(self.index_batches(), first, None):
             yield self.dataset.__getitem__(rows[self.rank :: self.world_size], join=False)
 
     def index_batches(self) -> Iterator[Tensor]:

@@ -1,11 +1,15 @@
-"""The progress of one epoch: mean losses by name, rows a second, a bar."""
+"""The progress of one epoch: mean losses by name, rows and tokens a second, a bar."""
 
 import math
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
+from recbole_specgr.distributed import mean_over_processes
+from recbole_specgr.training.memory import memory_gb
 
 REFRESH = 0.5  # seconds between two looks at the losses; each waits for the device
 
@@ -17,52 +21,101 @@ class EpochMeter:
         title: what stands before the bar.
         steps: expected number of steps.
         show: draw a bar, if this is a terminal.
+        processes: that read as many tokens as this one.
+        steps_after: of the stage, after this epoch.
+        state: what `state` returned in the middle of the epoch.
     """
 
-    def __init__(self, title: str, steps: int, show: bool):
+    def __init__(
+        self,
+        title: str,
+        steps: int,
+        show: bool,
+        processes: int = 1,
+        steps_after: int = 0,
+        state: dict[str, Any] | None = None,
+    ):
         self.rows = self.steps = 0
+        self.tokens: int | Tensor = 0
         self.seconds = 0.0
         self.sums: dict[str, Tensor] = {}
+        self._before = 0.0  # seconds until the interruption
+        if state:
+            self.rows, self.steps, self.tokens = state["rows"], state["steps"], state["tokens"]
+            self.sums, self._before = dict(state["sums"]), state["seconds"]
+        self._processes, self._steps_after, self._total = processes, steps_after, steps
         self._bar = tqdm(
-            desc=title, total=steps, unit="step", leave=False, disable=None if show else True, dynamic_ncols=True
+            desc=title,
+            total=steps,
+            initial=self.steps,
+            unit="step",
+            leave=False,
+            disable=None if show else True,
+            dynamic_ncols=True,
         )
         self._started = self._shown = perf_counter()
 
-    def add(self, losses: dict[str, Tensor], rows: int, learning_rate: float) -> None:
-        """Count one step: its losses by name, its rows."""
-        self.rows, self.steps = self.rows + rows, self.steps + 1
+    def add(self, losses: dict[str, Tensor], rows: int, learning_rate: float, tokens: int | Tensor = 0) -> None:
+        """Count one step: its losses by name, its rows in all processes, the tokens that the model read in this one."""
+        self.rows, self.steps, self.tokens = self.rows + rows, self.steps + 1, self.tokens + tokens
         for name, loss in losses.items():
-            loss = loss.detach().float().reshape(())  # RecBole's EmbLoss makes it a vector of one
-            self.sums[name] = self.sums[name] + loss if name in self.sums else loss
+            loss = loss.detach().reshape(())  # RecBole's EmbLoss makes it a vector of one
+            loss = loss.to(torch.promote_types(loss.dtype, torch.float32))
+            self.sums[name] = self.sums[name].to(loss) + loss if name in self.sums else loss
         self._bar.update()
         now = perf_counter()
-        if now - self._shown > REFRESH:
+        if not self._bar.disable and now - self._shown > REFRESH:
             self._shown = now
-            self._bar.set_postfix_str(f"{describe(self.means())}  lr {learning_rate:.1e}  {self.rate():,.0f} rows/s")
+            self._bar.set_postfix_str(self._line(next(iter(losses.values())).device, learning_rate))
+
+    def _line(self, device: torch.device, learning_rate: float) -> str:
+        left = (self._total - self.steps + self._steps_after) * self._elapsed() / self.steps
+        own = (torch.stack(list(self.sums.values())) / self.steps).tolist()
+        return (
+            f"{describe(_with_total(dict(zip(self.sums, own))))}  lr {learning_rate:.1e}  {self.rate():,.0f} samples/s"
+            f"  {self.token_rate():,.0f} tokens/s  {memory_gb(device):.1f} GB  {tqdm.format_interval(left)} to go"
+        )
 
     def close(self) -> None:
         """End the epoch and take the bar off the screen."""
-        self.seconds = self.seconds or perf_counter() - self._started
+        self.seconds = self.seconds or self._elapsed()
         self._bar.close()
 
+    def state(self) -> dict[str, Any]:
+        """Plain data to go on from in the middle of the epoch."""
+        return {
+            "rows": self.rows,
+            "steps": self.steps,
+            "tokens": int(self.tokens),
+            "sums": {name: value.cpu() for name, value in self.sums.items()},
+            "seconds": self._elapsed(),
+        }
+
     def means(self) -> dict[str, float]:
-        """Mean of each loss over the steps; `loss` is their sum.
+        """Mean of each loss over the steps and the processes, all of which must ask; `loss` is their sum.
 
         Raises:
             FloatingPointError: a loss is not a finite number.
         """
         if not self.steps:
             return {}
-        values = (torch.stack(list(self.sums.values())) / self.steps).tolist()
+        values = mean_over_processes(torch.stack(list(self.sums.values())).cpu() / self.steps).tolist()
         means = dict(zip(self.sums, values))
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
             raise FloatingPointError(f"{' and '.join(bad)} became {means[bad[0]]}")
-        return means if list(means) == ["loss"] else {"loss": sum(values), **means}
+        return _with_total(means)
 
     def rate(self) -> float:
-        """Rows a second."""
-        return self.rows / max(self.seconds or perf_counter() - self._started, 1e-9)
+        """Rows a second of all processes."""
+        return self.rows / max(self.seconds or self._elapsed(), 1e-9)
+
+    def token_rate(self) -> float:
+        """Tokens a second of all processes."""
+        return int(self.tokens) * self._processes / max(self.seconds or self._elapsed(), 1e-9)
+
+    def _elapsed(self) -> float:
+        return self._before + perf_counter() - self._started
 
 
 def named_losses(losses: Tensor | tuple[Tensor, ...] | dict[str, Tensor]) -> dict[str, Tensor]:
@@ -78,3 +131,7 @@ def describe(means: dict[str, float]) -> str:
     """`loss 3.21 (generation 2.90, contrastive 0.31)`; one part alone is the loss."""
     total, *parts = (f"{name.removeprefix('loss_')} {value:.4g}" for name, value in means.items())
     return f"{total} ({', '.join(parts)})" if len(parts) > 1 else total
+
+
+def _with_total(means: dict[str, float]) -> dict[str, float]:
+    return means if list(means) == ["loss"] else {"loss": sum(means.values()), **means}

@@ -12,6 +12,8 @@ class StageProgress:
 
     Attributes:
         epoch: epochs that are finished.
+        step: steps of the epoch after them that are done, of all processes together.
+        partial: what the meter has counted in these steps.
         stalls: validations since the best one.
         best_epoch: 1-based epoch of the best validation; None before the first.
         best_score, best_result: its valid_metric and all its metrics.
@@ -23,6 +25,8 @@ class StageProgress:
 
     stage: str
     epoch: int = 0
+    step: int = 0
+    partial: dict[str, Any] | None = None
     stalls: int = 0
     best_epoch: int | None = None
     best_score: float | None = None

@@ -4,9 +4,11 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +17,22 @@ from recbole.utils import init_seed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
+from recbole_specgr.distributed import any_process, from_all_processes
 from recbole_specgr.errors import UserError
-from recbole_specgr.training.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from recbole_specgr.interruption import Terminated, asked, safe_points
+from recbole_specgr.training.activations import checkpoint_activations
+from recbole_specgr.training.checkpoint import checkpoint_content, load_checkpoint, restore_model, write_checkpoint
+from recbole_specgr.training.curves import write_curves
 from recbole_specgr.training.evaluation import InductiveEvaluation
+from recbole_specgr.training.generators import generator_states, restore_generators
+from recbole_specgr.training.memory import out_of_memory_advice
 from recbole_specgr.training.meter import EpochMeter, describe, named_losses
+from recbole_specgr.training.profiling import traced_steps
 from recbole_specgr.training.progress import StageProgress
+from recbole_specgr.training.sharded_state import load_optimizer
+from recbole_specgr.training.steps import EpochSteps
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAST = "last.pth"  # where a run stands: what --resume goes on from
 
 
@@ -39,8 +51,9 @@ class StagedTrainer(InductiveEvaluation):
 
     `config["stages"]` maps each stage to the settings that differ from the run's during it. The best parameters of a
     stage, by `valid_metric`, are in `<run_dir>/<stage>.pth` and in the model when the stage ends. `last.pth` is written
-    after every epoch. An epoch's random numbers depend on the seed, the stage and the epoch only, so a resumed run ends
-    like one that was never interrupted.
+    after every epoch, every `checkpoint_steps` and every `checkpoint_minutes`, and after SIGTERM. An epoch's random
+    numbers depend on the seed, the stage, the epoch and the process only, and `last.pth` has the generators' state in
+    its middle, so a resumed run ends like one that was never interrupted.
     """
 
     def __init__(self, config, model):
@@ -55,6 +68,8 @@ class StagedTrainer(InductiveEvaluation):
         self.saved_model_file = str(self.run_dir / f"{list(self.stages)[-1]}.pth")
         self.progress: dict[str, StageProgress] = {}
         self._resumed: dict[str, Any] | None = None
+        self._saved_at = monotonic()
+        self._profiled: str | None = None  # the stage whose steps are in the trace
         self._init_evaluation()
 
     # ---- the run ---------------------------------------------------------------------------------------------------
@@ -68,16 +83,18 @@ class StagedTrainer(InductiveEvaluation):
         """Run the stages and return (best valid score, best valid result) of the last one.
 
         Raises:
-            UserError: the loss is not a number; valid_metric is not among the results.
+            UserError: the loss is not a number; valid_metric is not among the results; memory or disk ran out.
+            Terminated: after SIGTERM; `last.pth` has all that is done.
         """
-        self.eval_collector.data_collect(train_data)
         torch.autograd.set_detect_anomaly(False)  # importing RecBole's models turns it on, which costs half the speed
         self.tensorboard = SummaryWriter(self.run_dir / "tensorboard") if self._leads else None
         options = FitOptions(valid_data, saved, verbose, show_progress, callback_fn)
+        self.evaluation_folder = self.run_dir / "evaluation" if saved else None
         try:
             for number, (stage, settings) in enumerate(self.stages.items()):
                 progress = self.progress.setdefault(stage, StageProgress(stage))
                 with self._settings(settings):
+                    self._check_settings()
                     self.start_stage(stage, train_data)
                     if progress.done:
                         self._load(self.run_dir / f"{stage}.pth")
@@ -91,32 +108,87 @@ class StagedTrainer(InductiveEvaluation):
             raise
         finally:
             if self.tensorboard is not None:
-                self.tensorboard.close()
+                with suppress(OSError):  # of a disk that is full or gone, which has been said
+                    self.tensorboard.close()
         self.best_valid_score, self.best_valid_result = progress.best_score, progress.best_result
         return self.best_valid_score, self.best_valid_result
 
     def _train_stage(self, number: int, progress: StageProgress, loader, options: FitOptions) -> None:
+        resumed = self._resumed_in(progress)
+        if resumed:
+            restore_model(self.model, resumed, resumed["path"])
         if self._trains:
-            self._wrap_distributed()
+            if self.config["activation_checkpointing"]:
+                checkpoint_activations(self.model)
             self.optimizer = self._build_optimizer()
             self.scheduler = self._build_scheduler(len(loader) * self.epochs)
+            self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config["precision"] == "fp16")
+            self._wrap_distributed()
         else:
-            self.optimizer, self.scheduler, self.epochs = None, None, 0  # it is only evaluated
-        self._continue(progress)
+            self.optimizer, self.scheduler, self.scaler = None, None, None
+            self.epochs = 0  # it is only evaluated
+        generators = self._continue(progress, resumed) if resumed else None
         if options.saved:
             self._save_last()
-        while progress.epoch < self.epochs and not progress.stopped:
-            self._shuffle(loader, self._seed(number, progress.epoch), progress.epoch)
-            entry = self._timed_epoch(progress, loader, options.show_progress)
-            progress.epoch += 1
-            if self._validates(progress.epoch, options.valid_data):
-                result = self._validate(progress, options)
-                entry |= {key: value for key, value in result.items() if not key.endswith("_count")}
-            progress.history.append(entry)
-            self._report(progress, entry, options.verbose)
+        try:
+            with safe_points():
+                while progress.epoch < self.epochs and not progress.stopped:
+                    self._train_one_epoch(number, progress, loader, options, generators)
+                    generators = None
+                self._finish(progress, options)
+        except Terminated:
             if options.saved:
                 self._save_last()
-        self._finish(progress, options)
+            where = f"stage {progress.stage}, epoch {progress.epoch + 1}, step {progress.step}"
+            next_step = f"Go on with --resume={self.resume_dir}" if options.saved else "Nothing is saved."
+            self.logger.warning(f"Stopped by SIGTERM in {where}. {next_step}")
+            raise
+
+    def _train_one_epoch(self, number: int, progress: StageProgress, loader, options: FitOptions, generators) -> None:
+        """Train the rest of the epoch that `progress` is in, validate, and write down both.
+
+        Args:
+            generators: the state to go on with in the middle of the epoch; None seeds anew.
+        """
+        self._shuffle(loader, self._seed(number, progress.epoch), progress.epoch)
+        if progress.step and generators is None:  # resumed by another number of processes
+            start = partial(self._seed, number, progress.epoch, progress.step)
+        else:
+            start = partial(restore_generators, generators, self.device) if generators else lambda: None
+        entry = self._timed_epoch(progress, loader, options, start)
+        progress.epoch += 1
+        if self._validates(progress.epoch, options.valid_data):
+            try:
+                result = self._validate(progress, options)
+            except Terminated:
+                progress.epoch -= 1  # it is over when it is validated
+                raise
+            entry |= {key: value for key, value in result.items() if not key.endswith("_count")}
+        progress.step, progress.partial = 0, None
+        progress.rows += self.meter.rows
+        progress.seconds += self.meter.seconds
+        progress.history.append(entry)
+        self._report(progress, entry, options.verbose)
+        if options.saved:
+            self._save_last()
+
+    def _step_done(self, progress: StageProgress, options: FitOptions, steps: int, step: int) -> None:
+        """Save when it is time to; all processes decide alike.
+
+        Raises:
+            Terminated: after SIGTERM to any of them.
+        """
+        every, minutes = self.config["checkpoint_steps"], self.config["checkpoint_minutes"]
+        late = bool(minutes) and self._leads and monotonic() - self._saved_at > 60 * minutes
+        stop, late = any_process(asked(), late)
+        due = options.saved and step < steps and (late or (bool(every) and step % every == 0))
+        progress.step = step
+        if stop or due:
+            progress.partial = self.meter.state()
+        if stop:
+            raise Terminated
+        if due:
+            self._save_last()
 
     def _validate(self, progress: StageProgress, options: FitOptions) -> dict[str, float]:
         """Evaluate on the valid phase, and keep the parameters when they are the best so far."""
@@ -144,11 +216,35 @@ class StagedTrainer(InductiveEvaluation):
 
     # ---- one epoch -------------------------------------------------------------------------------------------------
 
-    def _timed_epoch(self, progress: StageProgress, loader, show_progress: bool) -> dict[str, Any]:
-        title = f"{progress.stage} {progress.epoch + 1}/{self.epochs}"
-        self.meter = EpochMeter(title, len(loader), show_progress)
+    def _timed_epoch(
+        self, progress: StageProgress, loader, options: FitOptions, start: Callable[[], None]
+    ) -> dict[str, Any]:
+        """Train an epoch, or the rest of it, and return its entry in the history.
+
+        Args:
+            start: called before the first batch.
+        """
+        steps = len(loader)
+        self.meter = EpochMeter(
+            f"{progress.stage} {progress.epoch + 1}/{self.epochs}",
+            steps,
+            options.show_progress,
+            self.config["world_size"],
+            steps * (self.epochs - progress.epoch - 1),
+            progress.partial,
+        )
+        trace = None
+        if self.config["profile"] and self._leads and self._profiled != progress.stage:
+            trace = self.run_dir / "profile" / f"{progress.stage}.json"
+            self._profiled = progress.stage
         try:
-            self._train_epoch(loader, progress.epoch)
+            with traced_steps(trace) as traced, out_of_memory_advice(self.config, training=True):
+
+                def done(step: int) -> None:
+                    traced()
+                    self._step_done(progress, options, steps, step)
+
+                self._train_epoch(EpochSteps(loader, progress.step, start, done), progress.epoch)
             losses = self.meter.means()
         except FloatingPointError as error:
             raise UserError(
@@ -157,15 +253,14 @@ class StagedTrainer(InductiveEvaluation):
             ) from error
         finally:
             self.meter.close()
-        rows = self.meter.rows * self.config["world_size"]
-        progress.rows += rows
-        progress.seconds += self.meter.seconds
+        progress.partial = self.meter.state()  # the epoch is over when it is validated
         return {
             "epoch": progress.epoch + 1,
             **{name if name.startswith("loss") else f"loss_{name}": value for name, value in losses.items()},
             "learning_rate": self._learning_rate(),
             "seconds": round(self.meter.seconds, 3),
-            "rows_per_second": round(rows / max(self.meter.seconds, 1e-9), 1),
+            "rows_per_second": round(self.meter.rate(), 1),
+            "tokens_per_second": round(self.meter.token_rate(), 1),
         }
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
@@ -175,19 +270,26 @@ class StagedTrainer(InductiveEvaluation):
 
     def _metered(self, loss_func: Callable) -> Callable:
         """`loss_func` in the configured precision, counted by the meter."""
-        bf16 = self.config["precision"] == "bf16"
 
         def counted(interaction):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            with self._precision():
                 losses = loss_func(interaction)
-            self.meter.add(named_losses(losses), self._rows(interaction), self._learning_rate())
+            rows = len(interaction) * self.config["world_size"]  # RecBole's sampler gives all processes equally many
+            self.meter.add(named_losses(losses), rows, self._learning_rate(), self._tokens(interaction))
             return losses
 
         return counted
 
-    def _rows(self, interaction) -> int:
-        """How many rows of the epoch a batch has."""
-        return len(interaction)
+    def _precision(self):
+        """Computation in the configured precision."""
+        dtype = PRECISIONS[self.config["precision"]]
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
+
+    def _tokens(self, interaction) -> torch.Tensor:
+        """How many tokens the histories of a batch have: digits of semantic ids, else items."""
+        ids = getattr(self.model, "tokens", None)
+        digits = ids.size(1) if isinstance(ids, torch.Tensor) else 1
+        return digits * interaction[self.model.ITEM_SEQ_LEN].sum()
 
     def _check_nan(self, loss) -> None:
         if torch.isnan(loss):
@@ -221,9 +323,14 @@ class StagedTrainer(InductiveEvaluation):
             line += " *" if progress.best_epoch == progress.epoch else f" (best {progress.best_score:.4f})"
         if verbose:
             self.logger.info(line)
-        if self.tensorboard is not None:
-            for name, value in entry.items():
-                self.tensorboard.add_scalar(f"{progress.stage}/{name}", value, progress.epoch)
+        try:
+            if self._leads:
+                write_curves(self.run_dir, self.progress.values())
+            if self.tensorboard is not None:
+                for name, value in entry.items():
+                    self.tensorboard.add_scalar(f"{progress.stage}/{name}", value, progress.epoch)
+        except OSError as error:  # a run can do without; the checkpoint that comes next says it when it can't
+            self.logger.warning(f"The training curves could not be written: {error}")
         self.wandblogger.log_metrics({"train_step": progress.epoch, **entry}, head=progress.stage)
 
     # ---- what a stage is set up with -------------------------------------------------------------------------------
@@ -245,6 +352,15 @@ class StagedTrainer(InductiveEvaluation):
             for key, value in before.items():
                 self.config[key] = value
 
+    def _check_settings(self) -> None:
+        """Raise UserError for what RecBole's own epoch can't do."""
+        for key, plain in (("precision", ("fp32", "bf16")), ("accumulation_steps", (1,)), ("parallel", ("ddp",))):
+            if self.config[key] not in plain:
+                raise UserError(
+                    f"[{key}: {self.config[key]}] is for the models of this package; {self.config['model']} is trained "
+                    f"by RecBole's own loop. Take {' or '.join(map(str, plain))}."
+                )
+
     def _loader(self, train_data, overrides: dict[str, Any]):
         """The training batches of the stage."""
         if "train_batch_size" in overrides:
@@ -264,9 +380,9 @@ class StagedTrainer(InductiveEvaluation):
     def _learning_rate(self) -> float:
         return self.optimizer.param_groups[0]["lr"]
 
-    def _seed(self, stage_number: int, epoch: int) -> int:
-        """Seed every generator for one epoch of this process, and return the seed."""
-        key = [self.config["seed"], stage_number, epoch, self.config["rank"]]
+    def _seed(self, stage_number: int, epoch: int, step: int = 0) -> int:
+        """Seed every generator for one epoch of this process, or for the rest of it, and return the seed."""
+        key = [self.config["seed"], stage_number, epoch, self.config["rank"], *([step] if step else [])]
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         init_seed(seed, self.config["reproducibility"])
         return seed
@@ -290,8 +406,9 @@ class StagedTrainer(InductiveEvaluation):
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
     def _save(self, path: Path, **content: Any) -> None:
+        content = checkpoint_content(self.model, **content)
         if self._leads:
-            save_checkpoint(path, self.model, **content)
+            write_checkpoint(path, content)
 
     def _load(self, path: str | Path) -> None:
         if not self.config["single_spec"]:
@@ -304,7 +421,10 @@ class StagedTrainer(InductiveEvaluation):
             stages=[asdict(progress) for progress in self.progress.values()],
             optimizer=self.optimizer.state_dict() if self.optimizer else None,
             scheduler=self.scheduler.state_dict() if self.scheduler else None,
+            scaler=self.scaler.state_dict() if self.scaler else None,
+            generators=from_all_processes(generator_states(self.device)),
         )
+        self._saved_at = monotonic()
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Let `fit` go on from a `last.pth`. Raises UserError when it is not one of this run's model and stages."""
@@ -316,16 +436,27 @@ class StagedTrainer(InductiveEvaluation):
         self.progress = {progress.stage: progress for progress in stages}
         self._resumed = {**checkpoint, "path": Path(resume_file)}
 
-    def _continue(self, progress: StageProgress) -> None:
-        """Restore parameters, optimiser and schedule when `progress` is the stage that was interrupted."""
-        if self._resumed is not None and progress.stage in (resumed["stage"] for resumed in self._resumed["stages"]):
-            restore_model(self.model, self._resumed, self._resumed["path"])
-            if self.optimizer:
-                self.optimizer.load_state_dict(self._resumed["optimizer"])
-            if self.scheduler:
-                self.scheduler.load_state_dict(self._resumed["scheduler"])
-            self.logger.info(f"Resumed stage {progress.stage} after epoch {progress.epoch}.")
-        self._resumed = None
+    def _resumed_in(self, progress: StageProgress) -> dict[str, Any] | None:
+        """The checkpoint to go on from, when `progress` is the stage that was interrupted."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and progress.stage in (stage["stage"] for stage in resumed["stages"]):
+            return resumed
+        return None
+
+    def _continue(self, progress: StageProgress, resumed: dict[str, Any]) -> dict[str, Any] | None:
+        """Restore optimiser, schedule and scaler, and return the generators' state where this process has one."""
+        if self.optimizer:
+            load_optimizer(self.optimizer, resumed["optimizer"])
+        if self.scheduler:
+            self.scheduler.load_state_dict(resumed["scheduler"])
+        if self.scaler:
+            self.scaler.load_state_dict(resumed["scaler"])
+        where = f"epoch {progress.epoch + 1}, step {progress.step}" if progress.step else f"epoch {progress.epoch}"
+        self.logger.info(f"Resumed stage {progress.stage} after {where}.")
+        generators = resumed["generators"]
+        if not progress.step or len(generators) != self.config["world_size"]:
+            return None
+        return generators[self.config["rank"]]
 
 
 @contextmanager

@@ -1,17 +1,29 @@
 """The trainer of this package's own models."""
 
-import torch
 from recbole.trainer import Trainer as RecBoleTrainer
-from torch.nn.utils import clip_grad_norm_
+from torch import Tensor
 
+from recbole_specgr.distributed import share_of
+from recbole_specgr.errors import UserError
 from recbole_specgr.training.loader import BatchLoader
-from recbole_specgr.training.meter import named_losses
 from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
+from recbole_specgr.training.parallel import Parallel
 from recbole_specgr.training.staged import StagedTrainer
 
 
 class Trainer(StagedTrainer, RecBoleTrainer):
-    """AdamW under a warm-up and cosine schedule, batches gathered by index, bf16 autocast where it is asked for."""
+    """AdamW under a warm-up and cosine schedule; batches gathered by index and shared by the processes.
+
+    A step is the same with any number of processes and in any number of parts: its gradient is that of the mean loss
+    over the `train_batch_size` rows of its batch. A model's losses are means over the rows it is given; those that
+    compare rows with each other (`compares_rows`) gather them from all processes and can't be taken in parts.
+    """
+
+    parallel: Parallel | None = None
+
+    def _check_settings(self):
+        if self.config["parallel"] == "fsdp" and self.config["precision"] == "fp16":
+            raise UserError("[parallel: fsdp] has no loss scaling for [precision: fp16]. Take --precision=bf16.")
 
     def _build_optimizer(self, **kwargs):
         if not self._trains:
@@ -21,40 +33,73 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     def _build_scheduler(self, total_steps):
         return warmup_cosine(self.optimizer, self.config["warmup_steps"] or 0, total_steps)
 
+    def _wrap_distributed(self):
+        self.parallel = None  # the last stage's hooks have to go first
+        self.parallel = Parallel(self.model, self.optimizer, self.config)
+
     def _loader(self, train_data, overrides):
         rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
-        dataset = train_data._dataset
+        dataset, processes = train_data._dataset, self.config["world_size"]
         if hasattr(self.model, "training_rows"):
             dataset = self.model.training_rows(dataset)
-        return BatchLoader(
+        loader = BatchLoader(
             dataset,
             rows,
             self.config["seed"],
             extra_rows=max(0, contrasted - rows),
             rank=self.config["rank"],
-            world_size=self.config["world_size"],
+            world_size=processes,
         )
+        parts = self.config["accumulation_steps"]
+        if parts > 1 and (loader.extra_rows or getattr(self.model, "compares_rows", False)):
+            raise UserError(
+                f"[accumulation_steps: {parts}]: this stage's loss compares the rows of a batch with each other, so it "
+                f"can't be taken in parts. --activation_checkpointing and more processes save memory here."
+            )
+        if loader.batch_size < parts * processes:
+            raise UserError(
+                f"[train_batch_size]: a batch of {loader.batch_size} rows is too small for {processes} processes and "
+                f"[accumulation_steps: {parts}]."
+            )
+        return loader
 
     def _shuffle(self, loader, seed, epoch):
         loader.set_epoch(epoch)
 
-    def _rows(self, interaction):
-        share = -(-self.config["train_batch_size"] // self.config["world_size"])
-        return min(len(interaction), share)  # further rows are there to be contrasted only
-
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         self.model.train()
-        loss_func = self._metered(loss_func or self.model.calculate_loss)
-        for interaction in train_data:
+        for batch in train_data:
             self.optimizer.zero_grad(set_to_none=True)
-            if not self.config["single_spec"]:
-                self.set_reduce_hook()
-            loss = sum(named_losses(loss_func(interaction.to(self.device))).values())
-            if not self.config["single_spec"]:
-                loss = loss + self.sync_grad_loss()
-            loss.backward()
+            losses = self._gradients(batch, train_data.batch_size)
+            self.meter.add(losses, train_data.batch_size, self._learning_rate(), self._tokens(batch))
             if self.clip_grad_norm:
-                clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
-            self.optimizer.step()
-            self.scheduler.step()
-        self._check_nan(torch.tensor(self.meter.means().get("loss", 0.0)))
+                self.scaler.unscale_(self.optimizer)
+                self.parallel.clip(**self.clip_grad_norm)
+            before = self.scaler.get_scale()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            if self.scaler.get_scale() >= before:  # else there was no step, for gradients beyond fp16
+                self.scheduler.step()
+
+    def _gradients(self, batch, rows: int) -> dict[str, Tensor]:
+        """Add up the gradients of a batch's parts, and return this process's share of its losses.
+
+        Args:
+            batch: this process's rows, those of the epoch before those that are there to be contrasted only.
+            rows: of the epoch, in the batch of all processes.
+        """
+        parts = self.config["accumulation_steps"]
+        own, total = share_of(rows), {}
+        for number in range(parts):
+            part = batch[number::parts] if parts > 1 else batch
+            # Mean over this part -> this process's part of the mean over all rows; processes are averaged afterwards.
+            weight = (own if parts == 1 else len(part)) * self.config["world_size"] / rows
+            with self.parallel.accumulating(last=number == parts - 1):
+                with self._precision():
+                    losses = self.parallel.losses(part.to(self.device))
+                losses = {name: weight * loss for name, loss in losses.items()}
+                self.parallel.backward(self.scaler.scale(sum(losses.values())))
+            for name, loss in losses.items():
+                loss = loss.detach()
+                total[name] = total[name] + loss if name in total else loss
+        return total

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.evaluation import check_ranked
@@ -60,14 +59,13 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     model.eval()
     collectors = [copy.copy(trainer.eval_collector) for _ in points]
     for collector in collectors:
-        collector.start(eval_data._dataset.seen, len(eval_data._dataset))
-    bar = tqdm(eval_data, f"tune {len(points)} settings", leave=False, disable=None if show_progress else True)
+        collector.start(eval_data._dataset)
     try:
-        for batch in bar:
+        for number, batch in trainer.batches(eval_data, f"tune {len(points)} settings", show_progress):
             lists = rank_at(model, points, batch[0].to(trainer.device), k, candidates)
             for collector, ranked in zip(collectors, lists):
                 check_ranked(ranked, len(batch[0]), k, candidates)
-                collector.eval_batch_collect(ranked, batch[0], *batch[2:])
+                collector.add(number, collector.rows(ranked, batch[0], *batch[2:]))
         results = [trainer.evaluator.evaluate(collector.get_data_struct()) for collector in collectors]
     except BaseException:
         model.decoding.update(before)

@@ -1,0 +1,30 @@
+"""The state of every generator of random numbers that training may draw from, as plain data."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def generator_states(device: torch.device) -> dict[str, Any]:
+    """Of Python, numpy and torch, on the CPU and on this process's GPU."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    states = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_generators(states: dict[str, Any], device: torch.device) -> None:
+    """Let the generators go on from what `generator_states` returned."""
+    random.setstate(states["python"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

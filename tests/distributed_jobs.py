@@ -1,0 +1,109 @@
+"""What tests/test_distributed.py has done by one process and, by torchrun, two: `python distributed_jobs.py FOLDER`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from recbole.data import data_preparation
+from recbole.utils import init_seed
+
+from recbole_specgr.config import Config
+from recbole_specgr.distributed import gather_rows, leave_processes, share_rows, world
+from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.registry import get_dataset_class, get_trainer
+
+SHARED = {"epochs": 2, "MAX_ITEM_LIST_LENGTH": 10, "n_layers": 1, "n_heads": 2, "hidden_size": 8, "inner_size": 8}
+# No dropout: its masks are drawn by every process for its own rows. Odd sizes: two processes have unequal shares.
+TEXT = {**SHARED, "train_batch_size": 51, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0}
+UNISREC = {**TEXT, "adaptor_dropout_prob": 0.0, "n_experts": 1}  # more have random gates
+T5 = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0, "num_beams": 10}
+T5 |= {"epochs": 2, "train_batch_size": 51, "warmup_steps": 5, "MAX_ITEM_LIST_LENGTH": 10, "clip_grad_norm": 1.0}
+T5 |= {"tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 2}}
+SPECULATE = {"draft_size": 10, "accept_threshold": -3.0, "tune": None}
+TRAINED = {
+    "SpecGRPP": {
+        **T5,
+        **SPECULATE,
+        "contrastive_batch_size": 99,
+        "stages": {"pretrain": {}, "finetune": {"epochs": 2}},
+    },
+    "SpecGR_Aux": {**T5, **SPECULATE, "drafter_settings": {k: v for k, v in UNISREC.items() if k[:3] != "MAX"}},
+    "TIGER": T5,
+    "LIGER": {**T5, "projection_sizes": [8], "input_dropout": 0.0, "embedding_dropout": 0.0, "tune": None},
+    "UniSRec": UNISREC,
+    "UniSRecPretrain": {**UNISREC, "drop_share": 0.0},
+}
+
+
+def settings(folder: Path, **more) -> dict:
+    return {
+        "data_path": str(folder / "dataset"),
+        "cache_path": str(folder / "cache"),
+        "runs_path": str(folder / f"runs-of-{world()[1]}"),
+        "show_progress": False,
+        "use_gpu": False,
+        "text_encoder": str(folder / "features.npz"),
+        "topk": [5, 10],
+        "metrics": ["Recall", "NDCG", "ItemCoverage"],
+        "valid_metric": "NDCG@10",
+        "eval_batch_size": 32,
+        **more,
+    }
+
+
+def trained(model: str, folder: Path, **more):
+    """Train `model` in float64; the trainer after the evaluation of test, its metrics, and the curve of every stage."""
+    run_dir = folder / "float64" / f"{model}-{world()[1]}"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    config = Config(model, "tiny", config_dict=settings(folder, **TRAINED[model], run_dir=str(run_dir), **more))
+    init_seed(config["seed"], config["reproducibility"])
+    train, valid, test = data_preparation(config, get_dataset_class(config)(config))
+    # In float32 the order of a sum shows at once, and Adam makes it larger where a gradient is almost 0.
+    built = config.model_class(config, train._dataset).double()
+    trainer = get_trainer(config)(config, built)
+    trainer.fit(train, valid)
+    curves = {
+        stage: [{k: v for k, v in entry.items() if "second" not in k} for entry in progress.history]
+        for stage, progress in trainer.progress.items()
+    }
+    return trainer, trainer.evaluate(test, load_best_model=False), curves
+
+
+def gathered_gradient() -> list[list[float]]:
+    """The gradient of a loss over 5 rows of all processes and over 2 others, of which the processes make one each."""
+    rank, size = world()
+    whole = torch.arange(10.0, dtype=torch.float64).view(5, 2).sin()
+    own = whole[rank::size].clone().requires_grad_()
+    shared = torch.tensor([[0.3, -0.2], [0.1, 0.7]], dtype=torch.float64, requires_grad=True)
+    rows, table = gather_rows(own), share_rows(lambda part: part.cos(), shared)
+    order = torch.cat([torch.arange(5)[part::size] for part in range(size)]).argsort()
+    (rows[order] @ table.T).softmax(1)[:, 0].cumsum(0).square().mean().backward()
+    for gradient in (own.grad, shared.grad):  # as DDP takes the mean
+        gradient /= size
+    together = gather_rows(own.grad)[order] * 1.0
+    if size > 1:
+        torch.distributed.all_reduce(shared.grad)
+    return [*together.tolist(), *shared.grad.tolist()]
+
+
+def main(folder: Path) -> None:
+    Config("TIGER", "tiny", config_dict=settings(folder))  # joins the processes
+    results = {"gradient": gathered_gradient(), "metrics": {}, "curves": {}, "runs": {}}
+    for model in TRAINED:
+        trainer, results["metrics"][model], results["curves"][model] = trained(model, folder)
+        if not world()[0]:
+            torch.save(trainer.model.state_dict(), folder / f"{model}-by-two.pt")
+            torch.save(trainer.rows["rec.items"], folder / f"{model}-lists-by-two.pt")
+    run = settings(folder, **SHARED, train_batch_size=64)
+    torch.distributed.barrier()
+    results["runs"]["SASRec"] = run_recbole("SASRec", "tiny", config_dict=run)["run_dir"]
+    if not world()[0]:
+        (folder / "results.json").write_text(json.dumps(results))
+    leave_processes()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
