@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.bench import Bench, K
 from recbole_specgr.backbone.transformers_weights import to_transformers
-from recbole_specgr.decoding.beam_search import beam_search
+from recbole_specgr.decoding.beam_search import Beams, beam_search, step
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
 from recbole_specgr.decoding.likelihood import likelihoods
 
@@ -148,4 +148,16 @@ def phases(bench: Bench):
         ("verify and guide, all rounds", lambda: verify(DraftVerifySettings(K, K, NONE))),
     )
     rows = [[name, f"{1000 * bench.median(run) / 32:.2f}"] for name, run in parts]
+    width = min(K, index.levels[1].nodes)
+    nodes = torch.rand(32, index.levels[1].nodes, device=bench.device).topk(width, dim=1).indices
+    beams = Beams(nodes, torch.zeros_like(nodes), torch.zeros(32, width, device=bench.device))
+    columns = model.level_slices[1]
+    log_probs = torch.randn(32, width, columns.stop - columns.start, device=bench.device).log_softmax(2)
+    seconds = bench.median(lambda: step(beams, log_probs, index, 1, columns.start, K))
+    rows.append(
+        [
+            f"one constrained top-k, {width} beams, up to {index.levels[1].max_children} children",
+            f"{1000 * seconds / 32:.2f}",
+        ]
+    )
     return "SpecGR++, ms a user in a batch of 32", ["phase", "ms/user"], rows
