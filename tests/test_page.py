@@ -17,13 +17,15 @@ from recbole_specgr.studies.spec import read_study
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """index.html of two data sets, one of them with an evil name of a model and a study."""
+    """index.html of three data sets, one of them with an evil title and name of a model, one without results."""
     folder = tmp_path_factory.mktemp("page")
     results = [*some_results(), make_result("<b>x", group="ID")]
     list(collect([*results, *some_results(seeds=(1,), dataset="other")], folder))
     for name in ("ablation", "hyperparameters"):
         made_up(read_study(name), folder / "tiny" / "studies" / name, _measured)
     (folder / "tiny" / "about.yaml").write_text("title: Tiny </script><script>window.evil = 1</script>\n")
+    (folder / "later").mkdir()
+    (folder / "later" / "about.yaml").write_text("title: Later\ndescription: Nobody has run it.\nnotes: [One thing]\n")
     render_all(folder)
     return folder / "index.html"
 
@@ -79,6 +81,7 @@ def test_the_file_asks_for_nothing(page):
     assert page.stat().st_size < 2_500_000
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1]
     assert len(json.loads(data)["models"]) == 7 + 6
+    assert "There are no results yet." in (page.parent / "later" / "README.md").read_text()
 
 
 def test_it_is_drawn_and_can_be_used(browse):
@@ -128,6 +131,16 @@ def test_it_is_drawn_and_can_be_used(browse):
     # the other data set
     browser.run("location.hash = '#other'")
     assert browser.wait("return document.querySelector('nav a[aria-current]')?.textContent === 'other'")
+
+    # a data set without results
+    browser.run("location.hash = '#later'")
+    assert browser.wait("return document.querySelector('nav a[aria-current]')?.textContent === 'Later'")
+    assert browser.run(f"return {SHOWN}.innerText").split("\n\n") == [
+        "Later",
+        "Nobody has run it.",
+        "One thing",
+        "There are no results yet.",
+    ]
     assert browser.run("return performance.getEntriesByType('resource').length") == 0
     assert browser.complaints() == []
 
@@ -196,8 +209,9 @@ def test_dark_mode_and_its_switch(browse):
     for selector in checked:
         assert _contrast(dark, selector) >= 4.5, selector
     dark.wait("return document.querySelectorAll('.js-plotly-plot .xtick text').length > 0")
-    ink = "return getComputedStyle(document.querySelector('.xtick text')).fill"
-    assert dark.run(ink) == dark.run("return getComputedStyle(document.body).color")
+    ink = dark.run("return getComputedStyle(document.body).color")
+    assert dark.run("return getComputedStyle(document.querySelector('.xtick text')).fill") == ink
+    assert dark.run("return getComputedStyle(document.querySelector('.errorbar path')).stroke") == ink
 
 
 def test_it_fits_a_phone(browse):

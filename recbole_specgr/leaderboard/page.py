@@ -26,6 +26,7 @@ from recbole_specgr.leaderboard.table import (
 )
 
 PARTS = Path(__file__).parent / "page"
+NOTHING = "There are no results yet."
 LONG = 12  # rows of a study's table that are shown without being asked for
 
 
@@ -55,7 +56,7 @@ def build_page(datasets: list[DatasetPage]) -> str:
     return Template(_part("page.html")).substitute(
         style=_part("page.css"),
         tabs="\n".join(tabs),
-        sections="\n".join(sections) or "<p>There are no results yet.</p>",
+        sections="\n".join(sections) or f"<p>{NOTHING}</p>",
         data=plain.replace("<", "\\u003c"),
         plotly=_part("plotly-basic.min.js"),
         script=_part("page.js"),
@@ -76,6 +77,8 @@ def _section(page: DatasetPage, data: _Data) -> str:
         parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in about.notes) + "</ul>")
     for number, board in enumerate(page.boards):
         parts += _board(page, board, f"{page.name}-{number}", data)
+    if not page.boards:
+        parts.append(f"<p>{NOTHING}</p>")
     if page.studies:
         parts.append("<h3>Studies</h3>")
         parts += [_study(study, data) for study in page.studies]

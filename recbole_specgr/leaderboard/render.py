@@ -6,7 +6,7 @@ from pathlib import Path
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
-from recbole_specgr.leaderboard.page import DatasetPage, build_page
+from recbole_specgr.leaderboard.page import NOTHING, DatasetPage, build_page
 from recbole_specgr.leaderboard.published import About, published_results, read_about
 from recbole_specgr.leaderboard.reproduction import FILE as ROWS
 from recbole_specgr.leaderboard.reproduction import rows_yaml
@@ -55,7 +55,7 @@ def render_all(leaderboards: Path) -> list[Path]:
     names = sorted(path.name for path in leaderboards.glob("*/") if not path.name.startswith("."))
     pages = [_read(leaderboards, name) for name in names]
     written = [path for page in pages for path in _render_dataset(leaderboards / page.name, page)]
-    write_text(leaderboards / PAGE, build_page(pages))
+    write_text(leaderboards / PAGE, build_page(sorted(pages, key=lambda page: not page.boards)))  # with results first
     return [*written, leaderboards / PAGE]
 
 
@@ -99,6 +99,8 @@ def _study_files(studies: list[StudyData], folder: Path) -> Iterator[tuple[Path,
 def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
     parts = [f"# {about.title}", about.description, about.source]
     parts += [f"    {about.get_it}" if about.get_it else "", "\n".join(f"- {note}" for note in about.notes)]
+    if not boards:
+        parts.append(NOTHING)
     for board in boards:
         parts += [f"## {protocol_line(board)}", to_markdown(results_table(board))]
         parts += [to_markdown(confidence_table(board)), to_markdown(cost_table(board))]
