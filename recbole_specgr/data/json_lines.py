@@ -92,6 +92,7 @@ def _refuser(path: Path) -> Callable[[int, bytes, str], None]:
         start = line[:40].decode("utf-8", "replace").rstrip()
         raise UserError(
             f"{path} could not be read: it must hold one JSON object a line, but line {number:,} is {wrong}: [{start}]."
+            f" Put it right, or leave it out."
         )
 
     return refuse

@@ -124,7 +124,16 @@ def _readable(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except (ValueError, EOFError, OSError, zlib.error, pyarrow.ArrowException) as error:
-        raise UserError(f"{path} could not be read: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"{path} could not be read: {reason}. {_advice(path, error)}") from error
+
+
+def _advice(path: Path, error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
+        return f"Convert it to UTF-8, for example: iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
+    if path.suffix.lower() in (".gz", *_PARQUET):
+        return "If it was fetched or copied, fetch it again: it is cut short or damaged."
+    return "Put the line right, or leave it out."
 
 
 def _separator(path: Path, kind: str) -> str:
