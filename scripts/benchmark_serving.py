@@ -9,13 +9,15 @@ these are speeds, not accuracies.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,10 +33,10 @@ K, BATCH, WIDTH, ADDED = 50, 64, 128, 10_000
 LOAD = """
 import sys, time
 import torch
-started = time.perf_counter()
+wall, cpu = time.perf_counter(), time.process_time()
 from recbole_specgr.serving import Recommender
 Recommender.load(sys.argv[1], device=sys.argv[2])
-print(time.perf_counter() - started)
+print(time.perf_counter() - wall, time.process_time() - cpu)
 """
 
 
@@ -71,32 +73,43 @@ def make_run(folder: Path, n_items: int) -> Path:
     return Path(run_recbole("SpecGRPP", "made_up", config_dict=settings)["run_dir"])
 
 
-def median(measured: Callable[[], None], repeats: int = 3) -> float:
-    """Median seconds, after one call that is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        measured()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+class Seconds(NamedTuple):
+    """By the clock, and of processor time, which other work on the machine changes less."""
+
+    wall: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} s ({self.cpu:.2f} s of processor time)"
 
 
-def load_seconds(run: Path, device: str) -> float:
-    """Seconds of importing this package and loading the run, in a process that has imported torch."""
-    environment = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+def median(found: Iterable[Seconds]) -> Seconds:
+    walls, cpus = zip(*found)
+    return Seconds(statistics.median(walls), statistics.median(cpus))
+
+
+def timed(measured: Callable[[], object]) -> Seconds:
+    wall, cpu = time.perf_counter(), time.process_time()
+    measured()
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def load_seconds(run: Path, device: str) -> Seconds:
+    """Of importing this package and loading the run, in a process that has imported torch; the first is not counted."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     words = [sys.executable, "-W", "ignore", "-c", LOAD, str(run), device]
     done = [subprocess.run(words, env=environment, capture_output=True, text=True, check=True) for _ in range(4)]
-    return statistics.median(float(process.stdout.split()[-1]) for process in done[1:])
+    return median(Seconds(*map(float, process.stdout.split()[-2:])) for process in done[1:])
 
 
-def add_seconds(run: Path, device: str) -> float:
+def add_seconds(run: Path, device: str) -> Seconds:
     frame, features = pd.DataFrame({"item_id": [f"N{number}" for number in range(ADDED)]}), vectors(ADDED, 2)
-    recommenders = iter([Recommender.load(run, device) for _ in range(3)])
-    return median(lambda: next(recommenders).add_items(frame, features), repeats=2)
+    recommenders = [Recommender.load(run, device) for _ in range(4)]
+    return median([timed(lambda r=r: r.add_items(frame, features)) for r in recommenders][1:])
 
 
 @torch.no_grad()
-def users_a_second(run: Path, device: str, precision: str, n_users: int) -> tuple[float, float]:
+def list_seconds(run: Path, device: str, precision: str, n_users: int) -> tuple[Seconds, Seconds]:
     """Of the engine, which gets its batches ready-made, and of `recommend`, taking turns."""
     recommender = Recommender.load(run, device, precision)
     state, rng = recommender._state, np.random.default_rng(3)
@@ -112,11 +125,8 @@ def users_a_second(run: Path, device: str, precision: str, n_users: int) -> tupl
     def serving() -> None:
         recommender.recommend(histories, K, batch_size=BATCH)
 
-    seconds = {engine: [], serving: []}
-    for _ in range(3):
-        for run_it, found in seconds.items():
-            found.append(median(run_it, repeats=1))
-    return n_users / statistics.median(seconds[engine]), n_users / statistics.median(seconds[serving])
+    turns = [(timed(engine), timed(serving)) for _ in range(4)][1:]
+    return median(first for first, _ in turns), median(second for _, second in turns)
 
 
 def main() -> None:
@@ -127,12 +137,15 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = make_run(Path(folder), options.items)
-        rows = [("load, beyond importing torch", f"{load_seconds(run, options.device):.2f} s")]
-        rows.append((f"add_items, {ADDED:,} items", f"{add_seconds(run, options.device):.2f} s"))
+        rows = [("load, beyond importing torch", str(load_seconds(run, options.device)))]
+        rows.append((f"add_items, {ADDED:,} items", str(add_seconds(run, options.device))))
         for precision in ("fp32", "fp64"):
-            engine, serving = users_a_second(run, options.device, precision, options.users)
-            rows.append((f"engine, {precision}", f"{engine:.0f} users/s"))
-            rows.append((f"recommend, {precision}", f"{serving:.0f} users/s, {serving / engine:.2f} of the engine's"))
+            engine, serving = list_seconds(run, options.device, precision, options.users)
+            rows.append((f"engine, {precision}", f"{options.users / engine.wall:.0f} users/s"))
+            ratios = (
+                f"{engine.wall / serving.wall:.2f} of the engine's ({engine.cpu / serving.cpu:.2f} by processor time)"
+            )
+            rows.append((f"recommend, {precision}", f"{options.users / serving.wall:.0f} users/s, {ratios}"))
     print(f"{options.items:,} items, lists of {K}, batches of {BATCH}, {torch.get_num_threads()} threads")
     print(tabulate(rows, headers=("", ""), disable_numparse=True))
 
