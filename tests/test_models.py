@@ -97,6 +97,13 @@ class ModelCase:
             assert why.place == place and why.candidates >= 10
             assert why.score is None or entry.score != entry.score or why.score == pytest.approx(entry.score, abs=1e-6)
 
+    def test_lists_do_not_depend_on_the_batch(self, trained) -> None:
+        recommender = Recommender.load(trained["run_dir"], device="cpu")
+        histories = [[f"i{(user * step) % 80}" for step in range(1, 2 + user % 7)] for user in range(1, 9)]
+        together = recommender.recommend(histories, 10)
+        for user, history in enumerate(histories):
+            assert recommender.recommend([history], 10).items == [together.items[user]]
+
     def test_items_can_arrive_later(self, trained, folder) -> None:
         recommender = Recommender.load(trained["run_dir"], device="cpu")
         table = pd.read_csv(folder / "dataset" / "tiny" / "tiny.item", sep="\t", dtype=str)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from recbole.model.sequential_recommender import SASRec
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from serving_oracles import HISTORIES, assert_same, content
 
@@ -128,6 +129,20 @@ def test_settings_of_inference_hold_for_one_call(specgr, tiny_runs):
     assert_same(usual, specgr.recommend(HISTORIES, 10))
     assert (specgr.recommend(HISTORIES, 5, threshold=-1e9).rounds == 1).all()
     assert (specgr.recommend(HISTORIES, 5, threshold=1.0).rounds == 0).all()
+
+
+def test_a_model_that_can_not_compute_in_fp64_does_in_fp32(tiny_runs, monkeypatch, caplog):
+    predict = SASRec.full_sort_predict
+
+    def only_in_fp32(model, interaction):
+        if model.item_embedding.weight.dtype != torch.float32:
+            raise RuntimeError("expected scalar type Double but found Float")
+        return predict(model, interaction)
+
+    in_fp32 = Recommender.load(tiny_runs / "SASRec", precision="fp32").recommend(HISTORIES, 10)
+    monkeypatch.setattr(SASRec, "full_sort_predict", only_in_fp32)
+    assert_same(in_fp32, Recommender.load(tiny_runs / "SASRec").recommend(HISTORIES, 10))
+    assert "SASRec can't compute in fp64" in caplog.text
 
 
 def test_entries_say_how_they_came_about(specgr, sasrec):

@@ -95,9 +95,9 @@ class Recommender:
         for name in [precision] if precision else PRECISIONS:
             _compute_in(model, PRECISIONS[name])
             recommender = cls(run, config, state if changes is None else state.restored(changes))
-            if precision or recommender._can_rank():
-                return recommender
-        raise UserError(f"{config['model']} can't rank a history of one item, in no precision; see the log.")
+            if precision or name == "fp32" or recommender._can_rank():
+                break
+        return recommender
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
