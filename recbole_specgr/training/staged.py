@@ -89,6 +89,7 @@ class StagedTrainer(InductiveEvaluation):
         torch.autograd.set_detect_anomaly(False)  # importing RecBole's models turns it on, which costs half the speed
         self.tensorboard = SummaryWriter(self.run_dir / "tensorboard") if self._leads else None
         options = FitOptions(valid_data, saved, verbose, show_progress, callback_fn)
+        self._remove_unfinished()
         self.evaluation_folder = self.run_dir / "evaluation" if saved else None
         try:
             for number, (stage, settings) in enumerate(self.stages.items()):
@@ -414,6 +415,12 @@ class StagedTrainer(InductiveEvaluation):
         if not self.config["single_spec"]:
             torch.distributed.barrier()
         restore_model(self.model, load_checkpoint(Path(path), self.device), Path(path))
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a process that was killed has left of a checkpoint."""
+        if self._leads:
+            for file in self.run_dir.glob(".*.pth"):
+                file.unlink(missing_ok=True)
 
     def _save_last(self) -> None:
         self._save(
