@@ -121,10 +121,10 @@ class StagedTrainer(InductiveEvaluation):
         if self._trains:
             if self.config["activation_checkpointing"]:
                 checkpoint_activations(self.model)
+            self._wrap_distributed()
             self.optimizer = self._build_optimizer()
             self.scheduler = self._build_scheduler(len(loader) * self.epochs)
             self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config["precision"] == "fp16")
-            self._wrap_distributed()
         else:
             self.optimizer, self.scheduler, self.scaler = None, None, None
             self.epochs = 0  # it is only evaluated
@@ -186,6 +186,7 @@ class StagedTrainer(InductiveEvaluation):
         progress.step = step
         if stop or due:
             progress.partial = self.meter.state()
+            self._collect()
         if stop:
             raise Terminated
         if due:
@@ -392,6 +393,9 @@ class StagedTrainer(InductiveEvaluation):
         if not self.config["single_spec"]:
             devices = [self.device] if self.device.type == "cuda" else None
             self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
+
+    def _collect(self) -> None:
+        """Have the parameters as they are now in `model`; another object may be trained."""
 
     @property
     def _trains(self) -> bool:

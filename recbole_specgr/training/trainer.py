@@ -28,14 +28,18 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     def _build_optimizer(self, **kwargs):
         if not self._trains:
             return None
-        return build_adamw(self.model, self.config["learning_rate"], self.config["weight_decay"])
+        model = self.parallel.trained if self.parallel else self.model
+        return build_adamw(model, self.config["learning_rate"], self.config["weight_decay"])
 
     def _build_scheduler(self, total_steps):
         return warmup_cosine(self.optimizer, self.config["warmup_steps"] or 0, total_steps)
 
     def _wrap_distributed(self):
         self.parallel = None  # the last stage's hooks have to go first
-        self.parallel = Parallel(self.model, self.optimizer, self.config)
+        self.parallel = Parallel(self.model, self.config)
+
+    def _collect(self):
+        self.parallel.collect()
 
     def _loader(self, train_data, overrides):
         rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
@@ -67,7 +71,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         loader.set_epoch(epoch)
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        self.model.train()
+        self.parallel.losses.train()
         for batch in train_data:
             self.optimizer.zero_grad(set_to_none=True)
             losses = self._gradients(batch, train_data.batch_size)
@@ -80,6 +84,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
             self.scaler.update()
             if self.scaler.get_scale() >= before:  # else there was no step, for gradients beyond fp16
                 self.scheduler.step()
+        self._collect()
 
     def _gradients(self, batch, rows: int) -> dict[str, Tensor]:
         """Add up the gradients of a batch's parts, and return this process's share of its losses.
