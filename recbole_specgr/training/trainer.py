@@ -1,5 +1,9 @@
 """The trainer of this package's own models."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from recbole.trainer import Trainer as RecBoleTrainer
 from torch import Tensor
 
@@ -7,8 +11,10 @@ from recbole_specgr.distributed import share_of
 from recbole_specgr.errors import UserError
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
-from recbole_specgr.training.parallel import Parallel
 from recbole_specgr.training.staged import StagedTrainer
+
+if TYPE_CHECKING:
+    from recbole_specgr.training.parallel import Parallel
 
 
 class Trainer(StagedTrainer, RecBoleTrainer):
@@ -35,6 +41,10 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         return warmup_cosine(self.optimizer, self.config["warmup_steps"] or 0, total_steps)
 
     def _wrap_distributed(self):
+        from recbole_specgr.training.parallel import (
+            Parallel,  # accelerate, which nothing but training needs, loads slowly
+        )
+
         self.parallel = None  # the last stage's hooks have to go first
         self.parallel = Parallel(self.model, self.config)
 
