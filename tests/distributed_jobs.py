@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from recbole_specgr.config import Config
 from recbole_specgr.distributed import gather_rows, leave_processes, share_rows, world
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.registry import get_dataset_class, get_trainer
+from recbole_specgr.training import LAST
 
 SHARED = {"epochs": 2, "MAX_ITEM_LIST_LENGTH": 10, "n_layers": 1, "n_heads": 2, "hidden_size": 8, "inner_size": 8}
 # No dropout: its masks are drawn by every process for its own rows. Odd sizes: two processes have unequal shares.
@@ -54,22 +56,35 @@ def settings(folder: Path, **more) -> dict:
     }
 
 
-def trained(model: str, folder: Path, **more):
-    """Train `model` in float64; the trainer after the evaluation of test, its metrics, and the curve of every stage."""
-    run_dir = folder / "float64" / f"{model}-{world()[1]}"
+def trained(model: str, folder: Path, interrupted: bool = False, **more):
+    """Train `model` in float64; the trainer after the evaluation of test, its metrics, and the curve of every stage.
+
+    Args:
+        interrupted: stop it in the second epoch and go on with another trainer.
+    """
+    run_dir = folder / "float64" / "-".join([model, str(world()[1]), *more])
     run_dir.mkdir(parents=True, exist_ok=True)
     config = Config(model, "tiny", config_dict=settings(folder, **TRAINED[model], run_dir=str(run_dir), **more))
     init_seed(config["seed"], config["reproducibility"])
     train, valid, test = data_preparation(config, get_dataset_class(config)(config))
     # In float32 the order of a sum shows at once, and Adam makes it larger where a gradient is almost 0.
-    built = config.model_class(config, train._dataset).double()
-    trainer = get_trainer(config)(config, built)
+    trainer = get_trainer(config)(config, config.model_class(config, train._dataset).double())
+    if interrupted:
+        with suppress(KeyboardInterrupt):
+            trainer.fit(train, valid, callback_fn=stop_in_the_second_epoch)
+        trainer = get_trainer(config)(config, config.model_class(config, train._dataset).double())
+        trainer.resume_checkpoint(run_dir / LAST)
     trainer.fit(train, valid)
     curves = {
         stage: [{k: v for k, v in entry.items() if "second" not in k} for entry in progress.history]
         for stage, progress in trainer.progress.items()
     }
     return trainer, trainer.evaluate(test, load_best_model=False), curves
+
+
+def stop_in_the_second_epoch(epoch: int, score: float) -> None:
+    if epoch == 1:
+        raise KeyboardInterrupt
 
 
 def gathered_gradient() -> list[list[float]]:
@@ -97,6 +112,9 @@ def main(folder: Path) -> None:
         if not world()[0]:
             torch.save(trainer.model.state_dict(), folder / f"{model}-by-two.pt")
             torch.save(trainer.rows["rec.items"], folder / f"{model}-lists-by-two.pt")
+    spread, _, results["curves"]["fsdp"] = trained("TIGER", folder, interrupted=True, parallel="fsdp")
+    if not world()[0]:
+        torch.save(spread.model.state_dict(), folder / "fsdp-by-two.pt")
     run = settings(folder, **SHARED, train_batch_size=64)
     torch.distributed.barrier()
     results["runs"]["SASRec"] = run_recbole("SASRec", "tiny", config_dict=run)["run_dir"]

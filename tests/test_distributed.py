@@ -73,6 +73,10 @@ def test_two_processes_train_what_one_trains(by_two, model, monkeypatch) -> None
     theirs = torch.load(by_two["folder"] / f"{model}-by-two.pt")
     for name, value in trainer.model.state_dict().items():
         torch.testing.assert_close(value, theirs[name], rtol=0, atol=1e-9, msg=name)
+    if model == "TIGER":  # FSDP's run was interrupted, too
+        assert by_two["curves"]["fsdp"]["train"] == [pytest.approx(entry, rel=1e-10) for entry in curves["train"]]
+        for name, value in torch.load(by_two["folder"] / "fsdp-by-two.pt").items():
+            torch.testing.assert_close(value, trainer.model.state_dict()[name], rtol=0, atol=1e-9, msg=name)
     assert torch.equal(trainer.rows["rec.items"], torch.load(by_two["folder"] / f"{model}-lists-by-two.pt"))
 
 

@@ -144,6 +144,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_weights(model, folder, pro
     for process in (first, last):
         process.join()
         assert process.exitcode == 0, out.read_text()[-3000:]
+    assert not list(broken.rglob(".*.pth")), "what is left of a checkpoint is removed"
     assert_same(result(broken), result(whole))
 
 

@@ -1,6 +1,9 @@
 """Batches, schedule, checkpoints, and the stages: what is kept, restored and resumed."""
 
+import csv
+import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -334,23 +337,29 @@ def test_same_seed_same_parameters(prepare, model):
     assert equal(trained[0], trained[1]) and not equal(trained[0], trained[2])
 
 
-@pytest.mark.parametrize("fail_at", [1, 12, 20, 36])
-def test_a_run_that_was_interrupted_goes_on_as_if_it_was_not(prepare, fail_at, caplog):
+@pytest.mark.parametrize(
+    ("fail_at", "every", "precision"),
+    [(1, None, "fp32"), (12, None, "fp32"), (20, 3, "fp32"), (36, 1, "fp32"), (38, 5, "fp16"), (4, 2, "bf16")],
+)
+def test_a_run_that_was_interrupted_goes_on_as_if_it_was_not(prepare, fail_at, every, precision, caplog):
     """8 batches an epoch, 3 epochs a stage: in the first epoch, in the second, at a boundary, in the second stage."""
     settings = {"one": {}, "two": {"learning_rate": 0.1, "weight_decay": 0.1}}
-    whole, train, valid, _ = prepare(MeanOfHistory, "whole")
+    whole, train, valid, _ = prepare(MeanOfHistory, "whole", precision=precision)
     expected = stages(whole, **settings).fit(train, valid)
 
-    broken, train, valid, _ = prepare(FailsOnce, "broken")
+    more = {"checkpoint_steps": every, "precision": precision}
+    broken, train, valid, _ = prepare(FailsOnce, "broken", **more)
     broken.model.fail_at = fail_at
     with pytest.raises(KeyboardInterrupt):
         stages(broken, **settings).fit(train, valid)
     assert f"--resume={broken.run_dir}" in caplog.text
 
-    again, train, valid, _ = prepare(FailsOnce, "broken")
+    again, train, valid, _ = prepare(FailsOnce, "broken", **more)
     stages(again, **settings).resume_checkpoint(again.run_dir / LAST)
     assert again.fit(train, valid) == expected
     assert equal(whole.model, again.model)
+    done = (fail_at - 1) % 8 // every * every if every else 0
+    assert again.model.calls == 48 - (fail_at - 1) // 8 * 8 - done, "no step is done again that was saved"
 
     def timeless(trainer):
         return [
@@ -411,8 +420,9 @@ def test_a_valid_metric_of_an_empty_subset_is_named(prepare):
         trainer.fit(train, valid)
 
 
-def test_bf16_trains(prepare):
-    trainer, train, valid, _ = prepare(MeanOfHistory, precision="bf16")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_low_precision_trains(prepare, precision):
+    trainer, train, valid, _ = prepare(MeanOfHistory, precision=precision)
     exact, *_ = prepare(MeanOfHistory, "exact")
     trainer.fit(train, valid)
     exact.fit(train, valid)
@@ -434,6 +444,108 @@ def test_clipping_bounds_the_step(prepare):
         patch.setattr(torch.optim.AdamW, "step", watched)
         trainer.fit(train, valid)
     assert seen and max(seen) <= 1.01e-3
+
+
+class InDouble(MeanOfHistory):
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.double()
+        self.dropout.p = 0.0
+
+    def calculate_loss(self, interaction):
+        self.batch_sizes.add(len(interaction))
+        return nn.functional.cross_entropy(self.scores(interaction), interaction[self.ITEM_ID])
+
+
+def test_a_batch_in_parts_is_the_same_step(prepare):
+    whole, train, valid, _ = prepare(InDouble, "whole", clip_grad_norm=0.05, train_batch_size=61)
+    parts, *_ = prepare(InDouble, "parts", clip_grad_norm=0.05, train_batch_size=61, accumulation_steps=3)
+    whole.fit(train, valid)
+    parts.fit(train, valid)
+    assert parts.model.batch_sizes == {21, 20}
+    ours, theirs = (trainer.progress["train"].history for trainer in (parts, whole))
+    assert [entry["loss"] for entry in ours] == pytest.approx([entry["loss"] for entry in theirs], rel=1e-12)
+    assert torch.allclose(parts.model.items.weight, whole.model.items.weight, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("model", "changed", "message"),
+    [
+        (MeanOfHistory, {"accumulation_steps": 2, "compares_rows": True}, "can't be taken in parts"),
+        (MeanOfHistory, {"accumulation_steps": 65}, "too small"),
+        (MeanOfHistory, {"parallel": "fsdp", "precision": "fp16"}, "--precision=bf16"),
+        ("SASRec", {"precision": "fp16"}, "Take fp32 or bf16"),
+        ("SASRec", {"accumulation_steps": 2}, "RecBole's own loop"),
+        (MeanOfHistory, {"precision": "fp8"}, "fp32 or bf16 or fp16"),
+        (MeanOfHistory, {"checkpoint_steps": -1}, "checkpoint_steps"),
+        (MeanOfHistory, {"checkpoint_minutes": "soon"}, "checkpoint_minutes"),
+    ],
+)
+def test_what_can_not_be_is_refused(prepare, model, changed, message):
+    compares = {key: changed.pop(key) for key in list(changed) if key == "compares_rows"}
+    with pytest.raises(UserError, match=message):
+        trainer, train, valid, _ = prepare(model, **changed)
+        trainer.model.__dict__.update(compares)
+        trainer.fit(train, valid)
+
+
+def test_activations_are_computed_again_and_nothing_else_changes(prepare):
+    plain, train, valid, _ = prepare("SASRec", "plain", hidden_dropout_prob=0.3, epochs=1)
+    saving, *_ = prepare("SASRec", "saving", hidden_dropout_prob=0.3, epochs=1, activation_checkpointing=True)
+    calls = {}
+    for name, trainer in (("plain", plain), ("saving", saving)):
+        attention = trainer.model.trm_encoder.layer[0].multi_head_attention
+
+        def count(module, *_, name=name):
+            calls[name] = calls.get(name, 0) + module.training
+
+        attention.register_forward_hook(count)
+        trainer.fit(train, valid)
+    assert equal(plain.model, saving.model)
+    assert calls["saving"] == 2 * calls["plain"] == 2 * len(train)
+
+
+def test_out_of_memory_says_how_much_there_is_and_what_helps(prepare):
+    trainer, train, valid, test = prepare(MeanOfHistory)
+
+    def run_out(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of")
+
+    trainer.model.calculate_loss = run_out
+    with pytest.raises(UserError, match=r"2\.50 GiB more needed: .*GB.*train_batch_size 64 over 1 process") as error:
+        trainer.fit(train, valid)
+    for tip in ("--accumulation_steps=2", "--activation_checkpointing", "--precision=bf16"):
+        assert tip in str(error.value)
+    trainer.model.full_sort_topk = run_out
+    with pytest.raises(UserError, match="--eval_batch_size=128"):
+        trainer.evaluate(test, load_best_model=False)
+
+
+def test_curves_and_a_trace_are_written(prepare):
+    trainer, train, valid, _ = prepare(MeanOfHistory, profile=True, epochs=2)
+    stages(trainer, one={}, two={"eval_step": 0}).fit(train, valid)
+    with (trainer.run_dir / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["stage"], row["epoch"]) for row in rows] == [("one", "1"), ("one", "2"), ("two", "1"), ("two", "2")]
+    for row, entry in zip(rows, [*trainer.progress["one"].history, *trainer.progress["two"].history]):
+        assert {key: float(value) for key, value in row.items() if value and key != "stage"} == entry
+    for stage in ("one", "two"):
+        trace = json.loads((trainer.run_dir / f"profile/{stage}.json").read_text())
+        names = {event["name"] for event in trace["traceEvents"]}
+        assert {"ProfilerStep#3", "ProfilerStep#5"} <= names and "ProfilerStep#6" not in names
+
+
+def test_the_bar_shows_speed_memory_and_time_to_go():
+    meter = EpochMeter("", 4, show=False, processes=2, steps_after=4)
+    for _ in range(2):
+        meter.add({"loss": torch.tensor(1.5)}, 10, 0.1, torch.tensor(30))
+    meter.seconds = 2.0
+    assert (meter.rate(), meter.token_rate()) == (10, 60)
+    line = meter._line(torch.device("cpu"), 0.1)
+    assert re.search(r"loss 1\.5  lr 1\.0e-01  10 samples/s  60 tokens/s  \d+\.\d GB  00:00 to go", line)
+    again = EpochMeter("", 4, show=False, state=meter.state())
+    again.add({"loss": torch.tensor(3.0)}, 10, 0.1)
+    assert (again.rows, again.steps, again.means()) == (30, 3, {"loss": 2.0})
 
 
 def test_scores_are_ranked_among_seen_items_unless_the_model_is_inductive(prepare):

@@ -11,12 +11,12 @@ from torch import nn
 
 from recbole_specgr.cache import atomic_write
 from recbole_specgr.errors import UserError
-from recbole_specgr.training.sharded_state import gathered, spread
+from recbole_specgr.training.sharded_state import gathered
 
 
 def checkpoint_content(model: nn.Module, **content: Any) -> dict[str, Any]:
-    """The model's class name, its parameters, whole where FSDP has spread them, and `content` (tensors and plain data
-    only). Every process must ask."""
+    """The model's class name, its parameters, and `content`: plain data and tensors, which become whole where FSDP has
+    spread them. Every process must ask."""
     # Some RecBole models name whole modules here, whose parameters are in the state_dict anyway.
     other = {name: value for name, value in model.other_parameter().items() if not isinstance(value, nn.Module)}
     state = {"model": type(model).__name__, "state_dict": model.state_dict(), "other_parameter": other, **content}
@@ -102,5 +102,5 @@ def restore_model(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
             f"{path} does not fit this {name}: {'; '.join(sorted(faults)[:3])}{more}. It was trained on another data "
             f"set or with other settings."
         )
-    model.load_state_dict({key: spread(value, ours[key]) for key, value in theirs.items()})
+    model.load_state_dict(theirs)
     model.load_other_parameter(checkpoint.get("other_parameter"))

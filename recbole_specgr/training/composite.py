@@ -27,6 +27,7 @@ class CompositeRecommenderTrainer(StagedTrainer, RecBoleTrainer):
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
         """Train the parts and return (valid score, valid result) of the whole."""
         self.scheduler = self.scaler = None
+        self._remove_unfinished()
         self.evaluation_folder = self.run_dir / "evaluation" if saved else None
         if saved:
             self._save_last()

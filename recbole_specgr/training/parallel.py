@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
-from recbole_specgr.training.activations import repeated_layers
 from recbole_specgr.training.meter import named_losses
+from recbole_specgr.training.sharded_state import gathered
 
 
 class Losses(nn.Module):
@@ -31,32 +34,51 @@ class Parallel:
 
     Precision is not accelerate's here: its state is one for the whole program, and a stage may have its own.
 
+    Under FSDP a copy of the model is trained, whose gradients and optimiser are spread over the processes, and so are
+    its parameters from one step to the next.
+    The model itself stays whole, for evaluation and files; `collect` brings it up to date. It is torch's FSDP itself:
+    accelerate's takes DDP in its place, without a word, where there are no GPUs.
+
     Args:
-        optimizer: of the model's parameters; under FSDP it is turned to the sharded ones.
         config: `parallel` is ddp or fsdp.
+
+    Attributes:
+        trained: the model whose parameters are trained.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, config):
-        sharded = config["parallel"] == "fsdp" and config["world_size"] > 1
+    def __init__(self, model: nn.Module, config):
+        self.spread = config["parallel"] == "fsdp" and config["world_size"] > 1
         self.accelerator = Accelerator(
             cpu=config["device"].type == "cpu",
             mixed_precision="no",
             device_placement=False,  # the model has its device, and batches are moved one by one
             # Buffers never change in training, and text features are large.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
-            fsdp_plugin=_fsdp(model) if sharded else None,
         )
+        self.model = model
+        self.trained = copy.deepcopy(model) if self.spread else model
+        self.losses = Losses(self.trained)
+        if self.spread:
+            # All of it at once and not layer by layer: models reach into their layers past the layers' own forward.
+            fully_shard(self.losses, mesh=init_device_mesh(config["device"].type, (config["world_size"],)))
+            return
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
-            if sharded:
-                self.losses, _ = self.accelerator.prepare(Losses(model), optimizer)
-            else:
-                self.losses = self.accelerator.prepare(Losses(model))
+            self.losses = self.accelerator.prepare(self.losses)
+
+    @torch.no_grad()
+    def collect(self) -> None:
+        """Have the trained parameters in the model. Every process must ask."""
+        if self.spread:
+            for own, other in zip(self.model.parameters(), self.trained.parameters()):
+                own.copy_(gathered(other))
 
     @contextmanager
     def accumulating(self, last: bool) -> Iterator[None]:
         """Around the parts of a batch: the processes' gradients are only joined by the last one."""
-        with nullcontext() if last else self.accelerator.no_sync(self.losses):
+        if self.spread:
+            self.losses.set_requires_gradient_sync(last)
+        with nullcontext() if last or self.spread else self.accelerator.no_sync(self.losses):
             yield
 
     def backward(self, loss: Tensor) -> None:
@@ -65,13 +87,3 @@ class Parallel:
     def clip(self, max_norm: float, norm_type: float = 2.0) -> None:
         """Scale the gradients down to a norm of `max_norm`."""
         self.accelerator.clip_grad_norm_(self.losses.parameters(), max_norm, norm_type)
-
-
-def _fsdp(model: nn.Module) -> FullyShardedDataParallelPlugin:
-    repeated = {type(layer).__name__ for layer in repeated_layers(model)}
-    return FullyShardedDataParallelPlugin(
-        fsdp_version=2,
-        auto_wrap_policy="transformer_based_wrap" if repeated else "no_wrap",
-        transformer_cls_names_to_wrap=sorted(repeated),
-        cpu_ram_efficient_loading=False,
-    )

@@ -1,13 +1,10 @@
-"""State whose tensors FSDP has spread over the processes: made whole for files and for evaluation, and spread again."""
+"""State whose tensors FSDP has spread over the processes: made whole for files, and spread again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
+from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
@@ -38,21 +35,6 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
         for number, own in state["state"].items()
     }
     optimizer.load_state_dict({**state, "state": moments})
-
-
-@contextmanager
-def whole_parameters(model: nn.Module) -> Iterator[None]:
-    """Every parameter whole in this process, so that the processes may use the model each as it likes."""
-    shards = [module for module in model.modules() if isinstance(module, FSDPModule)]
-    for module in shards:
-        module.set_reshard_after_forward(False, recurse=False)
-        module.unshard()
-    try:
-        yield
-    finally:
-        for module in shards:
-            module.set_reshard_after_forward(True, recurse=False)
-            module.reshard()
 
 
 def _is_moment(value: Any) -> bool:

@@ -89,6 +89,7 @@ class StagedTrainer(InductiveEvaluation):
         torch.autograd.set_detect_anomaly(False)  # importing RecBole's models turns it on, which costs half the speed
         self.tensorboard = SummaryWriter(self.run_dir / "tensorboard") if self._leads else None
         options = FitOptions(valid_data, saved, verbose, show_progress, callback_fn)
+        self._remove_unfinished()
         self.evaluation_folder = self.run_dir / "evaluation" if saved else None
         try:
             for number, (stage, settings) in enumerate(self.stages.items()):
@@ -120,10 +121,10 @@ class StagedTrainer(InductiveEvaluation):
         if self._trains:
             if self.config["activation_checkpointing"]:
                 checkpoint_activations(self.model)
+            self._wrap_distributed()
             self.optimizer = self._build_optimizer()
             self.scheduler = self._build_scheduler(len(loader) * self.epochs)
             self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config["precision"] == "fp16")
-            self._wrap_distributed()
         else:
             self.optimizer, self.scheduler, self.scaler = None, None, None
             self.epochs = 0  # it is only evaluated
@@ -185,6 +186,7 @@ class StagedTrainer(InductiveEvaluation):
         progress.step = step
         if stop or due:
             progress.partial = self.meter.state()
+            self._collect()
         if stop:
             raise Terminated
         if due:
@@ -392,6 +394,9 @@ class StagedTrainer(InductiveEvaluation):
             devices = [self.device] if self.device.type == "cuda" else None
             self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
 
+    def _collect(self) -> None:
+        """Have the parameters as they are now in `model`; another object may be trained."""
+
     @property
     def _trains(self) -> bool:
         """The model has parameters to train, which were not trained in the run that it takes over."""
@@ -414,6 +419,12 @@ class StagedTrainer(InductiveEvaluation):
         if not self.config["single_spec"]:
             torch.distributed.barrier()
         restore_model(self.model, load_checkpoint(Path(path), self.device), Path(path))
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a process that was killed has left of a checkpoint."""
+        if self._leads:
+            for file in self.run_dir.glob(".*.pth"):
+                file.unlink(missing_ok=True)
 
     def _save_last(self) -> None:
         self._save(

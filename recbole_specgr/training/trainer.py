@@ -1,5 +1,9 @@
 """The trainer of this package's own models."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from recbole.trainer import Trainer as RecBoleTrainer
 from torch import Tensor
 
@@ -7,8 +11,10 @@ from recbole_specgr.distributed import share_of
 from recbole_specgr.errors import UserError
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
-from recbole_specgr.training.parallel import Parallel
 from recbole_specgr.training.staged import StagedTrainer
+
+if TYPE_CHECKING:
+    from recbole_specgr.training.parallel import Parallel
 
 
 class Trainer(StagedTrainer, RecBoleTrainer):
@@ -28,14 +34,22 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     def _build_optimizer(self, **kwargs):
         if not self._trains:
             return None
-        return build_adamw(self.model, self.config["learning_rate"], self.config["weight_decay"])
+        model = self.parallel.trained if self.parallel else self.model
+        return build_adamw(model, self.config["learning_rate"], self.config["weight_decay"])
 
     def _build_scheduler(self, total_steps):
         return warmup_cosine(self.optimizer, self.config["warmup_steps"] or 0, total_steps)
 
     def _wrap_distributed(self):
+        from recbole_specgr.training.parallel import (
+            Parallel,  # accelerate, which nothing but training needs, loads slowly
+        )
+
         self.parallel = None  # the last stage's hooks have to go first
-        self.parallel = Parallel(self.model, self.optimizer, self.config)
+        self.parallel = Parallel(self.model, self.config)
+
+    def _collect(self):
+        self.parallel.collect()
 
     def _loader(self, train_data, overrides):
         rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
@@ -67,7 +81,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         loader.set_epoch(epoch)
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        self.model.train()
+        self.parallel.losses.train()
         for batch in train_data:
             self.optimizer.zero_grad(set_to_none=True)
             losses = self._gradients(batch, train_data.batch_size)
@@ -80,6 +94,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
             self.scaler.update()
             if self.scaler.get_scale() >= before:  # else there was no step, for gradients beyond fp16
                 self.scheduler.step()
+        self._collect()
 
     def _gradients(self, batch, rows: int) -> dict[str, Tensor]:
         """Add up the gradients of a batch's parts, and return this process's share of its losses.
