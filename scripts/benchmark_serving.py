@@ -136,7 +136,8 @@ def list_seconds(run: Path, device: str, precision: str, n_users: int) -> tuple[
     """Of the engine, which gets its batches ready-made, and of `recommend`, taking turns."""
     recommender = Recommender.load(run, device, precision)
     state, rng = recommender._state, np.random.default_rng(3)
-    rows = [rng.choice(len(state.row_of), size=1 + user % 20, replace=False) + 1 for user in range(n_users)]
+    longest = recommender.config["MAX_ITEM_LIST_LENGTH"]
+    rows = [rng.choice(len(state.row_of), size=1 + user % longest, replace=False) + 1 for user in range(n_users)]
     rows.sort(key=len)
     histories = [state.catalogue.item_tokens[history].tolist() for history in rows]
     batches = [recommender.interaction(state, rows[start : start + BATCH]) for start in range(0, n_users, BATCH)]
