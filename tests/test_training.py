@@ -354,8 +354,13 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_was_not(prepare, fail_at, e
         stages(broken, **settings).fit(train, valid)
     assert f"--resume={broken.run_dir}" in caplog.text
 
-    again, train, valid, _ = prepare(FailsOnce, "broken", **more)
-    stages(again, **settings).resume_checkpoint(again.run_dir / LAST)
+    for fail_at_once in (True, False):  # a second time before anything is saved
+        again, train, valid, _ = prepare(FailsOnce, "broken", **more)
+        stages(again, **settings).resume_checkpoint(again.run_dir / LAST)
+        if fail_at_once:
+            again.model.fail_at = 1
+            with pytest.raises(KeyboardInterrupt):
+                again.fit(train, valid)
     assert again.fit(train, valid) == expected
     assert equal(whole.model, again.model)
     done = (fail_at - 1) % 8 // every * every if every else 0

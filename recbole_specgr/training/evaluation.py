@@ -119,6 +119,9 @@ class InductiveEvaluation:
                     shards.add(number, rows, seconds[number])
         except Terminated:
             shards.save()
+            self.logger.warning(
+                f"Stopped by SIGTERM while the {dataset.phase} phase was ranked; --resume goes on there."
+            )
             raise
         self.rows = self.eval_collector.get_data_struct()
         self.latency = self._latency(seconds, eval_data)

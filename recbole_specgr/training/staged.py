@@ -129,7 +129,7 @@ class StagedTrainer(InductiveEvaluation):
             self.optimizer, self.scheduler, self.scaler = None, None, None
             self.epochs = 0  # it is only evaluated
         generators = self._continue(progress, resumed) if resumed else None
-        if options.saved:
+        if options.saved and not resumed:  # what was resumed stands in the file, with the generators' state
             self._save_last()
         try:
             with safe_points():
