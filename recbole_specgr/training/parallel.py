@@ -11,8 +11,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 
 from recbole_specgr.training.meter import named_losses
 from recbole_specgr.training.sharded_state import gathered
@@ -59,6 +57,9 @@ class Parallel:
         self.trained = copy.deepcopy(model) if self.spread else model
         self.losses = Losses(self.trained)
         if self.spread:
+            from torch.distributed.device_mesh import init_device_mesh  # seconds that few runs need
+            from torch.distributed.fsdp import fully_shard
+
             # All of it at once and not layer by layer: models reach into their layers past the layers' own forward.
             fully_shard(self.losses, mesh=init_device_mesh(config["device"].type, (config["world_size"],)))
             return

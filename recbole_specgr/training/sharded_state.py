@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
+
+
+def is_spread(value: Any) -> bool:
+    """It is a DTensor, told without importing DTensor's module, which takes seconds that few runs need."""
+    return isinstance(value, Tensor) and hasattr(value, "device_mesh")
 
 
 def gathered(value: Any) -> Any:
     """A state dict with whole tensors in place of spread ones. Every process must ask."""
-    if isinstance(value, DTensor):
+    if is_spread(value):
         return value.full_tensor()
     if isinstance(value, dict):
         return {key: gathered(member) for key, member in value.items()}
@@ -22,8 +26,10 @@ def gathered(value: Any) -> Any:
 
 def spread(value: Tensor, like: Tensor) -> Tensor:
     """A whole tensor spread as `like` is."""
-    if not isinstance(like, DTensor):
+    if not is_spread(like):
         return value
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
 
 
