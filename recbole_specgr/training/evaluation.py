@@ -141,7 +141,7 @@ class InductiveEvaluation:
             Terminated: after SIGTERM to any of the processes.
         """
         rank, size = world()
-        rows = torch.arange(len(eval_data._dataset)).split(eval_data._batch_size)
+        rows = _rows_of_batches(eval_data)
         todo = [number for number in range(len(rows)) if number not in done]
         bar = tqdm(
             range(0, len(todo), size),
@@ -160,7 +160,7 @@ class InductiveEvaluation:
     def _latency(self, seconds: dict[int, float], eval_data) -> Latency:
         """From the times of this process's batches, by number, to those of all of them."""
         everyone = {number: time for part in from_all_processes(seconds) for number, time in part.items()}
-        users = [len(rows) for rows in torch.arange(len(eval_data._dataset)).split(eval_data._batch_size)]
+        users = [len(rows) for rows in _rows_of_batches(eval_data)]
         return Latency([everyone[number] for number in sorted(everyone)], users, world()[1])
 
     def rankable(self, dataset) -> Tensor:
@@ -182,3 +182,8 @@ class InductiveEvaluation:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return perf_counter()
+
+
+def _rows_of_batches(eval_data) -> tuple[Tensor, ...]:
+    """The rows of the phase that each batch has, in all processes alike."""
+    return torch.arange(len(eval_data._dataset)).split(eval_data._batch_size)

@@ -41,9 +41,8 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         return warmup_cosine(self.optimizer, self.config["warmup_steps"] or 0, total_steps)
 
     def _wrap_distributed(self):
-        from recbole_specgr.training.parallel import (
-            Parallel,  # accelerate, which nothing but training needs, loads slowly
-        )
+        # Not at the top: accelerate loads slowly, and nothing but training needs it.
+        from recbole_specgr.training.parallel import Parallel
 
         self.parallel = None  # the last stage's hooks have to go first
         self.parallel = Parallel(self.model, self.config)
