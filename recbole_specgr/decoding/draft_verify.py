@@ -123,22 +123,22 @@ def draft_verify(
     verifier = Verifier(backbone, memory, index, level_slices, width, static=not users_leave)
     speculation = Speculation(verifier, draft_scores, seen, settings, draft_items)
     accepted, alive = Ranking.empty(users, memory.bias), torch.arange(users, device=seen.device)
-    drafts_on = torch.ones_like(alive, dtype=torch.bool)
+    unfinished = torch.ones_like(alive, dtype=torch.bool)
     for depth in range(rounds):
         drafts, is_draft = speculation.draft(depth)
         scores, accept = speculation.verify(drafts, is_draft, settings.threshold)
-        is_draft, accept = is_draft & drafts_on[:, None], accept & drafts_on[:, None]
+        is_draft, accept = is_draft & unfinished[:, None], accept & unfinished[:, None]
         accepted = accepted.append(drafts, scores.masked_fill(~accept, NOTHING), depth)
-        result.rounds[alive] += drafts_on
+        result.rounds[alive] += unfinished
         result.drafted[alive, depth], result.accepted[alive, depth] = is_draft.sum(1), accept.sum(1)
         if settings.adaptive_exit:
-            drafts_on = accepted.count < k
-            if users_leave and not bool(drafts_on.all()):
-                accepted.select(~drafts_on).best(k, settings.reranking).write(result, alive[~drafts_on])
-                if not bool(drafts_on.any()):
+            unfinished = accepted.count < k
+            if users_leave and not bool(unfinished.all()):
+                accepted.select(~unfinished).best(k, settings.reranking).write(result, alive[~unfinished])
+                if not bool(unfinished.any()):
                     return result
-                alive, accepted = alive[drafts_on], accepted.select(drafts_on)
-                speculation, drafts_on = speculation.select(drafts_on), drafts_on[drafts_on]
+                alive, accepted = alive[unfinished], accepted.select(unfinished)
+                speculation, unfinished = speculation.select(unfinished), unfinished[unfinished]
         speculation.step(depth, k)
 
     # where not enough was accepted in all rounds, the beams fill up the list

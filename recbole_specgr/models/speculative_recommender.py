@@ -116,5 +116,5 @@ class SpeculativeRecommender(RanksByList):
                 model.backbone, users.memory, model.index(candidates), model.level_slices, 4 * settings.draft_size
             ),
         )
-        scores, items = self.draft_pool(users, candidates)
+        scores, items = users.once("draft_pool", lambda: self.draft_pool(users, candidates))
         return all_rounds(verifier, scores, model.seen, k, settings, items)
