@@ -112,7 +112,6 @@ def test_a_file_is_read_as_it_is_used(end, tmp_path):
     pieces = read_histories(path, 1000)
     first = next(pieces)
     assert first.users[:2] == ["0", "1"] and first.histories[0] == items
-    print(first.done)
     assert first.done < 0.9
     with pytest.raises(UserError, match=f"big.{end}"):
         assert sum(len(piece.users) for piece in pieces) < 0  # never reached
@@ -138,6 +137,8 @@ def test_a_broken_file_of_histories_leaves_no_lists(tiny_runs, tmp_path, capsys)
         ("h.csv", "history\ni1\n", ["--candidates", "missing.txt"], "There is no file missing.txt"),
         ("h.csv", "history\ni1\n", ["--device", "tpu"], "must be cpu, cuda"),
         ("h.csv", "history\ni1\n", ["--k", "0"], "whole number"),
+        ("h.csv", "user_id,history\n1,i1\n2\n", [], "line 3 has 1 columns, the first line 2"),
+        ("h.tsv", "user_id\thistory\n1\ti1\ti2\n", [], "line 2 has 3 columns, the first line 2"),
     ],
 )
 def test_what_can_not_be_read_is_said(name, text, options, message, tiny_runs, tmp_path, capsys):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import io
 import json
+import operator
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pyarrow
-import pyarrow.csv
 import pyarrow.parquet as parquet
 
 from recbole_specgr.cache import atomic_write
@@ -25,7 +27,7 @@ from recbole_specgr.serving.recommendations import Recommendations
 USER_COLUMNS = ("user_id", "user")
 HISTORY_COLUMNS = ("history", "item_id_list", "items")
 _DELIMITED = {".csv": ",", ".tsv": "\t"}
-_BLOCK = 1 << 20  # bytes of a delimited file that are read at once
+_CELL = 1 << 30  # characters of a history at most; the csv module's own limit is 131,072
 
 
 class Piece(NamedTuple):
@@ -99,24 +101,26 @@ def _rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list[tupl
 
 def _delimited_rows(path: Path, columns: list[str], size: int, separator: str) -> Iterator[tuple[list[tuple], float]]:
     total = max(1, path.stat().st_size)
+    csv.field_size_limit(max(csv.field_size_limit(), _CELL))
     with open(path, "rb") as raw, _plain(raw, path) as plain:
+        lines = csv.reader(io.TextIOWrapper(plain, "utf-8-sig", newline=""), delimiter=separator, strict=True)
         try:
-            reader = pyarrow.csv.open_csv(
-                plain,
-                read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK, use_threads=False),  # else it reads far ahead
-                parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=columns,
-                    column_types=dict.fromkeys(columns, pyarrow.string()),
-                    strings_can_be_null=False,
-                ),
-            )
-            for batch in reader:
-                rows = list(zip(*(batch.column(name).to_pylist() for name in columns)))
-                for start in range(0, len(rows), size):
-                    yield rows[start : start + size], raw.tell() / total
-        except (pyarrow.ArrowInvalid, EOFError, gzip.BadGzipFile) as error:
-            raise UserError(f"{path} can't be read: {error}.") from error
+            names = next(lines)
+            cells = operator.itemgetter(*(names.index(name) for name in columns))
+            full = (_full(line, names, path, lines.line_num) for line in lines if line)
+            while rows := [row if len(columns) > 1 else (row,) for row in map(cells, islice(full, size))]:
+                yield rows, raw.tell() / total
+        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(f"{path} can't be read after line {lines.line_num}: {error}.") from error
+
+
+def _full(line: list[str], names: list[str], path: Path, number: int) -> list[str]:
+    if len(line) != len(names):
+        raise UserError(
+            f"{path}: line {number} has {len(line)} columns, the first line {len(names)} ({', '.join(names)}). "
+            f"Does a history hold the separator? It takes blanks between its items."
+        )
+    return line
 
 
 def _plain(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
