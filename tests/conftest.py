@@ -1,6 +1,9 @@
 """Fixtures every test may use."""
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +129,20 @@ def tiny_model(tmp_path) -> Path:
     )
     transformers.BertModel(config).save_pretrained(path)
     return path
+
+
+def follow_guide(page: str, folder: Path, needs: tuple[str, ...]) -> list[str]:
+    """What each bash block of a page under docs/ prints, run in turn in `folder`, which links to what of the checkout
+    it needs.
+    """
+    for name in needs:
+        (folder / name).symlink_to(ROOT / name)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    printed = []
+    for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
+        done = subprocess.run(
+            ["bash", "-e", "-c", block], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        printed.append(done.stdout + done.stderr)
+    return printed

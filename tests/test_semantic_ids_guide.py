@@ -1,14 +1,11 @@
 """docs/semantic_ids.md, followed from its first line, with models and tokenizers of seconds."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import follow_guide
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "semantic_ids.md").read_text(encoding="utf-8")
@@ -33,19 +30,9 @@ tokenizer: {rqvae: {warmup_epochs: 5, epochs: 5}}
 def followed(tmp_path_factory) -> tuple[Path, list[str]]:
     """The folder in which every block was run, and what each printed."""
     folder = tmp_path_factory.mktemp("guide")
-    for name in ("recbole_specgr", "run_recbole.py"):
-        (folder / name).symlink_to(ROOT / name)
     (folder / "properties" / "tuned" / "ml-100k").mkdir(parents=True)
     (folder / "properties" / "tuned" / "ml-100k" / "TIGER.yaml").write_text(SMALL)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    printed = []
-    for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL):
-        done = subprocess.run(
-            ["bash", "-e", "-c", block], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        printed.append(done.stdout + done.stderr)
-    return folder, printed
+    return folder, follow_guide(GUIDE, folder, ("recbole_specgr", "run_recbole.py"))
 
 
 def test_every_block_does_what_the_page_says(followed):

@@ -1,12 +1,12 @@
 """docs/your_data.md, followed from its first line as a new user would."""
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+from conftest import follow_guide
 
 from recbole_specgr.data.item_table import read_items
 
@@ -14,23 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "your_data.md").read_text(encoding="utf-8")
 
 
-def follow(tmp_path) -> list[str]:
-    """What the commands of every block print, run in one folder with the checkout's files in it."""
-    for name in ("scripts", "properties", "baselines", "recbole_specgr", "run_recbole.py"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    printed = []
-    for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL):
-        done = subprocess.run(
-            ["bash", "-e", "-c", block], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        printed.append(done.stdout + done.stderr)
-    return printed
-
-
 def test_every_block_does_what_the_page_says(tmp_path):
-    made, looked, imported, trained = follow(tmp_path)
+    needs = ("scripts", "properties", "baselines", "recbole_specgr", "run_recbole.py")
+    made, looked, imported, trained = follow_guide(GUIDE, tmp_path, needs)
     assert not made
     assert looked.startswith("Columns: user_id = [customer_id], item_id = [sku], timestamp = [created_at]")
     assert "Dry run: dataset/shop was not written." in looked
