@@ -40,9 +40,10 @@ A finished run in use (each with --help): recommend, add-items, remove-items, sh
   {program} add-items RUN --items FILE
   {program} show RUN --user USER
 
-Settings, lowest to highest: properties/overall.yaml, properties/dataset/<dataset>.yaml, properties/model/<model>.yaml,
-properties/tuned/<dataset>/<model>.yaml, baselines/<model>.yaml, --config_files, --KEY=VALUE. Folders `properties` and
-`baselines` of the working directory go over the package's own.
+Settings, lowest to highest: properties/overall.yaml, dataset/<dataset>/<dataset>.yaml (what the importer found),
+properties/dataset/<dataset>.yaml, properties/model/<model>.yaml, properties/tuned/<dataset>/<model>.yaml,
+baselines/<model>.yaml, --config_files, --KEY=VALUE. Folders `properties` and `baselines` of the working directory go
+over the package's own.
 
 examples:
   {program} --model=SpecGRPP

@@ -1,8 +1,8 @@
 """RecBole's Config with our layers, YAML values and no surprises.
 
-Lowest to highest: RecBole's own files, `properties/overall.yaml`, `dataset/<D>.yaml`, `model/<M>.yaml`,
-`tuned/<D>/<M>.yaml`, the baseline's file, `config_file_list`, `config_dict`. The command line (`recbole_specgr.cli`)
-hands its `--key=value` in as the last: a Config never looks at `sys.argv`.
+Lowest to highest: RecBole's own files, `properties/overall.yaml`, the `<D>.yaml` beside the data, `properties/`:
+`dataset/<D>.yaml`, `model/<M>.yaml`, `tuned/<D>/<M>.yaml`; the baseline's file, `config_file_list`, `config_dict`. The
+command line (`recbole_specgr.cli`) hands its `--key=value` in as the last: a Config never looks at `sys.argv`.
 """
 
 import copy
@@ -220,9 +220,8 @@ class Config(RecBoleConfig):
             self.internal_config_dict["base"] = self._entry.base
 
     def _property_layers(self, dataset: str) -> list[Layer]:
-        dataset_files = _property_files(f"dataset/{dataset}") or [
-            path for path in [self._data_folder / f"{dataset}.yaml"] if path.is_file()
-        ]
+        own = self._data_folder / f"{dataset}.yaml"  # what the importer found
+        dataset_files = [own] * own.is_file() + _property_files(f"dataset/{dataset}")
         model_layers = _model_layers(self._entry, dataset)
         return [
             Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),
