@@ -24,6 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 from benchmarks.bench import Bench  # noqa: E402
 from benchmarks.data import catalogue, drafting, importing  # noqa: E402
 from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_decoding  # noqa: E402
+from benchmarks.profile import profile  # noqa: E402
 from benchmarks.training import matmul, training  # noqa: E402
 
 SECTIONS = {
@@ -34,6 +35,7 @@ SECTIONS = {
         tiger_decoding,
         specgr_decoding,
         phases,
+        profile,
         digits,
         subsets,
         catalogue,
@@ -57,7 +59,9 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--quick", action="store_true", help="fewer repeats and settings")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to run")
-    parser.add_argument("--data", type=Path, default=None, help="folder that holds amazon_games_2018")
+    parser.add_argument(
+        "--data", type=Path, default=None, help="folder that holds amazon_games_2018 and amazon_beauty_2014"
+    )
     arguments = parser.parse_args()
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("--device=cuda, but this machine has no usable GPU")

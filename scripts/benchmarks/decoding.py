@@ -21,6 +21,12 @@ def speculate(model, batch, index, settings: DraftVerifySettings) -> DraftVerify
     )
 
 
+def median_score(model, batch, index) -> float:
+    """The threshold by which half of the first drafts of these users would be accepted."""
+    drafts = speculate(model, batch, index, DraftVerifySettings(K, K, ALL, adaptive_exit=False))
+    return float(drafts.scores.flatten().quantile(0.5))
+
+
 def generate(model, batch, index) -> Tensor:
     return beam_search(model.backbone, model.read(batch).memory, index, model.level_slices, K, K)[0]
 
@@ -59,8 +65,7 @@ def specgr_decoding(bench: Bench):
     model, _, test = bench.model("SpecGRPP")
     model.eval()
     index, rows = model.index(test.candidates.to(bench.device)), []
-    sample = speculate(model, bench.users(test, 32), index, DraftVerifySettings(K, K, ALL, adaptive_exit=False))
-    middle = float(sample.scores.flatten().quantile(0.5))
+    middle = median_score(model, bench.users(test, 32), index)
     for size in (1, 32):
         batch = bench.users(test, size)
         base, late = bench.median_and_late(lambda batch=batch: generate(model, batch, index))

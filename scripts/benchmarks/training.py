@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,6 +45,23 @@ def training_step(bench: Bench, model: torch.nn.Module, loss: Callable[[], torch
     return seconds, counter.get_total_flops()
 
 
+def of_lengths(length: torch.Tensor, wanted: list[int]) -> torch.Tensor:
+    """Rows whose histories `length` are as long as is `wanted`, one each."""
+    return torch.cat([(length == n).nonzero()[i : i + 1, 0] for i, n in enumerate(wanted)])
+
+
+def history_lengths(folder: Path, n: int) -> list[int]:
+    """How many items n of a data set's rows have in their history, 20 at most, taken by chance."""
+    actions = pd.read_csv(folder / "interactions.csv.gz", usecols=["user_id"])["user_id"].value_counts()
+    lengths = np.concatenate([np.arange(1, count) for count in actions])
+    return np.random.default_rng(0).choice(lengths, n).clip(max=20).tolist()
+
+
+def training_batch(train, stage: str, rows: int, contrasted: int):
+    """A batch of a stage of SpecGR++: `rows` that generate, in pretrain `contrasted` with those only contrasted."""
+    return next(iter(BatchLoader(train, rows, seed=0, extra_rows=contrasted - rows if stage == "pretrain" else 0)))
+
+
 def training(bench: Bench):
     """Whole steps, against the same model in transformers."""
     generation, contrast = (64, 256) if bench.quick else (256, 1024)
@@ -57,8 +77,11 @@ def training(bench: Bench):
     tiger.train()
     _, length = train.histories(torch.arange(len(train)))
     full = (length == length.max()).nonzero().squeeze(1)[-generation:]
-    mixed = torch.cat([(length == 1 + i % int(length.max())).nonzero()[i : i + 1, 0] for i in range(generation)])
-    for name, chosen in (("full histories", full), ("1 to 20 items", mixed)):
+    mixed = of_lengths(length, [1 + i % int(length.max()) for i in range(generation)])
+    chosen_rows = {"full histories": full, "1 to 20 items": mixed}
+    if bench.data is not None and (folder := bench.data / "amazon_beauty_2014").is_dir():
+        chosen_rows["as long as amazon_beauty_2014's"] = of_lengths(length, history_lengths(folder, generation))
+    for name, chosen in chosen_rows.items():
         batch = train.__getitem__(chosen, join=False).to(bench.device)
         tokens, labels = tiger.history_tokens(batch), tiger.tokens[batch["item_id"]]
         attended = (tokens > 0).long()
@@ -70,12 +93,14 @@ def training(bench: Bench):
 
     spec, train, _ = bench.model("SpecGRPP", train_batch_size=generation, contrastive_batch_size=contrast)
     spec.train()
-    for stage, extra in (("pretrain", contrast - generation), ("finetune", 0)):
-        batch = next(iter(BatchLoader(train, generation, seed=0, extra_rows=extra))).to(bench.device)
+    for stage in ("pretrain", "finetune"):
+        batch = training_batch(train, stage, generation, contrast).to(bench.device)
         spec.start_stage(stage, None)
         tokens = int((spec.history_tokens(batch) > 0).sum())
         step = training_step(bench, spec, lambda b=batch: sum(spec.calculate_loss(b).values()))
-        name = f"SpecGR++ {stage}, {generation} rows" + (f", {len(batch)} contrasted" if extra else "")
+        name = f"SpecGR++ {stage}, {generation} rows" + (
+            f", {len(batch)} contrasted" if len(batch) > generation else ""
+        )
         row(name, len(batch), tokens, *step)
     header = ["step", "tokens", "seconds", "rows/s", "tokens/s", "of matmul peak", "x transformers"]
     return f"training steps (peak {peak / 1e9:.0f} GFLOP/s)", header, rows
