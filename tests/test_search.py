@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import optuna
@@ -162,6 +164,23 @@ def test_every_combination_is_tried_once(place, run_hyper):
     assert status == 0 and "2 trials" in shown and (place / "two" / "best.yaml").is_file()
     status, _, error = run_hyper("--params_file=two.test", "--trials=20", "--study=two", "--learning_rate=0.01")
     assert status == 2 and "other settings" in error
+
+
+def test_the_trials_end_with_the_search_that_is_killed(place):
+    (place / "long.test").write_text("hidden_size choice [8, 16]\n")
+    words = ["--model=SASRec", "--dataset=tiny", *(word for word in SETTINGS if "epochs" not in word)]
+    words += ["--epochs=100000", "--eval_step=0", "--params_file=long.test", "--study=long"]
+    search = subprocess.Popen([sys.executable, ROOT / "run_hyper.py", *words], cwd=place, start_new_session=True)
+    until = time.monotonic() + 120
+    while not all("train 1/" in text for text in [log.read_text() for log in place.glob("long/worker-*.log")] or [""]):
+        assert search.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    search.kill()
+    search.wait()
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(search.pid, 0)
+            time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

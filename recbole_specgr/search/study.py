@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
 import time
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
@@ -145,6 +146,7 @@ def _work(search: Search, number: int, jobs: int, tickets) -> None:
     """One process: run trials until no ticket is left. What the runs print goes to `worker-<number>.log`."""
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     console = sys.stdout
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
@@ -166,6 +168,12 @@ def _work(search: Search, number: int, jobs: int, tickets) -> None:
             score = f"{ended.value:.4f}" if ended.value is not None else ended.user_attrs["error"]
             values = ", ".join(f"{key} {value}" for key, value in search.space.settings(ended.params).items())
             print(f"trial {ended.number}: {study.user_attrs['metric']} {score}  {values}", file=console, flush=True)
+
+
+def _end_with_parent() -> None:
+    """Nobody counts the trials of a search that was killed, and the next one starts its trial again."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _take(tickets) -> bool:
