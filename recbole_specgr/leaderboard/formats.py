@@ -54,13 +54,15 @@ def to_latex(grid: Grid) -> str:
 
 
 def to_csv(grid: Grid) -> str:
-    """The numbers as they are, without marks; text where there is no number."""
+    """The numbers to ten digits, which every machine agrees on, without marks; text where there is no number."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     groups = ["group"] if any(grid.groups) else []
     writer.writerow([*(_flat(column) for column in grid.columns), *groups])
     for number, row in enumerate(grid.rows):
-        cells = [("" if cell.text == "-" else cell.text) if cell.value is None else repr(cell.value) for cell in row]
+        cells = [
+            ("" if cell.text == "-" else cell.text) if cell.value is None else f"{cell.value:.10g}" for cell in row
+        ]
         writer.writerow([*cells, *([grid.group_of(number)] if groups else [])])
     return out.getvalue()
 
