@@ -130,8 +130,8 @@ def _draw_side(mine, traces, axis, side, frame: _Frame, scale_x: _Scale) -> list
     parts.append(_text(x, middle, axis.get("title", {}).get("text", ""), turn=-90))
     bars = [trace for trace in mine if trace["type"] == "bar"]
     for trace in mine:
-        colour = COLOURS[traces.index(trace) % len(COLOURS)]
-        draw = _bars if trace["type"] == "bar" else _line
+        colour = _colour(trace, traces)
+        draw = _bars if trace["type"] == "bar" else _dashed if _comes_again(trace, traces) else _line
         parts += draw(trace, colour, frame, scale_x, scale, bars)
     return parts
 
@@ -165,6 +165,11 @@ def _line(trace, colour, frame, scale_x, scale, bars) -> list[str]:
     return parts
 
 
+def _dashed(*line) -> list[str]:
+    path, *rest = _line(*line)
+    return [path.replace("/>", ' stroke-dasharray="6 4"/>'), *rest]
+
+
 def _whisker(x: float, y: float, error: float, frame: _Frame, scale: _Scale) -> list[str]:
     low, high = (scale(y - error), scale(y + error)) if error else (None, None)
     if low is None or high is None:
@@ -192,10 +197,22 @@ def _legend(shown, traces, top: float) -> list[str]:
     parts = []
     for number, trace in enumerate(shown):
         x, y = LEFT + number % 2 * (WIDTH - LEFT) / 2, top + number // 2 * LEGEND_LINE
-        colour = COLOURS[traces.index(trace) % len(COLOURS)]
-        parts.append(f'<rect x="{_n(x)}" y="{_n(y)}" width="12" height="12" fill="{colour}"/>')
+        colour, pale = _colour(trace, traces), 0.3 if _comes_again(trace, traces) else 1
+        parts.append(
+            f'<rect x="{_n(x)}" y="{_n(y)}" width="12" height="12" fill="{colour}" fill-opacity="{pale}" '
+            f'stroke="{colour}"/>'
+        )
         parts.append(_text(x + 18, y + 10, trace["name"], anchor="start"))
     return parts
+
+
+def _colour(trace, traces) -> str:
+    return COLOURS[traces.index(trace) % len(COLOURS)]
+
+
+def _comes_again(trace, traces) -> bool:
+    """Whether an earlier trace has its colour."""
+    return traces.index(trace) >= len(COLOURS)
 
 
 def _named(value: Any) -> str:
