@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 
 import torch
@@ -40,10 +41,10 @@ def profile(bench: Bench):
     """Operations of matrix products a row, the rate reached, and the share of time by kind of operation."""
     peak, rows = matmul_rate(bench), []
 
-    def row(name: str, users: int, run: Callable[[], object]) -> None:
-        seconds = bench.median(run, 3)
-        with FlopCounterMode(display=False) as counter:
+    def row(name: str, users: int, run: Callable[[], object], repeats: int = 3) -> None:
+        with FlopCounterMode(display=False) as counter:  # the first call, which is not timed
             run()
+        seconds = statistics.median(bench.seconds(run) for _ in range(repeats))
         work = counter.get_total_flops()
         with torch.profiler.profile(activities=[ProfilerActivity.CPU]) as profiler:
             run()
@@ -75,7 +76,7 @@ def profile(bench: Bench):
             sum(model.calculate_loss(batch).values()).backward()
             optimizer.step()
 
-        row(f"SpecGR++ {stage} step, {len(batch):,} rows", len(batch), step)
+        row(f"SpecGR++ {stage} step, {len(batch):,} rows", len(batch), step, repeats=1)
     header = ["what", "ms a row", "GFLOP a row", "GFLOP/s", "of peak", " / ".join([*KINDS, "rest"])]
     return f"where the time goes (peak {peak / 1e9:.0f} GFLOP/s)", header, rows
 
