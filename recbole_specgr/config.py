@@ -221,7 +221,7 @@ class Config(RecBoleConfig):
 
     def _property_layers(self, dataset: str) -> list[Layer]:
         own = self._data_folder / f"{dataset}.yaml"  # what the importer found
-        dataset_files = [own] * own.is_file() + _property_files(f"dataset/{dataset}")
+        dataset_files = [path for path in (own, *_property_files(f"dataset/{dataset}")) if path.is_file()]
         model_layers = _model_layers(self._entry, dataset)
         return [
             Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),

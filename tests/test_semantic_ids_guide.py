@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import follow_guide
+from conftest import ROOT, follow_guide
 
-ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "semantic_ids.md").read_text(encoding="utf-8")
 SMALL = """\
 epochs: 1

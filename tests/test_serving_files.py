@@ -138,6 +138,7 @@ def test_a_broken_file_of_histories_leaves_no_lists(tiny_runs, tmp_path, capsys)
         ("h.csv", "history\ni1\n", ["--device", "tpu"], "must be cpu, cuda"),
         ("h.csv", "history\ni1\n", ["--k", "0"], "whole number"),
         ("h.csv", "user_id,history\n1,i1\n2\n", [], "line 3 has 1 columns, the first line 2"),
+        ("h.csv", "\nuser_id,history\n1,i1\n2\n", [], "line 4 has 1 columns, the first line 2"),
         ("h.tsv", "user_id\thistory\n1\ti1\ti2\n", [], "line 2 has 3 columns, the first line 2"),
     ],
 )

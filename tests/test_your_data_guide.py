@@ -3,14 +3,12 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import yaml
-from conftest import follow_guide
+from conftest import ROOT, follow_guide
 
 from recbole_specgr.data.item_table import read_items
 
-ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "your_data.md").read_text(encoding="utf-8")
 
 

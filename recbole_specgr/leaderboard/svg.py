@@ -131,8 +131,10 @@ def _draw_side(mine, traces, axis, side, frame: _Frame, scale_x: _Scale) -> list
     bars = [trace for trace in mine if trace["type"] == "bar"]
     for trace in mine:
         colour = _colour(trace, traces)
-        draw = _bars if trace["type"] == "bar" else _dashed if _comes_again(trace, traces) else _line
-        parts += draw(trace, colour, frame, scale_x, scale, bars)
+        if trace["type"] == "bar":
+            parts += _bars(trace, colour, frame, scale_x, scale, bars)
+        else:
+            parts += _line(trace, colour, frame, scale_x, scale, _is_dashed(trace, traces))
     return parts
 
 
@@ -151,11 +153,12 @@ def _bars(trace, colour, frame, scale_x, scale, bars) -> list[str]:
     return parts
 
 
-def _line(trace, colour, frame, scale_x, scale, bars) -> list[str]:
+def _line(trace, colour, frame, scale_x, scale, dashed) -> list[str]:
     places = [(scale_x(x), scale(y), x, y, error) for x, y, error in zip(trace["x"], trace["y"], _errors(trace))]
     places = [place for place in places if place[0] is not None and place[1] is not None]
     path = " ".join(f"{_n(frame.x(at))},{_n(frame.y(up))}" for at, up, *_ in places)
-    parts = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>']
+    dashes = ' stroke-dasharray="6 4"' if dashed else ""
+    parts = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>']
     for at, up, x, y, error in places:
         parts += _whisker(frame.x(at), y, error, frame, scale)
         parts.append(
@@ -163,11 +166,6 @@ def _line(trace, colour, frame, scale_x, scale, bars) -> list[str]:
             f"<title>{_hover(trace, x, y)}</title></circle>"
         )
     return parts
-
-
-def _dashed(*line) -> list[str]:
-    path, *rest = _line(*line)
-    return [path.replace("/>", ' stroke-dasharray="6 4"/>'), *rest]
 
 
 def _whisker(x: float, y: float, error: float, frame: _Frame, scale: _Scale) -> list[str]:
@@ -197,7 +195,7 @@ def _legend(shown, traces, top: float) -> list[str]:
     parts = []
     for number, trace in enumerate(shown):
         x, y = LEFT + number % 2 * (WIDTH - LEFT) / 2, top + number // 2 * LEGEND_LINE
-        colour, pale = _colour(trace, traces), 0.3 if _comes_again(trace, traces) else 1
+        colour, pale = _colour(trace, traces), 0.3 if _is_dashed(trace, traces) else 1
         parts.append(
             f'<rect x="{_n(x)}" y="{_n(y)}" width="12" height="12" fill="{colour}" fill-opacity="{pale}" '
             f'stroke="{colour}"/>'
@@ -210,9 +208,9 @@ def _colour(trace, traces) -> str:
     return COLOURS[traces.index(trace) % len(COLOURS)]
 
 
-def _comes_again(trace, traces) -> bool:
-    """Whether an earlier trace has its colour."""
-    return traces.index(trace) >= len(COLOURS)
+def _is_dashed(trace, traces) -> bool:
+    """Whether it is a line whose colour an earlier trace has."""
+    return trace["type"] != "bar" and traces.index(trace) >= len(COLOURS)
 
 
 def _named(value: Any) -> str:

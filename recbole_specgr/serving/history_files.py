@@ -7,7 +7,6 @@ import csv
 import gzip
 import io
 import json
-import operator
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -105,10 +104,11 @@ def _delimited_rows(path: Path, columns: list[str], size: int, separator: str) -
     with open(path, "rb") as raw, _plain(raw, path) as plain:
         lines = csv.reader(io.TextIOWrapper(plain, "utf-8-sig", newline=""), delimiter=separator, strict=True)
         try:
-            names = next(lines)
-            cells = operator.itemgetter(*(names.index(name) for name in columns))
-            full = (_full(line, names, path, lines.line_num) for line in lines if line)
-            while rows := [row if len(columns) > 1 else (row,) for row in map(cells, islice(full, size))]:
+            filled = filter(None, lines)
+            names = next(filled)
+            places = [names.index(name) for name in columns]
+            full = (_full(line, names, path, lines.line_num) for line in filled)
+            while rows := [tuple(line[place] for place in places) for line in islice(full, size)]:
                 yield rows, raw.tell() / total
         except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(f"{path} can't be read after line {lines.line_num}: {error}.") from error

@@ -11,9 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bench import Bench, K
 from benchmarks.decoding import ALL, NONE, generate, median_score, speculate
-from benchmarks.training import matmul_rate, training_batch
+from benchmarks.training import matmul_rate, optimisation_step, training_batch
 from recbole_specgr.decoding.draft_verify import DraftVerifySettings
-from recbole_specgr.training.optimizer import build_adamw
 
 KINDS = {
     "matrix products": ("mm", "linear", "einsum", "mkldnn"),
@@ -66,16 +65,11 @@ def profile(bench: Bench):
             row(f"SpecGR++, batch 32, {name} accepted", 32, lambda s=settings: speculate(model, batch, index, s))
 
     model.train()
-    optimizer = build_adamw(model, 1e-3, 0.05)
     for stage in ("pretrain", "finetune"):
         batch = training_batch(train, stage, *sizes).to(bench.device)
         model.start_stage(stage, None)
 
-        def step(batch=batch) -> None:
-            optimizer.zero_grad(set_to_none=True)
-            sum(model.calculate_loss(batch).values()).backward()
-            optimizer.step()
-
+        step = optimisation_step(model, lambda b=batch: sum(model.calculate_loss(b).values()))
         row(f"SpecGR++ {stage} step, {len(batch):,} rows", len(batch), step, repeats=1)
     header = ["what", "ms a row", "GFLOP a row", "GFLOP/s", "of peak", " / ".join([*KINDS, "rest"])]
     return f"where the time goes (peak {peak / 1e9:.0f} GFLOP/s)", header, rows

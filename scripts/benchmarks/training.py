@@ -30,8 +30,8 @@ def matmul_rate(bench: Bench, m: int = 4096, k: int = 4096, n: int = 4096) -> fl
     return 2 * m * k * n / bench.median(lambda: a @ b)
 
 
-def training_step(bench: Bench, model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> tuple[float, float]:
-    """Median seconds of a step, and the operations of its matrix products."""
+def optimisation_step(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
+    """What computes the loss, its gradient and AdamW's update."""
     optimizer = build_adamw(model, 1e-3, 0.05)
 
     def step() -> None:
@@ -39,6 +39,12 @@ def training_step(bench: Bench, model: torch.nn.Module, loss: Callable[[], torch
         loss().backward()
         optimizer.step()
 
+    return step
+
+
+def training_step(bench: Bench, model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> tuple[float, float]:
+    """Median seconds of a step, and the operations of its matrix products."""
+    step = optimisation_step(model, loss)
     seconds = bench.median(step, 3 if bench.quick else 5)
     with FlopCounterMode(display=False) as counter:
         step()
@@ -98,9 +104,7 @@ def training(bench: Bench):
         spec.start_stage(stage, None)
         tokens = int((spec.history_tokens(batch) > 0).sum())
         step = training_step(bench, spec, lambda b=batch: sum(spec.calculate_loss(b).values()))
-        name = f"SpecGR++ {stage}, {generation} rows" + (
-            f", {len(batch)} contrasted" if len(batch) > generation else ""
-        )
-        row(name, len(batch), tokens, *step)
+        contrasted = f", {len(batch)} contrasted" if len(batch) > generation else ""
+        row(f"SpecGR++ {stage}, {generation} rows{contrasted}", len(batch), tokens, *step)
     header = ["step", "tokens", "seconds", "rows/s", "tokens/s", "of matmul peak", "x transformers"]
     return f"training steps (peak {peak / 1e9:.0f} GFLOP/s)", header, rows
