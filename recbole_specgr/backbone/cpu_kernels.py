@@ -17,8 +17,16 @@ SCORE_BLOCK = 110_000  # attention scores of a head that do, over a block of use
 
 
 def apply_to(x: Tensor) -> bool:
-    """Whether these functions are the ones to use: training in one precision on a CPU."""
-    return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    """Whether these functions are the ones to use: training on a CPU."""
+    return x.device.type == "cpu" and torch.is_grad_enabled()
+
+
+def in_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors as matrix products take them: in autocast's type where it is on, else as they are."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    dtype = torch.get_autocast_dtype("cpu")
+    return tuple(x.to(dtype) for x in tensors)
 
 
 def keep_mask(shape: torch.Size, rate: float) -> tuple[Tensor, float]:
@@ -70,6 +78,7 @@ class FeedForward(Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, wi: Tensor, wo: Tensor, rate: float) -> Tensor:
+        x, wi, wo = in_precision(x, wi, wo)
         hidden, out = x.new_empty(len(x), len(wi)), x.new_empty(len(x), len(wo))
         kept = 1.0
         for rows, h, y in zip(x.split(ROW_BLOCK), hidden.split(ROW_BLOCK), out.split(ROW_BLOCK), strict=True):
@@ -86,13 +95,14 @@ class FeedForward(Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, wi, wo, hidden = ctx.saved_tensors
         grad = grad * (1 / ctx.kept)
-        grad_x, grad_wi, grad_wo = torch.empty_like(x), torch.zeros_like(wi), torch.zeros_like(wo)
+        grad_x = torch.empty_like(x)
+        grad_wi, grad_wo = (_sums_of(w) for w in (wi, wo))
         blocks = zip(*(t.split(ROW_BLOCK) for t in (x, hidden, grad, grad_x)), strict=True)
         for rows, h, g, gx in blocks:
-            grad_wo.addmm_(g.T, h)
+            grad_wo += g.T @ h
             # an activation is positive exactly where neither the ReLU nor the dropout cut it off
             grad_h = torch.ops.aten.threshold_backward(g @ wo, h, 0)
-            grad_wi.addmm_(grad_h.T, rows)
+            grad_wi += grad_h.T @ rows
             torch.mm(grad_h, wi, out=gx)
         return grad_x, grad_wi, grad_wo, None
 
@@ -105,6 +115,7 @@ class SelfAttention(Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, qkv: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+        qkv, bias, mask = in_precision(qkv, bias, mask)
         ctx.save_for_backward(qkv, bias, mask)
         heads, users, length = len(bias), qkv.size(0), qkv.size(1)
         out = qkv.new_empty(users, length, qkv.size(2) // 3)
@@ -119,7 +130,7 @@ class SelfAttention(Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         qkv, bias, mask = ctx.saved_tensors
         heads = len(bias)
-        grad_qkv, grad_bias = torch.empty_like(qkv), torch.zeros_like(bias)
+        grad_qkv, grad_bias = torch.empty_like(qkv), _sums_of(bias)
         block = _user_block(qkv.size(1))
         blocks = zip(*(t.split(block) for t in (qkv, mask, grad, grad_qkv)), strict=True)
         for users_qkv, users_mask, g, g_qkv in blocks:
@@ -136,6 +147,11 @@ class SelfAttention(Function):
         return grad_qkv, grad_bias, None
 
 
+def _sums_of(x: Tensor) -> Tensor:
+    """Zeros to add up what has the shape of `x`, in float32 or wider."""
+    return torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
 def _user_block(length: int) -> int:
     """Users whose attention is computed at once."""
     return max(1, SCORE_BLOCK // length**2)
@@ -149,5 +165,7 @@ def _heads(packed: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
 
 def _weights(query: Tensor, key: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
     """Attention weights `[b * H, S, S]`."""
-    scores = (bias + mask).flatten(0, 1).baddbmm_(query, key.transpose(1, 2))
+    scores = bias.repeat(len(mask), 1, 1).baddbmm_(query, key.transpose(1, 2))
+    if bool(mask.any()):  # rows of like length have mostly no padding
+        scores.unflatten(0, (len(mask), -1)).add_(mask)
     return torch.softmax(scores, -1, out=scores)

@@ -245,11 +245,10 @@ class T5(nn.Module):
         return torch.cat(parts)[torch.cat([rows for rows, _ in groups]).argsort()]
 
     def padding_bias(self, tokens: Tensor) -> Tensor:
-        """Additive mask `[B, 1, 1, S]`: 0 at tokens, the least finite number at padding."""
+        """Additive mask `[B, 1, 1, S]`: 0 at tokens, at padding a number that stays finite in bfloat16."""
         weight = self.embedding.weight
-        floor = torch.finfo(weight.dtype).min
         return torch.zeros(tokens.shape, dtype=weight.dtype, device=weight.device).masked_fill_(
-            tokens == self.config.pad_token_id, floor
+            tokens == self.config.pad_token_id, torch.finfo(torch.bfloat16).min
         )[:, None, None, :]
 
     def decode(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
@@ -327,8 +326,9 @@ class T5(nn.Module):
             `[B, n, len(columns)]`.
         """
         rows = None if valid is None else valid.flatten().nonzero().squeeze(1)
-        first = tree.grow(parents, tokens.size(1), depth)
-        bias = tree.attention_bias(first, self.decoder_bias)
+        paths = tree.grow(parents, depth, rows)
+        depths = torch.arange(depth + 1, device=tokens.device)
+        bias = self.decoder_bias(depths[depth:], depths).squeeze(1).T
         shape = tokens.shape
 
         def pack(x: Tensor) -> Tensor:  # [B, n, d] -> the valid rows [R, d]
@@ -342,9 +342,9 @@ class T5(nn.Module):
         x = pack(self.embedding(tokens))
         for i, layer in enumerate(self.decoder):
             attention = layer.self_attention
-            query, key, value = split_heads(spread(attention.qkv(layer.self_norm(x))), attention.heads, 3)
-            keys, values = tree.store(i, first, key, value)
-            x = x + attention.o(pack(merge_heads(attend(query, keys, values, bias))))
+            inner = self.config.inner_dim
+            query, keys_values = attention.qkv(layer.self_norm(x)).split([inner, 2 * inner], -1)
+            x = x + attention.o(attend_paths(query, tree.add(i, keys_values), paths, bias))
             cross = layer.cross_attention
             (query,) = split_heads(spread(cross.q(layer.cross_norm(x))), cross.heads)
             x = x + cross.o(pack(merge_heads(attend(query, memory.keys[i], memory.values[i], memory.bias))))
@@ -356,6 +356,26 @@ class T5(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), scale=1.0)
+
+
+def attend_paths(query: Tensor, store: Tensor, paths: Tensor, bias: Tensor) -> Tensor:
+    """T5's attention of each node to the few nodes of its own path, itself the last.
+
+    Args:
+        query: `[R, H * d]`.
+        store: keys and values of all nodes `[rows, 2 * H * d]`.
+        paths: which of them are each node's `[R, n]`.
+        bias: `[n, H]`.
+
+    Returns:
+        `[R, H * d]`.
+    """
+    heads = bias.size(1)
+    path = store.index_select(0, paths.flatten()).view(*paths.shape, 2, heads, -1)
+    keys, values = path.unbind(2)
+    scores = (keys * query.unflatten(-1, (heads, -1))[:, None]).sum(-1)
+    weights = torch.softmax(at_least_float32(scores) + bias, 1).to(values.dtype)
+    return (values * weights[..., None]).sum(1).flatten(1)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -32,62 +30,62 @@ class TokenTree:
     """Keys and values of every node that was ever extended, for B users at once.
 
     Nodes are numbered by *slots* in the order in which they came; slot 0 is the root. A slot has the same depth for
-    every user. Buffers grow by doubling. Nothing is read back from the device, nor sent to it.
+    every user. What is kept of a node is a *row* of a store that all users share: a node finds its ancestors by the
+    numbers of their rows, so users can leave without a copy of what the others have. Nothing is read back from the
+    device, nor sent to it.
 
     Args:
         users: B.
         layers: number of decoder layers.
-        capacity: slots to allocate at once.
+        longest: nodes on a path, at most.
+        capacity: rows to allocate at once; the store grows by doubling.
     """
 
-    def __init__(self, users: int, layers: int, capacity: int = 128) -> None:
-        self.users, self.capacity = users, capacity
-        self.slots = 0
-        self.depths: Tensor | None = None  # [slots]
-        self.ancestors: Tensor | None = None  # [B, capacity, capacity]: the node itself and all above it
-        self.keys: list[Tensor | None] = [None] * layers  # [B, heads, capacity, d_kv]
-        self.values: list[Tensor | None] = [None] * layers
+    def __init__(self, users: int, layers: int, longest: int, capacity: int) -> None:
+        self.longest, self.capacity = longest, capacity
+        self.users, self.slots, self.rows = users, 0, 0
+        self.paths: Tensor | None = None  # [users, slots, longest]: the rows from the root to the node, then zeros
+        self.store: list[Tensor | None] = [None] * layers  # [capacity, 2 * heads * d_kv]
 
-    def grow(self, parents: Tensor, n: int, depth: int) -> int:
-        """Reserve n slots below the slots `parents` `[B, n]`; returns the first of them."""
-        first, end = self.slots, self.slots + n
-        self.slots = end
-        new = torch.full((n,), depth, device=parents.device)
-        self.depths = torch.cat([self.depths, new]) if first else new
-        while self.capacity < end:
+    def grow(self, parents: Tensor, depth: int, valid: Tensor | None = None) -> Tensor:
+        """Reserve a slot, and where it is valid a row, below each of the slots `parents` `[B, n]`.
+
+        Args:
+            parents: all at `depth - 1`; for the root anything.
+            valid: indices of the valid nodes in the flattened `[B * n]`; None: all are.
+
+        Returns:
+            The rows from the root to each valid node itself `[R, depth + 1]`.
+        """
+        users, n = parents.shape
+        count = users * n if valid is None else len(valid)
+        own = torch.arange(self.rows, self.rows + count, device=parents.device)
+        if valid is not None:
+            own = parents.new_zeros(users * n).index_copy_(0, valid, own)
+        new = parents.new_zeros(users, n, self.longest)
+        if depth:
+            new[:, :, :depth] = self.paths.gather(1, parents[:, :, None].expand(-1, -1, depth))
+        new[:, :, depth] = own.view(users, n)
+        self.paths = torch.cat([self.paths, new], 1) if depth else new
+        self.slots, self.rows = self.slots + n, self.rows + count
+        paths = new[:, :, : depth + 1].flatten(0, 1)
+        return paths if valid is None else paths[valid]
+
+    def add(self, layer: int, keys_values: Tensor) -> Tensor:
+        """Write the keys and values of the rows that `grow` last reserved, `[R, 2 * heads * d_kv]`; returns all rows."""
+        while self.capacity < self.rows:
             self.capacity *= 2
-        if self.ancestors is None:
-            self.ancestors = parents.new_zeros(self.users, self.capacity, self.capacity, dtype=torch.bool)
-        elif self.ancestors.size(1) < end:
-            missing = self.capacity - self.ancestors.size(1)
-            self.ancestors = F.pad(self.ancestors, (0, missing, 0, missing))
-        if first:
-            above = self.ancestors[:, :first, :first].gather(1, parents[:, :, None].expand(-1, -1, first))
-            self.ancestors[:, first:end, :first] = above
-        self.ancestors[:, first:end, first:end] = torch.eye(n, dtype=torch.bool, device=parents.device)
-        return first
-
-    def attention_bias(self, first: int, position_bias: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Additive bias `[B, heads, n, slots]` of the nodes from slot `first` on: relative depth, or -inf."""
-        visible = self.ancestors[:, None, first : self.slots, : self.slots]
-        return torch.where(visible, position_bias(self.depths[first:], self.depths), float("-inf"))
-
-    def store(self, layer: int, first: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write keys and values `[B, heads, n, d_kv]` of the nodes from slot `first` on; returns those of all slots."""
-        for buffers, new in ((self.keys, key), (self.values, value)):
-            if buffers[layer] is None:
-                buffers[layer] = new.new_empty(*new.shape[:2], self.capacity, new.size(3))
-            elif buffers[layer].size(2) < self.slots:
-                grown = new.new_empty(*new.shape[:2], self.capacity, new.size(3))
-                grown[:, :, :first] = buffers[layer][:, :, :first]
-                buffers[layer] = grown
-            buffers[layer][:, :, first : self.slots] = new
-        return self.keys[layer][:, :, : self.slots], self.values[layer][:, :, : self.slots]
+        store, first = self.store[layer], self.rows - len(keys_values)
+        if store is None or len(store) < self.rows:
+            self.store[layer] = keys_values.new_empty(self.capacity, keys_values.size(1))
+            if store is not None:
+                self.store[layer][:first] = store[:first]
+        self.store[layer][first : self.rows] = keys_values
+        return self.store[layer]
 
     def select(self, users: Tensor) -> TokenTree:
-        """The trees of some users, `users` `[b]`."""
-        tree = TokenTree(len(users), len(self.keys), self.capacity)
-        tree.slots, tree.depths = self.slots, self.depths
-        tree.ancestors = self.ancestors[users]
-        tree.keys, tree.values = [k[users] for k in self.keys], [v[users] for v in self.values]
+        """The trees of some users, `users` `[b]`, which take over the store: only one of the two may grow on."""
+        paths = self.paths[users]
+        tree = TokenTree(len(paths), 0, self.longest, self.capacity)
+        tree.slots, tree.rows, tree.store, tree.paths = self.slots, self.rows, self.store, paths
         return tree

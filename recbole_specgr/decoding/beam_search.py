@@ -113,8 +113,8 @@ def beam_search(
     if normalizer not in NORMALIZERS:
         raise ValueError(f"normalizer is [{normalizer}], but must be one of {', '.join(NORMALIZERS)}")
     users = memory.bias.size(0)
-    capacity = sum(min(num_beams, level.nodes) for level in index.levels[:-1])
-    tree = TokenTree(users, len(memory.keys), capacity)
+    rows = users * sum(min(num_beams, level.nodes) for level in index.levels[:-1])
+    tree = TokenTree(users, len(memory.keys), index.n_digits, rows)
     beams = Beams.root(users, memory.bias)
     slots = beams.nodes
     for depth, columns in enumerate(level_slices):

@@ -64,8 +64,8 @@ class Verifier:
         self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
         self.static = static
         users, device = memory.bias.size(0), memory.bias.device
-        capacity = sum(min(width, level.nodes) for level in index.levels[:-1])
-        self.tree = TokenTree(users, len(memory.keys), capacity)
+        rows = users * sum(min(width, level.nodes) for level in index.levels[:-1])
+        self.tree = TokenTree(users, len(memory.keys), index.n_digits, rows)
         self.placed = [
             PlacedNodes(
                 nodes=torch.zeros(users, 0, dtype=torch.long, device=device),
