@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_specgr import __version__
+from recbole_specgr.allocator import keep_freed_memory
 from recbole_specgr.errors import UserError
 from recbole_specgr.interruption import Terminated
 from recbole_specgr.yaml_values import parse_value
@@ -131,6 +132,7 @@ def main(argv: list[str] | None = None, run: Callable[[Arguments], int] | None =
         run: does what the words ask for; None trains and evaluates a model.
     """
     argv = sys.argv[1:] if argv is None else argv
+    keep_freed_memory()
     debug = "--debug" in argv or os.environ.get("RECBOLE_SPECGR_DEBUG", "0") not in ("", "0")
     try:
         if run is None and argv and argv[0] in COMMANDS:

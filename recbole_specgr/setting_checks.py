@@ -12,7 +12,11 @@ from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
 
 FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH", "accumulation_steps")
 FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
-CHOSEN = {"precision": ("fp32", "bf16", "fp16"), "parallel": ("ddp", "fsdp")}
+CHOSEN = {
+    "precision": ("fp32", "bf16", "fp16"),
+    "decoding_precision": ("fp32", "bf16"),
+    "parallel": ("ddp", "fsdp"),
+}
 
 
 def check_values(settings: dict[str, Any]) -> None:

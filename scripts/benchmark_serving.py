@@ -27,6 +27,7 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
+from recbole_specgr.allocator import keep_freed_memory
 from recbole_specgr.config import Config
 from recbole_specgr.data.catalogue import ITEMS, Catalogue
 from recbole_specgr.registry import get_dataset_class
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=256)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    keep_freed_memory()  # as recbole-specgr does
     with tempfile.TemporaryDirectory() as folder:
         run = make_run(Path(folder), options.items)
         rows = [("load, beyond importing torch", str(load_seconds(run, options.device)))]

@@ -155,6 +155,34 @@ def test_some_users_go_on_without_the_others(model, batch) -> None:
     torch.testing.assert_close(part, whole[chosen], atol=1e-5, rtol=1e-4)
 
 
+@torch.no_grad()
+def test_decoding_in_bfloat16_gives_float32_scores_near_those_of_float32(model, batch) -> None:
+    tokens, _ = batch
+    tokens[1] = 0  # a user without a history
+    new, parents = torch.arange(1, 13).view(6, 2), torch.zeros(6, 2, dtype=torch.long)
+    scores = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model.decoding_dtype = dtype
+        memory, tree = model.memory(tokens), TokenTree(6, CONFIG.num_decoder_layers, longest=2, capacity=20)
+        assert memory.keys[0].dtype == dtype
+        model.extend(memory, tree, parents[:, :1], parents[:, :1], 0)
+        scores.append(model.extend(memory, tree, new, parents, 1))
+    assert scores[1].dtype == torch.float32
+    assert not torch.equal(*scores)
+    torch.testing.assert_close(scores[1], scores[0], atol=0.1, rtol=0.02)
+
+
+def test_bfloat16_is_for_decoding_and_for_float32_models_only(model, batch) -> None:
+    tokens, _ = batch
+    expected = model.encode(tokens)
+    wide = copy.deepcopy(model).double()
+    model.decoding_dtype = wide.decoding_dtype = torch.bfloat16
+    torch.testing.assert_close(model.encode(tokens), expected, atol=0, rtol=0)  # a gradient may be wanted
+    with torch.no_grad():
+        torch.testing.assert_close(wide.encode(tokens), expected.double(), atol=1e-5, rtol=1e-4)
+        assert wide.memory(tokens).keys[0].dtype == torch.float64
+
+
 class TestCpuKernels:
     """Values and gradients of the CPU's training blocks against the plain operations."""
 
@@ -196,6 +224,20 @@ class TestCpuKernels:
         query, key, value = qkv.unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
         plain = ((query @ key.transpose(2, 3) + bias + mask).softmax(-1) @ value).transpose(1, 2).flatten(2)
         self.compare(cpu_kernels.SelfAttention.apply(qkv, bias, mask), plain, qkv, bias)
+
+    def test_under_autocast_gradients_are_float32_and_near_those_of_float32(self, model, batch) -> None:
+        tokens, labels = batch
+        gradients = []
+        for autocast in (False, True):
+            model.train().zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                loss = model.loss(model.encode(tokens), tokens, labels)
+            loss.backward()
+            gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+        assert gradients[1].dtype == torch.float32
+        assert not torch.equal(*gradients)
+        assert torch.cosine_similarity(*gradients, dim=0) > 0.999
+        assert float(gradients[1].norm()) == pytest.approx(float(gradients[0].norm()), rel=0.01)
 
     def test_dropout(self) -> None:
         x = self.double(100, 100)

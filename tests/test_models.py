@@ -10,7 +10,9 @@ import torch
 from conftest import write_tiny_dataset
 from serving_oracles import assert_same_up_to_ties, forget_unseen
 
+from recbole_specgr.backbone import T5
 from recbole_specgr.errors import UserError
+from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.registry import get_trainer, list_models
 from recbole_specgr.serving import Recommender
@@ -171,9 +173,26 @@ class GenerativeCase(ModelCase):
     }
     recommends_new_items = True  # it can; how well it does is another question
 
+    @torch.no_grad()
+    def test_lists_in_bfloat16_are_valid_and_nearly_the_same(self, trained) -> None:
+        ranked = []
+        for precision in ("fp32", "bf16"):
+            _, model, _, _, _, test = load_data_and_model(trained["run_dir"], {"decoding_precision": precision})
+            t5 = next(module for module in model.modules() if isinstance(module, T5))
+            assert (t5.decoding_dtype == torch.bfloat16) == (precision == "bf16")
+            batch, candidates = next(iter(test))[0], test._dataset.candidates
+            ranked.append(model.eval().full_sort_topk(batch, 10, candidates))
+            check_ranked(ranked[-1], len(batch), 10, candidates)
+        found = (ranked[0][:, :, None] == ranked[1][:, None, :]).any(2)
+        assert found.float().mean() > 0.9
+
 
 class TestTIGER(GenerativeCase):
     model = "TIGER"
+
+    def test_an_unknown_precision_is_named(self, folder) -> None:
+        with pytest.raises(UserError, match=r"\[decoding_precision\] must be fp32 or bf16, but is \[fp8\]"):
+            run(self.model, folder, decoding_precision="fp8")
 
 
 class TestTIGER_C(GenerativeCase):

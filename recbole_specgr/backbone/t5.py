@@ -9,9 +9,11 @@ a head tied to the embedding and scaled by `d_model ** -0.5`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -173,11 +175,31 @@ class DecoderLayer(nn.Module):
         return x + self.dropout(self.ff(self.ff_norm(x)))
 
 
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+def in_decoding_precision(method: Callable[Concatenate[T5, P], R]) -> Callable[Concatenate[T5, P], R]:
+    """Compute matrix products in the model's `decoding_dtype`, where no gradient is wanted."""
+
+    @functools.wraps(method)
+    def wrapped(self: T5, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.decoding_dtype == torch.float32 or torch.is_grad_enabled():
+            return method(self, *args, **kwargs)
+        with torch.autocast(self.embedding.weight.device.type, self.decoding_dtype):
+            return method(self, *args, **kwargs)
+
+    return wrapped
+
+
 class T5(nn.Module):
     """Encoder-decoder over one vocabulary of semantic-id tokens.
 
     Args:
         config: sizes.
+
+    Attributes:
+        decoding_dtype: of the matrix products of histories and trees when no gradient is wanted; scores are float32 or
+            wider whatever it is. A model in float64 stays in float64.
     """
 
     def __init__(self, config: T5Config) -> None:
@@ -190,6 +212,7 @@ class T5(nn.Module):
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
         self.encoder_norm, self.decoder_norm = RMSNorm(config), RMSNorm(config)
         self.dropout = Dropout(config.dropout_rate)
+        self.decoding_dtype = torch.float32
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -218,6 +241,7 @@ class T5(nn.Module):
 
     # -- whole sequences: the encoder, and the decoder under teacher forcing -----------------------------------------
 
+    @in_decoding_precision
     def encode(self, tokens: Tensor, embedded: Tensor | None = None) -> Tensor:
         """Tokens `[B, S]`, padded on the right with `pad_token_id` -> last hidden states `[B, S, d_model]`.
 
@@ -284,6 +308,7 @@ class T5(nn.Module):
 
     # -- trees: the decoding primitive ---------------------------------------------------------------------------------
 
+    @in_decoding_precision
     def memory(self, tokens: Tensor, encoded: Tensor | None = None) -> Memory:
         """Everything of the user's history that decoding needs, computed once.
 
@@ -295,6 +320,7 @@ class T5(nn.Module):
         cross = [layer.cross_attention.keys_values(encoded) for layer in self.decoder]
         return Memory([k.contiguous() for k, _ in cross], [v.contiguous() for _, v in cross], self.padding_bias(tokens))
 
+    @in_decoding_precision
     def extend(
         self,
         memory: Memory,
@@ -349,13 +375,17 @@ class T5(nn.Module):
             (query,) = split_heads(spread(cross.q(layer.cross_norm(x))), cross.heads)
             x = x + cross.o(pack(merge_heads(attend(query, memory.keys[i], memory.values[i], memory.bias))))
             x = x + layer.ff(layer.ff_norm(x))
-        logits = at_least_float32(self.logits(self.decoder_norm(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            logits = at_least_float32(self.logits(self.decoder_norm(x)))
         return spread(logits[:, columns] - logits.logsumexp(-1, keepdim=True))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), scale=1.0)
+    bias = bias.to(query.dtype)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:  # its fused kernel is slower than three operations
+        return torch.softmax((query @ key.transpose(2, 3)).add_(bias), -1) @ value
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
 
 
 def attend_paths(query: Tensor, store: Tensor, paths: Tensor, bias: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class TokenTree:
         return paths if valid is None else paths[valid]
 
     def add(self, layer: int, keys_values: Tensor) -> Tensor:
-        """Write the keys and values of the rows that `grow` last reserved, `[R, 2 * heads * d_kv]`; returns all rows."""
+        """Write the keys and values `[R, 2 * heads * d_kv]` of the rows that `grow` last reserved; returns the store."""
         while self.capacity < self.rows:
             self.capacity *= 2
         store, first = self.store[layer], self.rows - len(keys_values)

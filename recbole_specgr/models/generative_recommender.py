@@ -24,6 +24,7 @@ from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 T = TypeVar("T")
+DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass
@@ -94,9 +95,14 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
                 dropout_rate=config["dropout_rate"],
             )
         )
+        self.decode_in(config["decoding_precision"])
         if config["torch_compile"]:
             self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
+
+    def decode_in(self, precision: str) -> None:
+        """Let the T5 compute matrix products in `precision`, one of `DECODING_PRECISIONS`, when it ranks."""
+        self.backbone.decoding_dtype = DECODING_PRECISIONS[precision]
 
     # -- what the encoder reads ----------------------------------------------------------------------------------------
 

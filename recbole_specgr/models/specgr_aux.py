@@ -31,6 +31,7 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
             raise UserError(f"[backbone: {config['backbone']}] can't verify: it has no semantic ids.")
         self.add_part("drafter", config, dataset)
         self.add_part("backbone", config, dataset, inherits=True)
+        self.verifier.decode_in(config["decoding_precision"])
         self.drop_unseen = config["unseen_history"] == "drop"
 
     @property

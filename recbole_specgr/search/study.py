@@ -18,6 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from recbole_specgr.allocator import keep_freed_memory
 from recbole_specgr.config import Config, Settings
 from recbole_specgr.errors import UserError
 from recbole_specgr.search.space import Space
@@ -146,6 +147,7 @@ def _work(search: Search, number: int, jobs: int, tickets) -> None:
     """One process: run trials until no ticket is left. What the runs print goes to `worker-<number>.log`."""
     import torch
 
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     console = sys.stdout
     if "OMP_NUM_THREADS" not in os.environ:
