@@ -12,7 +12,6 @@ import argparse
 import multiprocessing
 import os
 import platform
-import resource
 import sys
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from benchmarks.bench import Bench  # noqa: E402
 from benchmarks.data import catalogue, drafting, importing  # noqa: E402
 from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_decoding  # noqa: E402
 from benchmarks.profile import profile  # noqa: E402
-from benchmarks.training import matmul, training  # noqa: E402
+from benchmarks.training import matmul, specgr_training, tiger_training  # noqa: E402
 
 from recbole_specgr.allocator import keep_freed_memory  # noqa: E402
 
@@ -33,7 +32,8 @@ SECTIONS = {
     section.__name__: section
     for section in (
         matmul,
-        training,
+        tiger_training,
+        specgr_training,
         tiger_decoding,
         specgr_decoding,
         phases,
@@ -50,11 +50,13 @@ SECTIONS = {
 def run_section(name: str, device: str, quick: bool, data: Path | None) -> str:
     """One section's table, with the peak memory of its process."""
     keep_freed_memory()  # as run_recbole.py does
-    title, header, rows = SECTIONS[name](Bench(device, quick, data))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if device.startswith("cuda"):
-        peak = torch.cuda.max_memory_allocated() / 2**30
-    return f"{name}: {title}  (peak {peak:.1f} GB)\n" + tabulate(rows, header, disable_numparse=True) + "\n"
+    bench = Bench(device, quick, data)
+    title, header, rows = SECTIONS[name](bench)
+    return (
+        f"{name}: {title}  (peak {bench.peak_memory() / 2**30:.1f} GB)\n"
+        + tabulate(rows, header, disable_numparse=True)
+        + "\n"
+    )
 
 
 def main() -> int:

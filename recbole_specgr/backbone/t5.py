@@ -55,7 +55,7 @@ class RMSNorm(nn.Module):
         self.eps = config.layer_norm_epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu":
+        if cpu_kernels.apply_to(x):
             return cpu_kernels.RMSNorm.apply(x, self.weight, self.eps)
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
@@ -112,7 +112,7 @@ class SelfAttention(nn.Module):
         if mask is not None and cpu_kernels.apply_to(x):
             return self.o(cpu_kernels.SelfAttention.apply(qkv, bias, mask))
         added = bias[None] if mask is None else bias + mask
-        return self.o(merge_heads(attend(*split_heads(qkv, self.heads, 3), added)))
+        return self.o(merge_heads(attend(*(split_heads(part, self.heads) for part in qkv.chunk(3, -1)), added)))
 
 
 class CrossAttention(nn.Module):
@@ -127,10 +127,12 @@ class CrossAttention(nn.Module):
 
     def keys_values(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder output `[B, S, d_model]` -> keys, values `[B, heads, S, d_kv]`."""
-        return split_heads(self.kv(encoded), self.heads, 2)
+        # two products, for the gradients of one's halves would have to be copied together
+        keys, values = (split_heads(F.linear(encoded, weight), self.heads) for weight in self.kv.weight.chunk(2))
+        return keys, values
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        (query,) = split_heads(self.q(x), self.heads)
+        query = split_heads(self.q(x), self.heads)
         return self.o(merge_heads(attend(query, keys, values, bias)))
 
 
@@ -372,7 +374,7 @@ class T5(nn.Module):
             query, keys_values = attention.qkv(layer.self_norm(x)).split([inner, 2 * inner], -1)
             x = x + attention.o(attend_paths(query, tree.add(i, keys_values), paths, bias))
             cross = layer.cross_attention
-            (query,) = split_heads(spread(cross.q(layer.cross_norm(x))), cross.heads)
+            query = split_heads(spread(cross.q(layer.cross_norm(x))), cross.heads)
             x = x + cross.o(pack(merge_heads(attend(query, memory.keys[i], memory.values[i], memory.bias))))
             x = x + layer.ff(layer.ff_norm(x))
         with torch.autocast(x.device.type, enabled=False):
@@ -412,9 +414,9 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def split_heads(x: Tensor, heads: int, parts: int = 1) -> tuple[Tensor, ...]:
-    """`[B, n, parts * heads * d]` -> `parts` tensors `[B, heads, n, d]`."""
-    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """`[B, n, H * d]` -> `[B, H, n, d]`."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:

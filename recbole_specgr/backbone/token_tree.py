@@ -72,7 +72,7 @@ class TokenTree:
         return paths if valid is None else paths[valid]
 
     def add(self, layer: int, keys_values: Tensor) -> Tensor:
-        """Write the keys and values `[R, 2 * heads * d_kv]` of the rows that `grow` last reserved; returns the store."""
+        """Write the keys and values `[R, 2 * heads * d_kv]` of the rows that `grow` reserved last; returns all."""
         while self.capacity < self.rows:
             self.capacity *= 2
         store, first = self.store[layer], self.rows - len(keys_values)

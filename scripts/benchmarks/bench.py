@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import tempfile
 import time
@@ -45,6 +46,12 @@ class Bench:
     def wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
+    def peak_memory(self) -> int:
+        """The most bytes that this process ever had, of the GPU's memory where it is on one."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated()
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def model(self, name: str, **settings):
         """The model `name` at the paper's size on ml-100k, and the train and test views."""

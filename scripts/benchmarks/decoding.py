@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from recbole_specgr.backbone.transformers_weights import to_transformers
 from recbole_specgr.decoding.beam_search import Beams, beam_search, step
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
 from recbole_specgr.decoding.likelihood import likelihoods
+from recbole_specgr.models.generative_recommender import DECODING_PRECISIONS
 
 ALL, NONE = -1e9, 0.0  # thresholds by which everything or nothing is accepted
 
@@ -44,18 +47,21 @@ def tiger_decoding(bench: Bench):
         best[name] = max(best.get(name, 0.0), size / median)
         rows.append([name, size, f"{size / median:.1f}", f"{1000 * median:.0f}", f"{1000 * late:.0f}"])
 
-    for size in (1, 16, 32, 64):
-        batch = bench.users(test, size)
-        row("TIGER", size, lambda batch=batch: generate(model, batch, index))
-    for size in (1, 4, 16):
-        tokens = model.history_tokens(bench.users(test, size))
-        digits = len(model.level_slices)
-        options = {"num_beams": K, "num_return_sequences": K, "min_new_tokens": digits, "max_new_tokens": digits}
-        attended = (tokens > 0).long()
-        run = lambda t=tokens, a=attended, o=options: theirs.generate(input_ids=t, attention_mask=a, **o)  # noqa: E731
-        row("transformers generate", size, run, 3)
-    ratio = best["TIGER"] / best["transformers generate"]
-    rows.append(["TIGER / transformers, each at its best batch", "", f"{ratio:.1f} x", "", ""])
+    for precision, dtype in DECODING_PRECISIONS.items():
+        model.decode_in(precision)
+        theirs.to(dtype)
+        names = f"TIGER, {precision}", f"transformers generate, {precision}"
+        for size in (1, 16, 32, 64):
+            batch = bench.users(test, size)
+            row(names[0], size, lambda batch=batch: generate(model, batch, index))
+        for size in (1, 4, 16):
+            tokens = model.history_tokens(bench.users(test, size))
+            digits = len(model.level_slices)
+            options = {"num_beams": K, "num_return_sequences": K, "min_new_tokens": digits, "max_new_tokens": digits}
+            attended = (tokens > 0).long()
+            run = lambda t=tokens, a=attended, o=options: theirs.generate(input_ids=t, attention_mask=a, **o)  # noqa: E731
+            row(names[1], size, run, 3)
+        rows.append(["ours / theirs, each at its best batch", "", f"{best[names[0]] / best[names[1]]:.1f} x", "", ""])
     return "TIGER, 50 beams, K = 50", ["what", "batch", "users/s", "p50 ms", "p95 ms"], rows
 
 
@@ -66,13 +72,15 @@ def specgr_decoding(bench: Bench):
     model.eval()
     index, rows = model.index(test.candidates.to(bench.device)), []
     middle = median_score(model, bench.users(test, 32), index)
-    for size in (1, 32):
+    for precision, size in itertools.product(DECODING_PRECISIONS, (1, 32)):
+        model.decode_in(precision)
         batch = bench.users(test, size)
         base, late = bench.median_and_late(lambda batch=batch: generate(model, batch, index))
         rows.append(
-            ["TIGER", "", size, f"{size / base:.1f}", f"{1000 * base:.0f}", f"{1000 * late:.0f}", "", "", "1.00"]
-        )
-        for draft_size in (50,) if bench.quick else (20, 50, 100):
+            [f"TIGER, {precision}", "", size, f"{size / base:.1f}", f"{1000 * base:.0f}", f"{1000 * late:.0f}", "", "",
+             "1.00"]
+        )  # fmt: skip
+        for draft_size in (50,) if bench.quick or precision != "fp32" else (20, 50, 100):
             for name, threshold in (("none accepted", NONE), ("some accepted", middle), ("all accepted", ALL)):
                 settings = DraftVerifySettings(draft_size, K, threshold)
                 median, late = bench.median_and_late(lambda b=batch, s=settings: speculate(model, b, index, s))

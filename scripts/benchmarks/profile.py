@@ -69,7 +69,7 @@ def profile(bench: Bench):
         batch = training_batch(train, stage, *sizes).to(bench.device)
         model.start_stage(stage, None)
 
-        step = optimisation_step(model, lambda b=batch: sum(model.calculate_loss(b).values()))
+        step = optimisation_step(bench, model, lambda b=batch: sum(model.calculate_loss(b).values()))
         row(f"SpecGR++ {stage} step, {len(batch):,} rows", len(batch), step, repeats=1)
     header = ["what", "ms a row", "GFLOP a row", "GFLOP/s", "of peak", " / ".join([*KINDS, "rest"])]
     return f"where the time goes (peak {peak / 1e9:.0f} GFLOP/s)", header, rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,21 +31,27 @@ def matmul_rate(bench: Bench, m: int = 4096, k: int = 4096, n: int = 4096) -> fl
     return 2 * m * k * n / bench.median(lambda: a @ b)
 
 
-def optimisation_step(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
+def optimisation_step(
+    bench: Bench, model: torch.nn.Module, loss: Callable[[], torch.Tensor], precision: str = "fp32"
+) -> Callable[[], None]:
     """What computes the loss, its gradient and AdamW's update."""
     optimizer = build_adamw(model, 1e-3, 0.05)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss().backward()
+        with torch.autocast(bench.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            value = loss()
+        value.backward()
         optimizer.step()
 
     return step
 
 
-def training_step(bench: Bench, model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> tuple[float, float]:
+def training_step(
+    bench: Bench, model: torch.nn.Module, loss: Callable[[], torch.Tensor], precision: str = "fp32"
+) -> tuple[float, float]:
     """Median seconds of a step, and the operations of its matrix products."""
-    step = optimisation_step(model, loss)
+    step = optimisation_step(bench, model, loss, precision)
     seconds = bench.median(step, 3 if bench.quick else 5)
     with FlopCounterMode(display=False) as counter:
         step()
@@ -68,43 +75,61 @@ def training_batch(train, stage: str, rows: int, contrasted: int):
     return next(iter(BatchLoader(train, rows, seed=0, extra_rows=contrasted - rows if stage == "pretrain" else 0)))
 
 
-def training(bench: Bench):
-    """Whole steps, against the same model in transformers."""
-    generation, contrast = (64, 256) if bench.quick else (256, 1024)
-    peak, rows = matmul_rate(bench), []
+class Steps:
+    """The rows of a table of training steps."""
 
-    def row(name: str, users: int, tokens: int, seconds: float, operations: float, ratio: str = "") -> None:
-        share = operations / seconds / peak
-        rate = f"{users / seconds:.0f}"
-        rows.append([name, f"{tokens:,}", f"{seconds:.2f}", rate, f"{tokens / seconds:,.0f}", f"{share:.0%}", ratio])
+    header = ("step", "tokens", "seconds", "rows/s", "tokens/s", "of matmul peak", "GB so far", "x transformers")
 
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.peak = bench, matmul_rate(bench)
+        self.title = f"training steps (peak {self.peak / 1e9:.0f} GFLOP/s in float32)"
+        self.rows: list[list[str]] = []
+
+    def add(self, name: str, users: int, tokens: int, seconds: float, operations: float, ratio: str = "") -> None:
+        share, memory = operations / seconds / self.peak, self.bench.peak_memory() / 2**30
+        self.rows.append([
+            name, f"{tokens:,}", f"{seconds:.2f}", f"{users / seconds:.0f}", f"{tokens / seconds:,.0f}",
+            f"{share:.0%}", f"{memory:.1f}", ratio,
+        ])  # fmt: skip
+
+
+def tiger_training(bench: Bench):
+    """Whole steps, against the same model in transformers, both in the same precision."""
+    size, steps = 64 if bench.quick else 256, Steps(bench)
     tiger, train, _ = bench.model("TIGER")
     theirs = to_transformers(tiger.backbone).train()
     tiger.train()
     _, length = train.histories(torch.arange(len(train)))
-    full = (length == length.max()).nonzero().squeeze(1)[-generation:]
-    mixed = of_lengths(length, [1 + i % int(length.max()) for i in range(generation)])
-    chosen_rows = {"full histories": full, "1 to 20 items": mixed}
+    full = (length == length.max()).nonzero().squeeze(1)[-size:]
+    mixed = of_lengths(length, [1 + i % int(length.max()) for i in range(size)])
+    chosen_rows = {("full histories", "fp32"): full, ("full histories", "bf16"): full, ("1 to 20 items", "fp32"): mixed}
     if bench.data is not None and (folder := bench.data / "amazon_beauty_2014").is_dir():
-        chosen_rows["as long as amazon_beauty_2014's"] = of_lengths(length, history_lengths(folder, generation))
-    for name, chosen in chosen_rows.items():
+        beauty = of_lengths(length, history_lengths(folder, size))
+        chosen_rows["as long as amazon_beauty_2014's", "fp32"] = beauty
+    for (name, precision), chosen in chosen_rows.items():
         batch = train.__getitem__(chosen, join=False).to(bench.device)
         tokens, labels = tiger.history_tokens(batch), tiger.tokens[batch["item_id"]]
         attended = (tokens > 0).long()
-        hf, _ = training_step(
-            bench, theirs, lambda t=tokens, a=attended, y=labels: theirs(input_ids=t, attention_mask=a, labels=y).loss
-        )
-        ours = training_step(bench, tiger, lambda b=batch: sum(tiger.calculate_loss(b).values()))
-        row(f"TIGER, {len(chosen)} rows, {name}", len(chosen), int(attended.sum()), *ours, f"{hf / ours[0]:.1f}")
+        loss = lambda t=tokens, a=attended, y=labels: theirs(input_ids=t, attention_mask=a, labels=y).loss  # noqa: E731
+        hf, _ = training_step(bench, theirs, loss, precision)
+        ours = training_step(bench, tiger, lambda b=batch: sum(tiger.calculate_loss(b).values()), precision)
+        title = f"TIGER, {len(chosen)} rows, {name}, {precision}"
+        steps.add(title, len(chosen), int(attended.sum()), *ours, f"{hf / ours[0]:.1f}")
+    return steps.title, steps.header, steps.rows
 
-    spec, train, _ = bench.model("SpecGRPP", train_batch_size=generation, contrastive_batch_size=contrast)
-    spec.train()
-    for stage in ("pretrain", "finetune"):
+
+def specgr_training(bench: Bench):
+    """Whole steps of both stages."""
+    generation, contrast = (64, 256) if bench.quick else (256, 1024)
+    steps = Steps(bench)
+    model, train, _ = bench.model("SpecGRPP", train_batch_size=generation, contrastive_batch_size=contrast)
+    model.train()
+    # from what needs least memory to what needs most: a process only knows the most that it ever had
+    for stage, precision in itertools.product(("finetune", "pretrain"), ("bf16", "fp32")):
         batch = training_batch(train, stage, generation, contrast).to(bench.device)
-        spec.start_stage(stage, None)
-        tokens = int((spec.history_tokens(batch) > 0).sum())
-        step = training_step(bench, spec, lambda b=batch: sum(spec.calculate_loss(b).values()))
+        model.start_stage(stage, None)
+        tokens = int((model.history_tokens(batch) > 0).sum())
+        step = training_step(bench, model, lambda b=batch: sum(model.calculate_loss(b).values()), precision)
         contrasted = f", {len(batch)} contrasted" if len(batch) > generation else ""
-        row(f"SpecGR++ {stage}, {generation} rows{contrasted}", len(batch), tokens, *step)
-    header = ["step", "tokens", "seconds", "rows/s", "tokens/s", "of matmul peak", "x transformers"]
-    return f"training steps (peak {peak / 1e9:.0f} GFLOP/s)", header, rows
+        steps.add(f"SpecGR++ {stage}, {generation} rows{contrasted}, {precision}", len(batch), tokens, *step)
+    return steps.title, steps.header[:-1], [row[:-1] for row in steps.rows]
