@@ -260,6 +260,7 @@ def _longformer(config: Config, tokenizer: Any, folder: Path | None) -> nn.Modul
                 num_hidden_layers=config["n_layers"],
                 num_attention_heads=config["n_heads"],
                 intermediate_size=config["inner_size"],
+                initializer_range=config["hidden_size"] ** -0.5,  # 0.02 is for a width of 768: all texts would be alike
                 hidden_dropout_prob=config["hidden_dropout_prob"],
                 attention_probs_dropout_prob=config["attn_dropout_prob"],
                 attention_window=[config["attention_window"]] * config["n_layers"],
