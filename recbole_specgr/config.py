@@ -200,12 +200,15 @@ class Config(RecBoleConfig):
         base_model = model_class.__name__
         super()._load_internal_config_dict(base_model, model_class, dataset)
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
-        layers = (
-            self._property_layers(dataset)
-            if self._settings is None
-            else [Layer("the run's settings", self._settings, declares=True, open_groups=True)]
-        )
         known = {name for names in self.parameters.values() for name in names}
+        layers = self._property_layers(dataset)
+        if self._settings is not None:
+            there_or_derived = self._settings.keys() | DERIVED
+            newer = {key: value for key, value in stack(layers, known).items() if key not in there_or_derived}
+            layers = [  # a run that was made before there was some setting has its default
+                Layer("settings newer than the run", newer, declares=True, open_groups=True),
+                Layer("the run's settings", self._settings, declares=True, open_groups=True),
+            ]
         self._reject_eval_args([*layers, *self._user_layers])
         layers += self._user_layers
         self.internal_config_dict = stack(layers, known | {"model", "dataset"})

@@ -262,6 +262,16 @@ def test_a_config_comes_back_from_yaml(tiny_dataset, tmp_path, monkeypatch, mode
         Config.from_dict(saved, {"epoch": 3})
 
 
+def test_a_run_from_before_there_was_a_setting_has_its_default(tiny_dataset):
+    config = Config("TIGER", "tiny", config_dict={**tiny_dataset, "num_beams": 7})
+    saved = yaml.safe_load(yaml.safe_dump(config.to_dict()))
+    del saved["decoding_precision"]
+    again = Config.from_dict(saved)
+    assert again["decoding_precision"] == "fp32"
+    assert again["num_beams"] == 7
+    assert Config.from_dict(saved, {"decoding_precision": "bf16"})["decoding_precision"] == "bf16"
+
+
 # ---- the command line ----------------------------------------------------------------------------------------------
 
 
