@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recbole_specgr.backbone import T5, T5Config, cpu_kernels
 from recbole_specgr.backbone.length_groups import length_groups
-from recbole_specgr.backbone.token_tree import TokenTree
+from recbole_specgr.backbone.token_tree import NewNodes, TokenTree
 from recbole_specgr.backbone.transformers_weights import from_transformers, to_transformers
 
 CONFIG = T5Config(
@@ -126,7 +126,7 @@ def test_every_path_of_a_tree_gets_what_teacher_forcing_gives(model, batch, pack
     for depth, width in enumerate(widths):
         new = torch.randint(1, 40, (users, width), generator=generator) if depth else torch.zeros(users, 1).long()
         valid = torch.rand(users, width, generator=generator) < 0.7 if packed and depth else None
-        got = model.extend(memory, tree, new, parents, depth, valid, slice(5, 30))
+        (got,) = model.extend(memory, tree, [NewNodes(new, parents, depth, slice(5, 30), valid)])
         for user in range(users):
             for node in range(width):
                 above = paths[user][int(parents[user, node])] if depth else []
@@ -148,10 +148,10 @@ def test_some_users_go_on_without_the_others(model, batch) -> None:
     tokens, _ = batch
     memory, tree = model.memory(tokens), TokenTree(len(tokens), CONFIG.num_decoder_layers, longest=2, capacity=4)
     zero, chosen = torch.zeros(len(tokens), 1, dtype=torch.long), torch.tensor([4, 1])
-    model.extend(memory, tree, zero, zero, 0)
+    model.extend(memory, tree, [NewNodes(zero, zero, 0)])
     some = tree.select(chosen)
-    whole = model.extend(memory, tree, zero + 7, zero, 1)
-    part = model.extend(memory.select(chosen), some, zero[:2] + 7, zero[:2], 1)
+    (whole,) = model.extend(memory, tree, [NewNodes(zero + 7, zero, 1)])
+    (part,) = model.extend(memory.select(chosen), some, [NewNodes(zero[:2] + 7, zero[:2], 1)])
     torch.testing.assert_close(part, whole[chosen], atol=1e-5, rtol=1e-4)
 
 
@@ -165,8 +165,8 @@ def test_decoding_in_bfloat16_gives_float32_scores_near_those_of_float32(model, 
         model.decoding_dtype = dtype
         memory, tree = model.memory(tokens), TokenTree(6, CONFIG.num_decoder_layers, longest=2, capacity=20)
         assert memory.keys[0].dtype == dtype
-        model.extend(memory, tree, parents[:, :1], parents[:, :1], 0)
-        scores.append(model.extend(memory, tree, new, parents, 1))
+        root = NewNodes(parents[:, :1], parents[:, :1], 0)
+        scores.append(model.extend(memory, tree, [root, NewNodes(new, parents, 1)])[1])
     assert scores[1].dtype == torch.float32
     assert not torch.equal(*scores)
     torch.testing.assert_close(scores[1], scores[0], atol=0.1, rtol=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest import mock
 
 import decoding_oracles as oracle
 import pytest
@@ -11,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_specgr.backbone import T5, T5Config
+from recbole_specgr.decoding import verifier
 from recbole_specgr.decoding.beam_search import beam_search
 from recbole_specgr.decoding.draft_verify import DraftVerifySettings, all_rounds, draft_verify
 from recbole_specgr.decoding.unseen_mix import append_unseen
-from recbole_specgr.decoding.verifier import Verifier
 from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
@@ -146,18 +147,23 @@ def verify_against_oracle(
         allowed = index.items[draft_scores[:, index.items].topk(min(pool, index.size), dim=1).indices]
         drafted_from = torch.nn.functional.pad(allowed, (1, 0), value=-1)
         draft_scores = draft_scores.gather(1, drafted_from.clamp(min=0))
-    result = draft_verify(
-        world.backbone,
-        world.backbone.memory(world.histories),
-        index,
-        world.slices,
-        draft_scores,
-        world.seen,
-        k,
-        DraftVerifySettings(**choices),
-        drafted_from,
-        users_leave,
-    )
+    memory, results = world.backbone.memory(world.histories), []
+    for together in (0, 10**9):  # digit by digit, and all digits at once
+        with mock.patch.object(verifier, "TOGETHER", together):
+            results.append(
+                draft_verify(
+                    world.backbone,
+                    memory,
+                    index,
+                    world.slices,
+                    draft_scores,
+                    world.seen,
+                    k,
+                    DraftVerifySettings(**choices),
+                    drafted_from,
+                    users_leave,
+                )
+            )
     for row, user in enumerate(world.users):
         from_items = allowed[row].tolist() if pool else None
         items, scores, rounds = oracle.draft_verify(
@@ -170,12 +176,12 @@ def verify_against_oracle(
             drafted_from=from_items,
             **choices,
         )
-        assert result.items[row].tolist() == items + [-1] * (k - len(items))
-        torch.testing.assert_close(
-            result.scores[row, : len(items)], torch.tensor(scores, dtype=torch.float64), atol=1e-5, rtol=1e-5
-        )
-        assert result.rounds[row] == rounds
-        assert (result.round_of[row] >= 0).sum() <= result.accepted[row].sum() <= result.drafted[row].sum()
+        expected = torch.tensor(scores, dtype=torch.float64)
+        for result in results:
+            assert result.items[row].tolist() == items + [-1] * (k - len(items))
+            torch.testing.assert_close(result.scores[row, : len(items)], expected, atol=1e-5, rtol=1e-5)
+            assert result.rounds[row] == rounds
+            assert (result.round_of[row] >= 0).sum() <= result.accepted[row].sum() <= result.drafted[row].sum()
 
 
 @torch.no_grad()
@@ -217,10 +223,11 @@ def test_ids_of_hierarchical_k_means_give_the_oracles_lists(levels: int, branchi
 def test_all_rounds_hold_the_lists_of_every_threshold(seed, digits, n_items, k, sizes, without) -> None:
     world = World(seed, n_items=n_items, digits=digits, codes=6 if digits == 2 else 4, users=4)
     index, memory = PrefixIndex(world.tokens), world.backbone.memory(world.histories)
-    verifier = Verifier(world.backbone, memory, index, world.slices, 10)
+    shared = verifier.Verifier(world.backbone, memory, index, world.slices, 10)
     for draft_size, num_beams in sizes:
         choices = DraftVerifySettings(draft_size, num_beams, **({without: False} if without else {}))
-        rounds = all_rounds(verifier, world.draft_scores, world.seen, k, choices)
+        with mock.patch.object(verifier, "TOGETHER", seed % 2 * 10**9):
+            rounds = all_rounds(shared, world.draft_scores, world.seen, k, choices)
         for threshold in (-50.0, -3.0, -2.2, -1.7, -1.2, 0.0):
             expected = draft_verify(
                 world.backbone,

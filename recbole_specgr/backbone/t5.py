@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from recbole_specgr.backbone import cpu_kernels
 from recbole_specgr.backbone.length_groups import length_groups
-from recbole_specgr.backbone.token_tree import Memory, TokenTree
+from recbole_specgr.backbone.token_tree import Memory, NewNodes, TokenTree
 
 
 @dataclass(frozen=True)
@@ -323,54 +323,35 @@ class T5(nn.Module):
         return Memory([k.contiguous() for k, _ in cross], [v.contiguous() for _, v in cross], self.padding_bias(tokens))
 
     @in_decoding_precision
-    def extend(
-        self,
-        memory: Memory,
-        tree: TokenTree,
-        tokens: Tensor,
-        parents: Tensor,
-        depth: int,
-        valid: Tensor | None = None,
-        columns: slice = slice(None),
-    ) -> Tensor:
-        """Add n nodes to every user's token tree and return what follows each of them.
+    def extend(self, memory: Memory, tree: TokenTree, new: Sequence[NewNodes]) -> list[Tensor]:
+        """Add nodes to every user's token tree and return what follows each of them.
 
-        A new node attends to itself, to its ancestors (their keys and values are in the tree) and to the user's
-        memory. No row is computed twice and nothing is repeated over the nodes. Where not all of `tokens` are valid,
-        only valid rows pass through the projections and the feed-forward layers.
+        A new node attends to itself, to its ancestors and to the user's memory. Ancestors are in the tree already, or
+        come with it: the digits of known ids need no more than one call. No row is computed twice and nothing is
+        repeated over the nodes. Only valid nodes pass through the projections and the feed-forward layers.
 
         Args:
             memory: of B users.
-            tree: grows by n nodes.
-            tokens: `[B, n]`.
-            parents: slots of the parents in the tree `[B, n]`, all at `depth - 1`; ignored by the first call, which
-                adds the root.
-            depth: of the new nodes; the root's is 0.
-            valid: `[B, n]`, False where a user has fewer than n new nodes; those rows hold no meaning.
-            columns: the part of the vocabulary that is returned.
+            tree: grows by the new nodes.
+            new: parents before children, slots being numbered in this order.
 
         Returns:
-            Logits minus the log of the full vocabulary's partition sum, in float32 or wider: log p(token | path),
-            `[B, n, len(columns)]`.
+            For each of `new`, logits minus the log of the full vocabulary's partition sum, in float32 or wider:
+            log p(token | path), `[B, n, len(columns)]`.
         """
-        rows = None if valid is None else valid.flatten().nonzero().squeeze(1)
-        paths = tree.grow(parents, depth, rows)
-        depths = torch.arange(depth + 1, device=tokens.device)
-        bias = self.decoder_bias(depths[depth:], depths).squeeze(1).T
-        shape = tokens.shape
+        paths, bias = self._paths_and_bias([tree.grow(nodes) for nodes in new])
+        counts, inner = [nodes.tokens.size(1) for nodes in new], self.config.inner_dim
+        rows = [nodes.pack(self.embedding(nodes.tokens)) for nodes in new]
+        sizes, x = [len(part) for part in rows], joined(rows)
 
-        def pack(x: Tensor) -> Tensor:  # [B, n, d] -> the valid rows [R, d]
-            return x.flatten(0, 1) if rows is None else x.flatten(0, 1)[rows]
+        def pack(y: Tensor) -> Tensor:  # [B, all n, d] -> the valid rows [R, d]
+            return joined([nodes.pack(part) for nodes, part in zip(new, y.split(counts, 1), strict=True)])
 
-        def spread(x: Tensor) -> Tensor:  # [R, d] -> [B, n, d]
-            if rows is None:
-                return x.unflatten(0, shape)
-            return x.new_zeros(shape[0] * shape[1], x.size(1)).index_copy_(0, rows, x).unflatten(0, shape)
+        def spread(y: Tensor) -> Tensor:  # [R, d] -> [B, all n, d]
+            return joined([nodes.spread(part) for nodes, part in zip(new, y.split(sizes), strict=True)], 1)
 
-        x = pack(self.embedding(tokens))
         for i, layer in enumerate(self.decoder):
             attention = layer.self_attention
-            inner = self.config.inner_dim
             query, keys_values = attention.qkv(layer.self_norm(x)).split([inner, 2 * inner], -1)
             x = x + attention.o(attend_paths(query, tree.add(i, keys_values), paths, bias))
             cross = layer.cross_attention
@@ -379,7 +360,23 @@ class T5(nn.Module):
             x = x + layer.ff(layer.ff_norm(x))
         with torch.autocast(x.device.type, enabled=False):
             logits = at_least_float32(self.logits(self.decoder_norm(x)))
-        return spread(logits[:, columns] - logits.logsumexp(-1, keepdim=True))
+        return [
+            nodes.spread(part[:, nodes.columns] - part.logsumexp(-1, keepdim=True))
+            for nodes, part in zip(new, logits.split(sizes), strict=True)
+        ]
+
+    def _paths_and_bias(self, paths: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Paths of different lengths `[R, n]`, padded to the longest, and the position bias of their nodes
+        `[R, longest, heads]`, -inf at the padding; with a first dimension of 1 where all paths are equally long."""
+        longest, bias = max(part.size(1) for part in paths), []
+        for part in paths:
+            depths = torch.arange(part.size(1), device=part.device)
+            own = self.decoder_bias(depths[-1:], depths).squeeze(1).T
+            bias.append(F.pad(own, (0, 0, 0, longest - len(own)), value=float("-inf"))[None])
+        if len(paths) == 1:
+            return paths[0], bias[0]
+        rows = torch.cat([F.pad(part, (0, longest - part.size(1))) for part in paths])  # row 0 is anybody's
+        return rows, torch.cat([own.expand(len(part), -1, -1) for own, part in zip(bias, paths, strict=True)])
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
@@ -397,17 +394,21 @@ def attend_paths(query: Tensor, store: Tensor, paths: Tensor, bias: Tensor) -> T
         query: `[R, H * d]`.
         store: keys and values of all nodes `[rows, 2 * H * d]`.
         paths: which of them are each node's `[R, n]`.
-        bias: `[n, H]`.
+        bias: of their positions `[R, n, H]` or `[1, n, H]`.
 
     Returns:
         `[R, H * d]`.
     """
-    heads = bias.size(1)
+    heads = bias.size(2)
     path = store.index_select(0, paths.flatten()).view(*paths.shape, 2, heads, -1)
     keys, values = path.unbind(2)
     scores = (keys * query.unflatten(-1, (heads, -1))[:, None]).sum(-1)
     weights = torch.softmax(at_least_float32(scores) + bias, 1).to(values.dtype)
     return (values * weights[..., None]).sum(1).flatten(1)
+
+
+def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,6 +26,44 @@ class Memory:
         return Memory([k[users] for k in self.keys], [v[users] for v in self.values], self.bias[users])
 
 
+@dataclass
+class NewNodes:
+    """Nodes of one depth that are to be put into the users' trees.
+
+    Attributes:
+        tokens: `[B, n]`.
+        parents: slots of the parents in the tree `[B, n]`, all at `depth - 1`; for the root anything.
+        depth: the root's is 0.
+        columns: the part of the vocabulary that the next tokens are from.
+        valid: `[B, n]`, False where a user has fewer than n new nodes; those hold no meaning. None: all are valid.
+    """
+
+    tokens: Tensor
+    parents: Tensor
+    depth: int
+    columns: slice = field(default_factory=lambda: slice(None))
+    valid: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.rows = None if self.valid is None else self.valid.flatten().nonzero().squeeze(1)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """`[B, n, d]` -> the valid rows `[R, d]`."""
+        return x.flatten(0, 1) if self.rows is None else x.flatten(0, 1)[self.rows]
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The valid rows `[R, d]` -> `[B, n, d]`."""
+        shape = self.tokens.shape
+        if self.rows is None:
+            return x.unflatten(0, shape)
+        return x.new_zeros(shape.numel(), x.size(1)).index_copy_(0, self.rows, x).unflatten(0, shape)
+
+    def select(self, users: Tensor) -> NewNodes:
+        """The new nodes of some users, `users` `[b]`."""
+        valid = None if self.valid is None else self.valid[users]
+        return NewNodes(self.tokens[users], self.parents[users], self.depth, self.columns, valid)
+
+
 class TokenTree:
     """Keys and values of every node that was ever extended, for B users at once.
 
@@ -47,29 +85,24 @@ class TokenTree:
         self.paths: Tensor | None = None  # [users, slots, longest]: the rows from the root to the node, then zeros
         self.store: list[Tensor | None] = [None] * layers  # [capacity, 2 * heads * d_kv]
 
-    def grow(self, parents: Tensor, depth: int, valid: Tensor | None = None) -> Tensor:
-        """Reserve a slot, and where it is valid a row, below each of the slots `parents` `[B, n]`.
-
-        Args:
-            parents: all at `depth - 1`; for the root anything.
-            valid: indices of the valid nodes in the flattened `[B * n]`; None: all are.
+    def grow(self, new: NewNodes) -> Tensor:
+        """Reserve a slot for each new node, and a row where it is valid.
 
         Returns:
             The rows from the root to each valid node itself `[R, depth + 1]`.
         """
-        users, n = parents.shape
-        count = users * n if valid is None else len(valid)
-        own = torch.arange(self.rows, self.rows + count, device=parents.device)
-        if valid is not None:
-            own = parents.new_zeros(users * n).index_copy_(0, valid, own)
-        new = parents.new_zeros(users, n, self.longest)
+        (users, n), depth = new.parents.shape, new.depth
+        count = users * n if new.rows is None else len(new.rows)
+        own = torch.arange(self.rows, self.rows + count, device=new.parents.device)
+        if new.rows is not None:
+            own = new.parents.new_zeros(users * n).index_copy_(0, new.rows, own)
+        paths = new.parents.new_zeros(users, n, self.longest)
         if depth:
-            new[:, :, :depth] = self.paths.gather(1, parents[:, :, None].expand(-1, -1, depth))
-        new[:, :, depth] = own.view(users, n)
-        self.paths = torch.cat([self.paths, new], 1) if depth else new
+            paths[:, :, :depth] = self.paths.gather(1, new.parents[:, :, None].expand(-1, -1, depth))
+        paths[:, :, depth] = own.view(users, n)
+        self.paths = torch.cat([self.paths, paths], 1) if self.slots else paths
         self.slots, self.rows = self.slots + n, self.rows + count
-        paths = new[:, :, : depth + 1].flatten(0, 1)
-        return paths if valid is None else paths[valid]
+        return new.pack(paths)[:, : depth + 1]
 
     def add(self, layer: int, keys_values: Tensor) -> Tensor:
         """Write the keys and values `[R, 2 * heads * d_kv]` of the rows that `grow` reserved last; returns all."""

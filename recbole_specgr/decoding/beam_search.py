@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recbole_specgr.backbone.t5 import T5
-from recbole_specgr.backbone.token_tree import Memory, TokenTree
+from recbole_specgr.backbone.token_tree import Memory, NewNodes, TokenTree
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 NOTHING = float("-inf")
@@ -119,7 +119,7 @@ def beam_search(
     slots = beams.nodes
     for depth, columns in enumerate(level_slices):
         tokens = index.levels[depth].token[beams.nodes]
-        log_probs = backbone.extend(memory, tree, tokens, slots, depth, columns=columns)
+        (log_probs,) = backbone.extend(memory, tree, [NewNodes(tokens, slots, depth, columns)])
         if depth == 0:
             check_finite(log_probs)
         first_slot = tree.slots - tokens.size(1)

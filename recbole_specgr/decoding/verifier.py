@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from recbole_specgr.backbone.t5 import T5
-from recbole_specgr.backbone.token_tree import Memory, TokenTree
+from recbole_specgr.backbone.token_tree import Memory, NewNodes, TokenTree
 from recbole_specgr.decoding.beam_search import check_finite
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
+
+TOGETHER = 1024  # drafts of all users up to which their digits are verified in one call,
+ACCEPTED = 0.1  # where at least this share of those of the round before was accepted
 
 
 @dataclass
@@ -23,17 +26,18 @@ class PlacedNodes:
     Attributes:
         nodes: numbers in the prefix index `[b, places]`, -1 where a user has no prefix in this place.
         slots: slots in the token tree `[places]`.
-        log_probs: of the next digit's tokens `[b, places, level size]`.
+        log_probs: of the next digit's tokens `[b, places, level size]`; those of the last places may still be missing.
     """
 
     nodes: Tensor
     slots: Tensor
     log_probs: Tensor
 
-    def append(self, nodes: Tensor, slots: Tensor, log_probs: Tensor) -> PlacedNodes:
-        return PlacedNodes(
-            torch.cat([self.nodes, nodes], 1), torch.cat([self.slots, slots]), torch.cat([self.log_probs, log_probs], 1)
-        )
+    def append(self, nodes: Tensor, slots: Tensor) -> PlacedNodes:
+        return PlacedNodes(torch.cat([self.nodes, nodes], 1), torch.cat([self.slots, slots]), self.log_probs)
+
+    def scored(self, log_probs: Tensor) -> PlacedNodes:
+        return PlacedNodes(self.nodes, self.slots, torch.cat([self.log_probs, log_probs], 1))
 
     def select(self, users: Tensor) -> PlacedNodes:
         return PlacedNodes(self.nodes[users], self.slots, self.log_probs[users])
@@ -41,6 +45,10 @@ class PlacedNodes:
 
 class Verifier:
     """The generative model's view of prefixes: each is put into the token tree once a user and then looked up.
+
+    What is placed waits until something of it is looked up. For few users all digits of the drafts go through the
+    decoder together: a call costs more than its arithmetic. For many they go digit by digit, and so they do after a
+    round that accepted few, since drafts that are rejected at one digit need not be computed at the next.
 
     Args:
         backbone, memory, index, level_slices: as in `draft_verify`.
@@ -62,7 +70,7 @@ class Verifier:
         static: bool = False,
     ) -> None:
         self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
-        self.static = static
+        self.static, self.accepts = static, True
         users, device = memory.bias.size(0), memory.bias.device
         rows = users * sum(min(width, level.nodes) for level in index.levels[:-1])
         self.tree = TokenTree(users, len(memory.keys), index.n_digits, rows)
@@ -74,17 +82,27 @@ class Verifier:
             )
             for columns in level_slices
         ]
+        self.slots = 0  # of the tree, and of what waits to be put into it
+        self.waiting: list[NewNodes] = []
         root = torch.zeros(users, 1, dtype=torch.long, device=device)
-        self._extend(0, root, root, None)
-        check_finite(self.placed[0].log_probs)
+        self._add(0, root, root, None)
 
-    def _extend(self, depth: int, nodes: Tensor, parent_slots: Tensor, valid: Tensor | None) -> None:
-        tokens, first = self.index.levels[depth].token[nodes.clamp(min=0)], self.tree.slots
-        log_probs = self.backbone.extend(
-            self.memory, self.tree, tokens, parent_slots, depth, valid, self.level_slices[depth]
-        )
-        slots = torch.arange(first, self.tree.slots, device=nodes.device)
-        self.placed[depth] = self.placed[depth].append(nodes, slots, log_probs)
+    def _add(self, depth: int, nodes: Tensor, parent_slots: Tensor, valid: Tensor | None) -> None:
+        slots = torch.arange(self.slots, self.slots + nodes.size(1), device=nodes.device)
+        self.slots += nodes.size(1)
+        self.placed[depth] = self.placed[depth].append(nodes, slots)
+        tokens = self.index.levels[depth].token[nodes.clamp(min=0)]
+        self.waiting.append(NewNodes(tokens, parent_slots, depth, self.level_slices[depth], valid))
+
+    def _compute(self) -> None:
+        """Put what waits through the decoder."""
+        if not self.waiting:
+            return
+        waiting, self.waiting = self.waiting, []
+        for new, log_probs in zip(waiting, self.backbone.extend(self.memory, self.tree, waiting), strict=True):
+            if new.depth == 0:
+                check_finite(log_probs)
+            self.placed[new.depth] = self.placed[new.depth].scored(log_probs)
 
     def place(self, depth: int, nodes: Tensor, parents: Tensor, valid: Tensor) -> Tensor:
         """The places of prefixes, which are put into the trees where they are missing.
@@ -114,12 +132,13 @@ class Verifier:
             filled = torch.arange(new, device=nodes.device) <= number[:, -1:]
             new_nodes = new_nodes.masked_fill(~filled, -1)
             parent_slots = self.placed[depth - 1].slots[new_parents.masked_fill(~filled, 0)]
-            self._extend(depth, new_nodes, parent_slots, None if self.static or bool(filled.all()) else filled)
+            self._add(depth, new_nodes, parent_slots, None if self.static or bool(filled.all()) else filled)
             places = torch.where(missing, placed.nodes.size(1) + number, places)
         return places
 
     def log_probs(self, depth: int, places: Tensor) -> Tensor:
         """What may follow the prefixes at `places` `[b, m]`: `[b, m, level size]`."""
+        self._compute()
         log_probs = self.placed[depth].log_probs
         return log_probs.gather(1, places[:, :, None].expand(-1, -1, log_probs.size(2)))
 
@@ -140,27 +159,40 @@ class Verifier:
         """
         order = self.index.levels[-1].of_item[items].argsort(1)  # equal prefixes side by side
         items, alive, length = items.gather(1, order), is_draft.gather(1, order), length.gather(1, order)
-        places = torch.zeros_like(items)
-        total = self.placed[0].log_probs.new_zeros(items.shape)
+        together = self.static or (self.accepts and items.numel() <= TOGETHER)
+        places = [torch.zeros_like(items)]
+        if together:
+            for depth in range(1, len(self.level_slices)):
+                places.append(self._place(depth, items, places, alive & (depth < length)))
+        total = torch.zeros_like(items, dtype=self.placed[0].log_probs.dtype)
         for depth, columns in enumerate(self.level_slices):
             counts = alive & (depth < length)
             if not (self.static or bool(counts.any())):
                 break
-            if depth:
-                places = self.place(depth, self.index.levels[depth].of_item[items], places, counts)
+            if depth and not together:
+                places.append(self._place(depth, items, places, counts))
+            if any(new.depth == depth for new in self.waiting):
+                self._compute()
             token = self.index.levels[depth + 1].token[self.index.levels[depth + 1].of_item[items]] - columns.start
             log_probs = self.placed[depth].log_probs.flatten(1)
-            step_log_prob = log_probs.gather(1, places * (columns.stop - columns.start) + token)
+            step_log_prob = log_probs.gather(1, places[depth] * (columns.stop - columns.start) + token)
             total = torch.where(counts, total + step_log_prob, total)
             alive &= total / length > threshold
+        if not self.static:
+            self.accepts = bool(alive.sum() >= ACCEPTED * is_draft.sum())
         back = order.argsort(1)
         return (total / length).gather(1, back), alive.gather(1, back)
+
+    def _place(self, depth: int, items: Tensor, places: Sequence[Tensor], valid: Tensor) -> Tensor:
+        """Places of the first `depth` digits of `items` `[b, m]`, given those of shorter prefixes."""
+        return self.place(depth, self.index.levels[depth].of_item[items], places[depth - 1], valid)
 
     def select(self, users: Tensor) -> Verifier:
         """The same prefixes for some of the users, `users` `[b]` bool."""
         chosen = object.__new__(Verifier)
         chosen.backbone, chosen.index, chosen.level_slices = self.backbone, self.index, self.level_slices
-        chosen.static = self.static
+        chosen.static, chosen.accepts, chosen.slots = self.static, self.accepts, self.slots
+        chosen.waiting = [new.select(users) for new in self.waiting]
         chosen.memory, chosen.tree = self.memory.select(users), self.tree.select(users)
         chosen.placed = [placed.select(users) for placed in self.placed]
         return chosen

@@ -24,10 +24,14 @@ def speculate(model, batch, index, settings: DraftVerifySettings) -> DraftVerify
     )
 
 
-def median_score(model, batch, index) -> float:
-    """The threshold by which half of the first drafts of these users would be accepted."""
-    drafts = speculate(model, batch, index, DraftVerifySettings(K, K, ALL, adaptive_exit=False))
-    return float(drafts.scores.flatten().quantile(0.5))
+def thresholds(model, batch, index) -> dict[str, float]:
+    """How many drafts are accepted, and a threshold by which it is so for these users."""
+    first, best = (
+        speculate(model, batch, index, DraftVerifySettings(K, K, ALL, adaptive_exit=exits)).scores.flatten()
+        for exits in (True, False)
+    )
+    few, half = float(best.quantile(0.5)), float(first.quantile(0.5))
+    return {"none accepted": NONE, "few accepted": few, "half accepted": half, "all accepted": ALL}
 
 
 def generate(model, batch, index) -> Tensor:
@@ -71,7 +75,7 @@ def specgr_decoding(bench: Bench):
     model, _, test = bench.model("SpecGRPP")
     model.eval()
     index, rows = model.index(test.candidates.to(bench.device)), []
-    middle = median_score(model, bench.users(test, 32), index)
+    chosen = thresholds(model, bench.users(test, 32), index)
     for precision, size in itertools.product(DECODING_PRECISIONS, (1, 32)):
         model.decode_in(precision)
         batch = bench.users(test, size)
@@ -81,7 +85,7 @@ def specgr_decoding(bench: Bench):
              "1.00"]
         )  # fmt: skip
         for draft_size in (50,) if bench.quick or precision != "fp32" else (20, 50, 100):
-            for name, threshold in (("none accepted", NONE), ("some accepted", middle), ("all accepted", ALL)):
+            for name, threshold in chosen.items():
                 settings = DraftVerifySettings(draft_size, K, threshold)
                 median, late = bench.median_and_late(lambda b=batch, s=settings: speculate(model, b, index, s))
                 result = speculate(model, batch, index, settings)

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bench import Bench, K
-from benchmarks.decoding import ALL, NONE, generate, median_score, speculate
+from benchmarks.decoding import generate, speculate, thresholds
 from benchmarks.training import matmul_rate, optimisation_step, training_batch
 from recbole_specgr.decoding.draft_verify import DraftVerifySettings
 
@@ -60,9 +60,9 @@ def profile(bench: Bench):
     model, train, test = bench.model("SpecGRPP", train_batch_size=sizes[0], contrastive_batch_size=sizes[1])
     index, batch = model.eval().index(test.candidates.to(bench.device)), bench.users(test, 32)
     with torch.no_grad():
-        for name, threshold in (("none", NONE), ("some", median_score(model, batch, index)), ("all", ALL)):
+        for name, threshold in thresholds(model, batch, index).items():
             settings = DraftVerifySettings(K, K, threshold)
-            row(f"SpecGR++, batch 32, {name} accepted", 32, lambda s=settings: speculate(model, batch, index, s))
+            row(f"SpecGR++, batch 32, {name}", 32, lambda s=settings: speculate(model, batch, index, s))
 
     model.train()
     for stage in ("pretrain", "finetune"):
