@@ -52,7 +52,7 @@ def training_step(
 ) -> tuple[float, float]:
     """Median seconds of a step, and the operations of its matrix products."""
     step = optimisation_step(bench, model, loss, precision)
-    seconds = bench.median(step, 3 if bench.quick else 5)
+    seconds = bench.median(step, 3)
     with FlopCounterMode(display=False) as counter:
         step()
     return seconds, counter.get_total_flops()
