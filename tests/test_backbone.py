@@ -119,7 +119,7 @@ def test_every_path_of_a_tree_gets_what_teacher_forcing_gives(model, batch, pack
     tokens, _ = batch
     generator = torch.Generator().manual_seed(2)
     users, widths = len(tokens), [1, 3, 5, 4]
-    memory, tree = model.memory(tokens), TokenTree(users, CONFIG.num_decoder_layers, longest=4, capacity=2)
+    memory, tree = model.memory(tokens), TokenTree(CONFIG.num_decoder_layers, longest=4, capacity=2)
     encoded, first = model.encode(tokens), 0
     paths: list[list] = [[] for _ in range(users)]  # of each user and slot; None where the node has no meaning
     parents = torch.zeros(users, 1, dtype=torch.long)
@@ -146,7 +146,7 @@ def test_every_path_of_a_tree_gets_what_teacher_forcing_gives(model, batch, pack
 @torch.no_grad()
 def test_some_users_go_on_without_the_others(model, batch) -> None:
     tokens, _ = batch
-    memory, tree = model.memory(tokens), TokenTree(len(tokens), CONFIG.num_decoder_layers, longest=2, capacity=4)
+    memory, tree = model.memory(tokens), TokenTree(CONFIG.num_decoder_layers, longest=2, capacity=4)
     zero, chosen = torch.zeros(len(tokens), 1, dtype=torch.long), torch.tensor([4, 1])
     model.extend(memory, tree, [NewNodes(zero, zero, 0)])
     some = tree.select(chosen)
@@ -163,7 +163,7 @@ def test_decoding_in_bfloat16_gives_float32_scores_near_those_of_float32(model, 
     scores = []
     for dtype in (torch.float32, torch.bfloat16):
         model.decoding_dtype = dtype
-        memory, tree = model.memory(tokens), TokenTree(6, CONFIG.num_decoder_layers, longest=2, capacity=20)
+        memory, tree = model.memory(tokens), TokenTree(CONFIG.num_decoder_layers, longest=2, capacity=20)
         assert memory.keys[0].dtype == dtype
         root = NewNodes(parents[:, :1], parents[:, :1], 0)
         scores.append(model.extend(memory, tree, [root, NewNodes(new, parents, 1)])[1])

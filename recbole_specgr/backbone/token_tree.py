@@ -43,6 +43,7 @@ class NewNodes:
     depth: int
     columns: slice = field(default_factory=lambda: slice(None))
     valid: Tensor | None = None
+    rows: Tensor | None = field(init=False)  # indices of the valid nodes in the flattened [B * n]; None: all are
 
     def __post_init__(self) -> None:
         self.rows = None if self.valid is None else self.valid.flatten().nonzero().squeeze(1)
@@ -73,15 +74,14 @@ class TokenTree:
     device, nor sent to it.
 
     Args:
-        users: B.
         layers: number of decoder layers.
         longest: nodes on a path, at most.
         capacity: rows to allocate at once; the store grows by doubling.
     """
 
-    def __init__(self, users: int, layers: int, longest: int, capacity: int) -> None:
+    def __init__(self, layers: int, longest: int, capacity: int) -> None:
         self.longest, self.capacity = longest, capacity
-        self.users, self.slots, self.rows = users, 0, 0
+        self.slots = self.rows = 0
         self.paths: Tensor | None = None  # [users, slots, longest]: the rows from the root to the node, then zeros
         self.store: list[Tensor | None] = [None] * layers  # [capacity, 2 * heads * d_kv]
 
@@ -118,7 +118,6 @@ class TokenTree:
 
     def select(self, users: Tensor) -> TokenTree:
         """The trees of some users, `users` `[b]`, which take over the store: only one of the two may grow on."""
-        paths = self.paths[users]
-        tree = TokenTree(len(paths), 0, self.longest, self.capacity)
-        tree.slots, tree.rows, tree.store, tree.paths = self.slots, self.rows, self.store, paths
+        tree = TokenTree(0, self.longest, self.capacity)
+        tree.slots, tree.rows, tree.store, tree.paths = self.slots, self.rows, self.store, self.paths[users]
         return tree
