@@ -87,12 +87,14 @@ def test_wrong_metadata_is_explained(line, tmp_path, monkeypatch):
 def test_published_numbers_are_consistent(file):
     """Longer lists find more, and the two parts of the test rows give the whole."""
     paper = resolve(file.stem).paper
-    assert set(paper) == {"Games", "Office", "Phones"}
+    in_table_1 = not file.stem.endswith("Ensemble")  # these are in Table A5, for lists of 50
+    assert set(paper) == ({"Games", "Office", "Phones"} if in_table_1 else {"Games"})
     for data, table in paper.items():
-        assert table["recall@10"] < table["recall@50"] and table["ndcg@10"] < table["ndcg@50"]
-        assert all(table[f"ndcg@{k}"] < table[f"recall@{k}"] for k in (10, 50))
+        if in_table_1:
+            assert table["recall@10"] < table["recall@50"] and table["ndcg@10"] < table["ndcg@50"]
+        assert all(table[f"ndcg@{k}"] < table[f"recall@{k}"] for k in ((10, 50) if in_table_1 else (50,)))
         for key in ("recall@50", "ndcg@50"):
-            if f"in_sample_{key}" in table:
+            if f"in_sample_{key}" in table and file.stem != "ScoreEnsemble":  # whose parts are not its whole there
                 share = SEEN_SHARE[data]
                 whole = share * table[f"in_sample_{key}"] + (1 - share) * table.get(f"unseen_{key}", 0)
                 assert whole == pytest.approx(table[key], abs=2e-4)
