@@ -476,15 +476,12 @@ def test_the_property_files_hold_what_preparing_writes(category):
 
 
 @pytest.mark.parametrize("file", TUNED, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_every_tuned_setting_is_one_that_the_model_has(tmp_path, file):
+def test_tuned_models_have_the_papers_codebooks(tmp_path, file):
     name = file.parent.name
     folder = tmp_path / name
     folder.mkdir()
     (folder / f"{name}.inter").touch()
     config = Config(file.stem, name, config_dict={"data_path": str(tmp_path)})
-    for key, value in read_mapping(file).items():
-        if key not in ("stages", "tune"):
-            assert config[key] == value
     assert config["tokenizer"]["codebook_size"] in (144, 256, 288)
 
 

@@ -186,6 +186,21 @@ def test_a_wrong_setting_is_named(tiny_dataset, settings, words):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "properties" / "tuned").glob("*/*.yaml")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+)
+def test_every_tuned_setting_is_one_that_the_model_has(tmp_path, file):
+    name = file.parent.name
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f"{name}.inter").touch()
+    columns = "load_col: {item: [item_id, kind]}\nselected_features: [kind]\nitem_attribute: kind\n"
+    (tmp_path / name / f"{name}.yaml").write_text("" if name == "ml-100k" else columns)
+    config = Config(file.stem, name, config_dict={"data_path": str(tmp_path)})
+    for key, value in yaml.safe_load(file.read_text()).items():
+        if key not in ("stages", "tune"):
+            assert config[key] == value
+
+
 @pytest.mark.parametrize("place", ["overall", "dataset/tiny", "tuned/tiny/SASRec"])
 def test_an_unknown_key_is_found_in_every_file(tiny_dataset, tmp_path, place):
     path = write(tmp_path / "properties" / f"{place}.yaml", "learning_rte: 1\n")
