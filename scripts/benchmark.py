@@ -52,11 +52,8 @@ def run_section(name: str, device: str, quick: bool, data: Path | None) -> str:
     keep_freed_memory()  # as run_recbole.py does
     bench = Bench(device, quick, data)
     title, header, rows = SECTIONS[name](bench)
-    return (
-        f"{name}: {title}  (peak {bench.peak_memory() / 2**30:.1f} GB)\n"
-        + tabulate(rows, header, disable_numparse=True)
-        + "\n"
-    )
+    table = tabulate(rows, header, disable_numparse=True)
+    return f"{name}: {title}  (peak {bench.peak_memory() / 2**30:.1f} GB)\n{table}\n"
 
 
 def main() -> int:

@@ -82,14 +82,13 @@ class Verifier:
             )
             for columns in level_slices
         ]
-        self.slots = 0  # of the tree, and of what waits to be put into it
         self.waiting: list[NewNodes] = []
         root = torch.zeros(users, 1, dtype=torch.long, device=device)
         self._add(0, root, root, None)
 
     def _add(self, depth: int, nodes: Tensor, parent_slots: Tensor, valid: Tensor | None) -> None:
-        slots = torch.arange(self.slots, self.slots + nodes.size(1), device=nodes.device)
-        self.slots += nodes.size(1)
+        first = self.tree.slots + sum(new.tokens.size(1) for new in self.waiting)
+        slots = torch.arange(first, first + nodes.size(1), device=nodes.device)
         self.placed[depth] = self.placed[depth].append(nodes, slots)
         tokens = self.index.levels[depth].token[nodes.clamp(min=0)]
         self.waiting.append(NewNodes(tokens, parent_slots, depth, self.level_slices[depth], valid))
@@ -191,7 +190,7 @@ class Verifier:
         """The same prefixes for some of the users, `users` `[b]` bool."""
         chosen = object.__new__(Verifier)
         chosen.backbone, chosen.index, chosen.level_slices = self.backbone, self.index, self.level_slices
-        chosen.static, chosen.accepts, chosen.slots = self.static, self.accepts, self.slots
+        chosen.static, chosen.accepts = self.static, self.accepts
         chosen.waiting = [new.select(users) for new in self.waiting]
         chosen.memory, chosen.tree = self.memory.select(users), self.tree.select(users)
         chosen.placed = [placed.select(users) for placed in self.placed]
