@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from recbole_specgr.backbone import cpu_kernels
 from recbole_specgr.backbone.length_groups import length_groups
+from recbole_specgr.backbone.path_attention import PathAttention
 from recbole_specgr.backbone.token_tree import Memory, NewNodes, TokenTree
 
 
@@ -339,7 +340,7 @@ class T5(nn.Module):
             For each of `new`, logits minus the log of the full vocabulary's partition sum, in float32 or wider:
             log p(token | path), `[B, n, len(columns)]`.
         """
-        paths, bias = self._paths_and_bias([tree.grow(nodes) for nodes in new])
+        attend_to_paths = PathAttention([tree.grow(nodes) for nodes in new], self.decoder_bias)
         counts, inner = [nodes.tokens.size(1) for nodes in new], self.config.inner_dim
         rows = [nodes.pack(self.embedding(nodes.tokens)) for nodes in new]
         sizes, x = [len(part) for part in rows], joined(rows)
@@ -353,7 +354,7 @@ class T5(nn.Module):
         for i, layer in enumerate(self.decoder):
             attention = layer.self_attention
             query, keys_values = attention.qkv(layer.self_norm(x)).split([inner, 2 * inner], -1)
-            x = x + attention.o(attend_paths(query, tree.add(i, keys_values), paths, bias))
+            x = x + attention.o(attend_to_paths(query, tree.add(i, keys_values)))
             cross = layer.cross_attention
             query = split_heads(spread(cross.q(layer.cross_norm(x))), cross.heads)
             x = x + cross.o(pack(merge_heads(attend(query, memory.keys[i], memory.values[i], memory.bias))))
@@ -365,19 +366,6 @@ class T5(nn.Module):
             for nodes, part in zip(new, logits.split(sizes), strict=True)
         ]
 
-    def _paths_and_bias(self, paths: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Paths of different lengths `[R, n]`, padded to the longest, and the position bias of their nodes
-        `[R, longest, heads]`, -inf at the padding; with a first dimension of 1 where all paths are equally long."""
-        longest, bias = max(part.size(1) for part in paths), []
-        for part in paths:
-            depths = torch.arange(part.size(1), device=part.device)
-            own = self.decoder_bias(depths[-1:], depths).squeeze(1).T
-            bias.append(F.pad(own, (0, 0, 0, longest - len(own)), value=float("-inf"))[None])
-        if len(paths) == 1:
-            return paths[0], bias[0]
-        rows = torch.cat([F.pad(part, (0, longest - part.size(1))) for part in paths])  # row 0 is anybody's
-        return rows, torch.cat([own.expand(len(part), -1, -1) for own, part in zip(bias, paths, strict=True)])
-
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
@@ -385,26 +373,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:  # its fused kernel is slower than three operations
         return torch.softmax((query @ key.transpose(2, 3)).add_(bias), -1) @ value
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-
-
-def attend_paths(query: Tensor, store: Tensor, paths: Tensor, bias: Tensor) -> Tensor:
-    """T5's attention of each node to the few nodes of its own path, itself the last.
-
-    Args:
-        query: `[R, H * d]`.
-        store: keys and values of all nodes `[rows, 2 * H * d]`.
-        paths: which of them are each node's `[R, n]`.
-        bias: of their positions `[R, n, H]` or `[1, n, H]`.
-
-    Returns:
-        `[R, H * d]`.
-    """
-    heads = bias.size(2)
-    path = store.index_select(0, paths.flatten()).view(*paths.shape, 2, heads, -1)
-    keys, values = path.unbind(2)
-    scores = (keys * query.unflatten(-1, (heads, -1))[:, None]).sum(-1)
-    weights = torch.softmax(at_least_float32(scores) + bias, 1).to(values.dtype)
-    return (values * weights[..., None]).sum(1).flatten(1)
 
 
 def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
