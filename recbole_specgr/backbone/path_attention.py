@@ -22,13 +22,14 @@ class PathAttention:
     """
 
     def __init__(self, paths: Sequence[Tensor], position_bias: Callable[[Tensor, Tensor], Tensor]) -> None:
-        longest, bias = max(part.size(1) for part in paths), []
-        for part in paths:
-            depths = torch.arange(part.size(1), device=part.device)
-            own = position_bias(depths[-1:], depths).transpose(0, 1)
-            own = F.pad(own, (0, longest - part.size(1)), value=float("-inf"))
-            bias.append(own if len(paths) == 1 else own.expand(len(part), -1, -1))
-        self.bias = torch.cat(bias)  # [R, heads, n], or [1, heads, n] where all paths are equally long
+        longest = max(part.size(1) for part in paths)
+        depths = torch.arange(longest, device=paths[0].device)
+        later = depths[None, :] > depths[:, None]
+        bias = position_bias(depths, depths).transpose(0, 1).masked_fill(later[:, None], float("-inf"))
+        own = [bias[part.size(1) - 1 : part.size(1)] for part in paths]
+        if len(paths) > 1:
+            own = [row.expand(len(part), -1, -1) for row, part in zip(own, paths, strict=True)]
+        self.bias = torch.cat(own)  # [R, heads, n], or [1, heads, n] where all paths are equally long
         self.paths = torch.cat([F.pad(part, (0, longest - part.size(1))) for part in paths])  # row 0 is anybody's
         self.heads = self.bias.size(1)
         self.bags = self.paths.device.type == "cpu" and not torch.is_grad_enabled()

@@ -107,13 +107,13 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.inner_dim, bias=False)
         self.o = nn.Linear(config.inner_dim, config.d_model, bias=False)
 
-    def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-        """`x` `[B, n, d_model]`, position bias `[H, n, n]`, padding mask `[B, 1, 1, n]` or None."""
+    def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`x` `[B, n, d_model]`; what is added to the scores: all of it `[B or 1, H, n, n]`, or for the CPU's training
+        kernel the positions' part `[H, n, n]` and the padding's `[B, 1, 1, n]`."""
         qkv = self.qkv(x)
-        if mask is not None and cpu_kernels.apply_to(x):
+        if mask is not None:
             return self.o(cpu_kernels.SelfAttention.apply(qkv, bias, mask))
-        added = bias[None] if mask is None else bias + mask
-        return self.o(merge_heads(attend(*(split_heads(part, self.heads) for part in qkv.chunk(3, -1)), added)))
+        return self.o(merge_heads(attend(*(split_heads(part, self.heads) for part in qkv.chunk(3, -1)), bias)))
 
 
 class CrossAttention(nn.Module):
@@ -159,7 +159,7 @@ class EncoderLayer(nn.Module):
         self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
         self.dropout = Dropout(config.dropout_rate)
 
-    def forward(self, x: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
         x = x + self.dropout(self.self_attention(self.self_norm(x), bias, mask))
         return x + self.dropout(self.ff(self.ff_norm(x)))
 
@@ -173,7 +173,7 @@ class DecoderLayer(nn.Module):
         self.dropout = Dropout(config.dropout_rate)
 
     def forward(self, x: Tensor, bias: Tensor, keys: Tensor, values: Tensor, memory_bias: Tensor) -> Tensor:
-        x = x + self.dropout(self.self_attention(self.self_norm(x), bias, None))
+        x = x + self.dropout(self.self_attention(self.self_norm(x), bias))
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), keys, values, memory_bias))
         return x + self.dropout(self.ff(self.ff_norm(x)))
 
@@ -257,6 +257,8 @@ class T5(nn.Module):
             position = torch.arange(length, device=tokens.device)
             bias, mask = self.encoder_bias(position, position), self.padding_bias(part)
             x = self.dropout(self.embedding(part) if embedded is None else embedded[rows, :length])
+            if not cpu_kernels.apply_to(x):  # once for all layers
+                bias, mask = bias + mask if may_mask(mask) else bias[None], None
             for layer in self.encoder:
                 x = layer(x, bias, mask)
             return F.pad(self.dropout(self.encoder_norm(x)), (0, 0, 0, tokens.size(1) - length))
@@ -289,7 +291,7 @@ class T5(nn.Module):
         shifted = F.pad(labels[:, :-1], (1, 0), value=self.config.pad_token_id)
         position = torch.arange(shifted.size(1), device=shifted.device)
         future = position[None, :] > position[:, None]
-        bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))
+        bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))[None]
 
         def decode(rows: Tensor | slice, length: int) -> Tensor:
             read, memory_bias = encoded[rows, :length], self.padding_bias(tokens[rows, :length])
@@ -371,8 +373,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
     bias = bias.to(query.dtype)
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:  # its fused kernel is slower than three operations
-        return torch.softmax((query @ key.transpose(2, 3)).add_(bias), -1) @ value
+        scores = query @ key.transpose(2, 3)
+        return torch.softmax(scores.add_(bias) if may_mask(bias) else scores, -1) @ value
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+
+
+def may_mask(bias: Tensor) -> bool:
+    """False where a CPU sees that all of it is 0; a GPU is not asked, for one would have to wait for the answer."""
+    return bias.device.type != "cpu" or bool(bias.any())
 
 
 def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
