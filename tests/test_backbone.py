@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,10 +20,10 @@ CONFIG = T5Config(
 )
 
 
-@pytest.fixture
-def model() -> T5:
+@pytest.fixture(params=[8, 4], ids=["wide heads", "narrow heads"])  # with which cross-attention differs
+def model(request) -> T5:
     torch.manual_seed(0)
-    return T5(CONFIG).eval()
+    return T5(replace(CONFIG, d_kv=request.param)).eval()
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_decoding_in_bfloat16_gives_float32_scores_near_those_of_float32(model, 
     for dtype in (torch.float32, torch.bfloat16):
         model.decoding_dtype = dtype
         memory, tree = model.memory(tokens), TokenTree(CONFIG.num_decoder_layers, longest=2, capacity=20)
-        assert memory.keys[0].dtype == dtype
+        assert memory.layers[0].keys.dtype == dtype
         root = NewNodes(parents[:, :1], parents[:, :1], 0)
         scores.append(model.extend(memory, tree, [root, NewNodes(new, parents, 1)])[1])
     assert scores[1].dtype == torch.float32
@@ -180,7 +181,7 @@ def test_bfloat16_is_for_decoding_and_for_float32_models_only(model, batch) -> N
     torch.testing.assert_close(model.encode(tokens), expected, atol=0, rtol=0)  # a gradient may be wanted
     with torch.no_grad():
         torch.testing.assert_close(wide.encode(tokens), expected.double(), atol=1e-5, rtol=1e-4)
-        assert wide.memory(tokens).keys[0].dtype == torch.float64
+        assert wide.memory(tokens).layers[0].keys.dtype == torch.float64
 
 
 class TestCpuKernels:

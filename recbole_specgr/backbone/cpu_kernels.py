@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
+from recbole_specgr.backbone.precision import in_precision
+
 ROW_BLOCK = 1024  # rows whose feed-forward activations fit the cache
 SCORE_BLOCK = 110_000  # attention scores of a head that do, over a block of users
 
@@ -19,14 +21,6 @@ SCORE_BLOCK = 110_000  # attention scores of a head that do, over a block of use
 def apply_to(x: Tensor) -> bool:
     """Whether these functions are the ones to use: training on a CPU."""
     return x.device.type == "cpu" and torch.is_grad_enabled()
-
-
-def in_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors as matrix products take them: in autocast's type where it is on, else as they are."""
-    if not torch.is_autocast_enabled("cpu"):
-        return tensors
-    dtype = torch.get_autocast_dtype("cpu")
-    return tuple(x.to(dtype) for x in tensors)
 
 
 def keep_mask(shape: torch.Size, rate: float) -> tuple[Tensor, float]:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_specgr.backbone.precision import at_least_float32
+
 
 class PathAttention:
     """T5's unscaled attention of R new nodes, each to the n nodes from the root to itself.
@@ -65,4 +67,4 @@ class PathAttention:
 
     def _weights(self, scores: Tensor) -> Tensor:
         """Scores `[R, heads, n]` -> what they weigh, in float32 or wider."""
-        return torch.softmax(scores.to(torch.promote_types(scores.dtype, torch.float32)) + self.bias, -1)
+        return torch.softmax(at_least_float32(scores) + self.bias, -1)

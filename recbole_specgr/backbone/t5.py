@@ -20,8 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_specgr.backbone import cpu_kernels
+from recbole_specgr.backbone.attention import Reading, attend, may_mask, merge_heads, split_heads
 from recbole_specgr.backbone.length_groups import length_groups
 from recbole_specgr.backbone.path_attention import PathAttention
+from recbole_specgr.backbone.precision import at_least_float32, in_precision
 from recbole_specgr.backbone.token_tree import Memory, NewNodes, TokenTree
 
 
@@ -117,24 +119,38 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention of decoder tokens to the encoder memory, whose keys and values are made once."""
+    """Attention of decoder tokens to the encoding of a history.
+
+    A head's product of a query and a key is `x Wq Wk^T e`, so the projection of the keys can be multiplied into that of
+    the queries, and likewise the values' into the output's. Then all heads of all layers read the encoding itself, and
+    nothing as long as a history is projected or kept a layer. It pays while a head is about as wide as the model; for
+    narrower heads, whose queries would grow to the model's width, keys and values are made as usual.
+    """
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
-        self.heads = config.num_heads
+        self.heads, self.absorbs = config.num_heads, config.d_model <= 2 * config.d_kv
         self.q = nn.Linear(config.d_model, config.inner_dim, bias=False)
         self.kv = nn.Linear(config.d_model, 2 * config.inner_dim, bias=False)
         self.o = nn.Linear(config.inner_dim, config.d_model, bias=False)
 
-    def keys_values(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoder output `[B, S, d_model]` -> keys, values `[B, heads, S, d_kv]`."""
-        # two products, for the gradients of one's halves would have to be copied together
-        keys, values = (split_heads(F.linear(encoded, weight), self.heads) for weight in self.kv.weight.chunk(2))
-        return keys, values
+    def reading(self, encoded: Tensor) -> Reading:
+        """How decoder tokens read the encoder output `[B, S, d_model]`."""
+        # two parts, for the gradients of one's halves would have to be copied together
+        key_weight, value_weight = self.kv.weight.chunk(2)
+        if not self.absorbs:
+            keys, values = (split_heads(F.linear(encoded, weight), self.heads) for weight in (key_weight, value_weight))
+            return Reading(self.q.weight, keys, values, self.o.weight)
+        weights = (self.q.weight, key_weight, value_weight, self.o.weight.T)
+        query, key, value, output = (weight.unflatten(0, (self.heads, -1)) for weight in weights)
+        with torch.autocast(encoded.device.type, enabled=False):
+            query, output = key.transpose(1, 2) @ query, output.transpose(1, 2) @ value
+        return Reading(query.flatten(0, 1), encoded[:, None], encoded[:, None], output.transpose(0, 1).flatten(1))
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        query = split_heads(self.q(x), self.heads)
-        return self.o(merge_heads(attend(query, keys, values, bias)))
+    def forward(self, x: Tensor, encoded: Tensor, bias: Tensor) -> Tensor:
+        """`x` `[B, n, d_model]`, the encoder output `[B, S, d_model]` and its padding mask `[B, 1, 1, S]`."""
+        reading = self.reading(encoded)
+        return reading.output(reading.attend(reading.query(x), bias))
 
 
 class FeedForward(nn.Module):
@@ -172,9 +188,9 @@ class DecoderLayer(nn.Module):
         self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
         self.dropout = Dropout(config.dropout_rate)
 
-    def forward(self, x: Tensor, bias: Tensor, keys: Tensor, values: Tensor, memory_bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor, encoded: Tensor, memory_bias: Tensor) -> Tensor:
         x = x + self.dropout(self.self_attention(self.self_norm(x), bias))
-        x = x + self.dropout(self.cross_attention(self.cross_norm(x), keys, values, memory_bias))
+        x = x + self.dropout(self.cross_attention(self.cross_norm(x), encoded, memory_bias))
         return x + self.dropout(self.ff(self.ff_norm(x)))
 
 
@@ -294,10 +310,10 @@ class T5(nn.Module):
         bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))[None]
 
         def decode(rows: Tensor | slice, length: int) -> Tensor:
-            read, memory_bias = encoded[rows, :length], self.padding_bias(tokens[rows, :length])
+            (read,), memory_bias = in_precision(encoded[rows, :length]), self.padding_bias(tokens[rows, :length])
             x = self.dropout(self.embedding(shifted[rows]))
             for layer in self.decoder:
-                x = layer(x, bias, *layer.cross_attention.keys_values(read), memory_bias)
+                x = layer(x, bias, read, memory_bias)
             return self.dropout(self.decoder_norm(x))
 
         return self.logits(self._by_length(tokens, decode))
@@ -321,9 +337,8 @@ class T5(nn.Module):
             tokens: encoder input `[B, S]`.
             encoded: its encoding `[B, S, d_model]` where the caller has it already.
         """
-        encoded = self.encode(tokens) if encoded is None else encoded
-        cross = [layer.cross_attention.keys_values(encoded) for layer in self.decoder]
-        return Memory([k.contiguous() for k, _ in cross], [v.contiguous() for _, v in cross], self.padding_bias(tokens))
+        (encoded,) = in_precision(self.encode(tokens) if encoded is None else encoded)
+        return Memory([layer.cross_attention.reading(encoded) for layer in self.decoder], self.padding_bias(tokens))
 
     @in_decoding_precision
     def extend(self, memory: Memory, tree: TokenTree, new: Sequence[NewNodes]) -> list[Tensor]:
@@ -357,9 +372,8 @@ class T5(nn.Module):
             attention = layer.self_attention
             query, keys_values = attention.qkv(layer.self_norm(x)).split([inner, 2 * inner], -1)
             x = x + attention.o(attend_to_paths(query, tree.add(i, keys_values)))
-            cross = layer.cross_attention
-            query = split_heads(spread(cross.q(layer.cross_norm(x))), cross.heads)
-            x = x + cross.o(pack(merge_heads(attend(query, memory.keys[i], memory.values[i], memory.bias))))
+            reading = memory.layers[i]
+            x = x + reading.output(pack(reading.attend(spread(reading.query(layer.cross_norm(x))), memory.bias)))
             x = x + layer.ff(layer.ff_norm(x))
         with torch.autocast(x.device.type, enabled=False):
             logits = at_least_float32(self.logits(self.decoder_norm(x)))
@@ -369,33 +383,5 @@ class T5(nn.Module):
         ]
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
-    bias = bias.to(query.dtype)
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:  # its fused kernel is slower than three operations
-        scores = query @ key.transpose(2, 3)
-        return torch.softmax(scores.add_(bias) if may_mask(bias) else scores, -1) @ value
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-
-
-def may_mask(bias: Tensor) -> bool:
-    """False where a CPU sees that all of it is 0; a GPU is not asked, for one would have to wait for the answer."""
-    return bias.device.type != "cpu" or bool(bias.any())
-
-
 def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """`[B, n, H * d]` -> `[B, H, n, d]`."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """`[B, H, n, d]` -> `[B, n, H * d]`."""
-    return x.transpose(1, 2).flatten(2)

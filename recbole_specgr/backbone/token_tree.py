@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+
+from recbole_specgr.backbone.attention import Reading
 
 
 @dataclass
@@ -13,17 +15,19 @@ class Memory:
     """The encoder's output as the decoder reads it, for B users.
 
     Attributes:
-        keys, values: a tensor `[B, heads, S, d_kv]` for each decoder layer.
+        layers: how each decoder layer reads it.
         bias: additive padding mask `[B, 1, 1, S]`.
     """
 
-    keys: list[Tensor]
-    values: list[Tensor]
+    layers: list[Reading]
     bias: Tensor
 
     def select(self, users: Tensor) -> Memory:
         """The memory of some users, `users` `[b]`."""
-        return Memory([k[users] for k in self.keys], [v[users] for v in self.values], self.bias[users])
+        every = {id(x): x for layer in self.layers for x in (layer.keys, layer.values)}  # layers may read the same
+        some = {number: x[users] for number, x in every.items()}
+        layers = [replace(own, keys=some[id(own.keys)], values=some[id(own.values)]) for own in self.layers]
+        return Memory(layers, self.bias[users])
 
 
 @dataclass

@@ -114,7 +114,7 @@ def beam_search(
         raise ValueError(f"normalizer is [{normalizer}], but must be one of {', '.join(NORMALIZERS)}")
     users = memory.bias.size(0)
     rows = users * sum(min(num_beams, level.nodes) for level in index.levels[:-1])
-    tree = TokenTree(len(memory.keys), index.n_digits, rows)
+    tree = TokenTree(len(memory.layers), index.n_digits, rows)
     beams = Beams.root(users, memory.bias)
     slots = beams.nodes
     for depth, columns in enumerate(level_slices):

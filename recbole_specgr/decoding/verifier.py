@@ -73,7 +73,7 @@ class Verifier:
         self.static, self.accepts = static, True
         users, device = memory.bias.size(0), memory.bias.device
         rows = users * sum(min(width, level.nodes) for level in index.levels[:-1])
-        self.tree = TokenTree(len(memory.keys), index.n_digits, rows)
+        self.tree = TokenTree(len(memory.layers), index.n_digits, rows)
         self.placed = [
             PlacedNodes(
                 nodes=torch.zeros(users, 0, dtype=torch.long, device=device),

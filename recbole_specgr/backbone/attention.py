@@ -1,0 +1,64 @@
+"""T5's attention, and how a decoder layer reads the encoding of a history with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
+    bias = bias.to(query.dtype)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:  # its fused kernel is slower than three operations
+        scores = query @ key.transpose(2, 3)
+        return torch.softmax(scores.add_(bias) if may_mask(bias) else scores, -1) @ value
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+
+
+def may_mask(bias: Tensor) -> bool:
+    """False where a CPU sees that all of it is 0; a GPU is not asked, for one would have to wait for the answer."""
+    return bias.device.type != "cpu" or bool(bias.any())
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """`[B, n, H * d]` -> `[B, H, n, d]`."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """`[B, H, n, d]` -> `[B, n, H * d]`."""
+    return x.transpose(1, 2).flatten(2)
+
+
+@dataclass
+class Reading:
+    """How the tokens of one decoder layer read the encoded histories of B users.
+
+    Attributes:
+        query_weight: `[H * width, d_model]`.
+        keys, values: `[B, groups, S, width]`, each for a group of the H heads: for one head, or for all of them.
+        output_weight: `[d_model, H * width]`.
+    """
+
+    query_weight: Tensor
+    keys: Tensor
+    values: Tensor
+    output_weight: Tensor
+
+    def query(self, x: Tensor) -> Tensor:
+        """`[..., d_model]` -> `[..., H * width]`."""
+        return F.linear(x, self.query_weight)
+
+    def attend(self, query: Tensor, bias: Tensor) -> Tensor:
+        """Queries `[B, n, H * width]` and the padding mask `[B, 1, 1, S]` -> what they read `[B, n, H * width]`."""
+        groups, width = self.keys.size(1), self.keys.size(3)
+        rows = query.unflatten(-1, (groups, -1, width)).transpose(1, 2).flatten(2, 3)
+        read = attend(rows, self.keys, self.values, bias)
+        return merge_heads(read.unflatten(2, (query.size(1), -1)).flatten(3))
+
+    def output(self, x: Tensor) -> Tensor:
+        """`[..., H * width]` -> `[..., d_model]`."""
+        return F.linear(x, self.output_weight)
