@@ -268,26 +268,40 @@ class T5(nn.Module):
             embedded: what takes the place of the tokens' embeddings `[B, S, d_model]`.
         """
 
-        def encode(rows: Tensor | slice, length: int) -> Tensor:
-            part = tokens[rows, :length]
-            position = torch.arange(length, device=tokens.device)
-            bias, mask = self.encoder_bias(position, position), self.padding_bias(part)
-            x = self.dropout(self.embedding(part) if embedded is None else embedded[rows, :length])
+        def encode(tokens: Tensor, x: Tensor) -> Tensor:
+            position = torch.arange(tokens.size(1), device=tokens.device)
+            bias, mask = self.encoder_bias(position, position), self.padding_bias(tokens)
+            x = self.dropout(x)
             if not cpu_kernels.apply_to(x):  # once for all layers
                 bias, mask = bias + mask if may_mask(mask) else bias[None], None
             for layer in self.encoder:
                 x = layer(x, bias, mask)
-            return F.pad(self.dropout(self.encoder_norm(x)), (0, 0, 0, tokens.size(1) - length))
+            return self.dropout(self.encoder_norm(x))
 
-        return self._by_length(tokens, encode)
+        return self._by_length(encode, tokens, self.embedding(tokens) if embedded is None else embedded)
 
-    def _by_length(self, tokens: Tensor, run: Callable[[Tensor | slice, int], Tensor]) -> Tensor:
-        """`run(rows, length)` for the whole batch `[B, S]`, in training for each group of rows of like length."""
+    def _by_length(
+        self, run: Callable[..., Tensor], tokens: Tensor, states: Tensor, *others: Tensor, pad: bool = True
+    ) -> Tensor:
+        """`run(tokens, states, *others)` for the whole batch, in training for each group of rows of like length.
+
+        Args:
+            run: what it is to give is `[b, n, d]`.
+            tokens, states: `[B, S]` and `[B, S, d]`, of which a group gets no more places than its longest row has.
+            others: whatever else belongs to the rows `[B, ...]`.
+            pad: whether it gives one place for each of these, and is to be padded to S again.
+        """
         groups = length_groups(tokens, self.config.pad_token_id) if self.training else []
         if len(groups) < 2:
-            return run(slice(None), tokens.size(1))
-        parts = [run(rows, length) for rows, length in groups]
-        return torch.cat(parts)[torch.cat([rows for rows, _ in groups]).argsort()]
+            return run(tokens, states, *others)
+        order, sizes = torch.cat([rows for rows, _ in groups]), [len(rows) for rows, _ in groups]
+        # sorted once: the gradient of rows picked for each group would be as large as the batch for each
+        parts = zip(*(x.index_select(0, order).split(sizes) for x in (tokens, states, *others)), strict=True)
+        out = []
+        for (_, length), (own_tokens, own_states, *own) in zip(groups, parts, strict=True):
+            result = run(own_tokens[:, :length], own_states[:, :length], *own)
+            out.append(F.pad(result, (0, 0, 0, tokens.size(1) - length)) if pad else result)
+        return torch.cat(out).index_select(0, order.argsort())
 
     def padding_bias(self, tokens: Tensor) -> Tensor:
         """Additive mask `[B, 1, 1, S]`: 0 at tokens, at padding a number that stays finite in bfloat16."""
@@ -309,14 +323,14 @@ class T5(nn.Module):
         future = position[None, :] > position[:, None]
         bias = self.decoder_bias(position, position).masked_fill(future, float("-inf"))[None]
 
-        def decode(rows: Tensor | slice, length: int) -> Tensor:
-            (read,), memory_bias = in_precision(encoded[rows, :length]), self.padding_bias(tokens[rows, :length])
-            x = self.dropout(self.embedding(shifted[rows]))
+        def decode(tokens: Tensor, encoded: Tensor, shifted: Tensor) -> Tensor:
+            (encoded,), memory_bias = in_precision(encoded), self.padding_bias(tokens)
+            x = self.dropout(self.embedding(shifted))
             for layer in self.decoder:
-                x = layer(x, bias, read, memory_bias)
+                x = layer(x, bias, encoded, memory_bias)
             return self.dropout(self.decoder_norm(x))
 
-        return self.logits(self._by_length(tokens, decode))
+        return self.logits(self._by_length(decode, tokens, encoded, shifted, pad=False))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[..., d_model]` -> `[..., vocab_size]` by the tied head."""
