@@ -7,12 +7,29 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 PAPER = {"d_model": 64, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_heads": 4}  # its Video Games model
 K = 50
+
+
+@dataclass
+class Times:
+    """Seconds that the repetitions of something took, in ascending order."""
+
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def late(self) -> float:
+        """95th percentile."""
+        return self.seconds[round(0.95 * (len(self.seconds) - 1))]
 
 
 class Bench:
@@ -22,19 +39,20 @@ class Bench:
         self.device, self.quick, self.data = torch.device(device), quick, data
         self.repeats = 3 if quick else 7
 
+    def times(self, *runs: Callable[[], object], repeats: int | None = None) -> list[Times]:
+        """How long each of the runs takes, after one call that is not counted.
+
+        They are repeated in turn: a machine that others use, too, is slower in one minute than in the next, and ratios
+        are to be of the same minutes.
+        """
+        for run in runs:
+            run()
+        rounds = [[self.seconds(run) for run in runs] for _ in range(repeats or self.repeats)]
+        return [Times(sorted(own)) for own in zip(*rounds, strict=True)]
+
     def median(self, run: Callable[[], object], repeats: int | None = None) -> float:
         """Median seconds of `run`, after one call that is not counted."""
-        run()
-        times = []
-        for _ in range(repeats or self.repeats):
-            times.append(self.seconds(run))
-        return statistics.median(times)
-
-    def median_and_late(self, run: Callable[[], object], repeats: int | None = None) -> tuple[float, float]:
-        """Median and 95th percentile seconds of `run`, after one call that is not counted."""
-        run()
-        times = sorted(self.seconds(run) for _ in range(repeats or 2 * self.repeats))
-        return statistics.median(times), times[round(0.95 * (len(times) - 1))]
+        return self.times(run, repeats=repeats)[0].median
 
     def seconds(self, run: Callable[[], object]) -> float:
         self.wait()

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from benchmarks.bench import Bench, K
+from benchmarks.bench import Bench, K, Times
 from recbole_specgr.backbone.transformers_weights import to_transformers
 from recbole_specgr.decoding.beam_search import Beams, beam_search, step
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
@@ -38,34 +38,36 @@ def generate(model, batch, index) -> Tensor:
     return beam_search(model.backbone, model.read(batch).memory, index, model.level_slices, K, K)[0]
 
 
+def speed(users: int, taken: Times) -> list[str]:
+    """Users a second, and milliseconds of a median and of a late batch."""
+    return [f"{users / taken.median:.1f}", f"{1000 * taken.median:.0f}", f"{1000 * taken.late:.0f}"]
+
+
 @torch.no_grad()
 def tiger_decoding(bench: Bench):
     """Users a second of TIGER's beam search (50 beams, K = 50) against `generate` of transformers."""
     model, _, test = bench.model("TIGER")
     theirs = to_transformers(model.eval().backbone).to(bench.device)
     index = model.index(test.candidates.to(bench.device))
-    rows, best = [], {}
-
-    def row(name: str, size: int, run, repeats: int | None = None) -> None:
-        median, late = bench.median_and_late(run, repeats)
-        best[name] = max(best.get(name, 0.0), size / median)
-        rows.append([name, size, f"{size / median:.1f}", f"{1000 * median:.0f}", f"{1000 * late:.0f}"])
-
+    rows, digits = [], len(model.level_slices)
+    options = {"num_beams": K, "num_return_sequences": K, "min_new_tokens": digits, "max_new_tokens": digits}
     for precision, dtype in DECODING_PRECISIONS.items():
         model.decode_in(precision)
         theirs.to(dtype)
-        names = f"TIGER, {precision}", f"transformers generate, {precision}"
+        runs = {}
         for size in (1, 16, 32, 64):
             batch = bench.users(test, size)
-            row(names[0], size, lambda batch=batch: generate(model, batch, index))
+            runs[f"TIGER, {precision}", size] = lambda b=batch: generate(model, b, index)
         for size in (1, 4, 16):
             tokens = model.history_tokens(bench.users(test, size))
-            digits = len(model.level_slices)
-            options = {"num_beams": K, "num_return_sequences": K, "min_new_tokens": digits, "max_new_tokens": digits}
-            attended = (tokens > 0).long()
-            run = lambda t=tokens, a=attended, o=options: theirs.generate(input_ids=t, attention_mask=a, **o)  # noqa: E731
-            row(names[1], size, run, 3)
-        rows.append(["ours / theirs, each at its best batch", "", f"{best[names[0]] / best[names[1]]:.1f} x", "", ""])
+            inputs = {"input_ids": tokens, "attention_mask": (tokens > 0).long()}
+            runs[f"transformers generate, {precision}", size] = lambda i=inputs: theirs.generate(**i, **options)
+        best = {}
+        for (name, size), taken in zip(runs, bench.times(*runs.values()), strict=True):
+            best[name] = max(best.get(name, 0.0), size / taken.median)
+            rows.append([name, size, *speed(size, taken)])
+        ours, their_best = best.values()
+        rows.append(["ours / theirs, each at its best batch", "", f"{ours / their_best:.1f} x", "", ""])
     return "TIGER, 50 beams, K = 50", ["what", "batch", "users/s", "p50 ms", "p95 ms"], rows
 
 
@@ -79,23 +81,25 @@ def specgr_decoding(bench: Bench):
     for precision, size in itertools.product(DECODING_PRECISIONS, (1, 32)):
         model.decode_in(precision)
         batch = bench.users(test, size)
-        base, late = bench.median_and_late(lambda batch=batch: generate(model, batch, index))
-        rows.append(
-            [f"TIGER, {precision}", "", size, f"{size / base:.1f}", f"{1000 * base:.0f}", f"{1000 * late:.0f}", "", "",
-             "1.00"]
-        )  # fmt: skip
-        for draft_size in (50,) if bench.quick or precision != "fp32" else (20, 50, 100):
-            for name, threshold in chosen.items():
-                settings = DraftVerifySettings(draft_size, K, threshold)
-                median, late = bench.median_and_late(lambda b=batch, s=settings: speculate(model, b, index, s))
-                result = speculate(model, batch, index, settings)
-                rounds = int(result.rounds.max())
-                share = (result.accepted.sum(0) / result.drafted.sum(0).clamp(min=1))[:rounds].tolist()
-                rows.append([
-                    f"SpecGR++, {name}", draft_size, size, f"{size / median:.1f}", f"{1000 * median:.0f}",
-                    f"{1000 * late:.0f}", " ".join(f"{part:.2f}" for part in share),
-                    f"{float(result.rounds.float().mean()):.1f}", f"{base / median:.2f}",
-                ])  # fmt: skip
+        draft_sizes = (50,) if bench.quick or precision != "fp32" else (20, 50, 100)
+        settings = {
+            (name, draft_size): DraftVerifySettings(draft_size, K, threshold)
+            for draft_size, (name, threshold) in itertools.product(draft_sizes, chosen.items())
+        }
+        base, *taken = bench.times(
+            lambda b=batch: generate(model, b, index),
+            *(lambda b=batch, s=own: speculate(model, b, index, s) for own in settings.values()),
+            repeats=2 * bench.repeats,
+        )
+        rows.append([f"TIGER, {precision}", "", size, *speed(size, base), "", "", "1.00"])
+        for ((name, draft_size), own), times in zip(settings.items(), taken, strict=True):
+            result = speculate(model, batch, index, own)
+            rounds = int(result.rounds.max())
+            share = (result.accepted.sum(0) / result.drafted.sum(0).clamp(min=1))[:rounds].tolist()
+            rows.append([
+                f"SpecGR++, {name}", draft_size, size, *speed(size, times), " ".join(f"{part:.2f}" for part in share),
+                f"{float(result.rounds.float().mean()):.1f}", f"{base.median / times.median:.2f}",
+            ])  # fmt: skip
     header = ["what", "draft", "batch", "users/s", "p50 ms", "p95 ms", "accepted by round", "rounds", "x TIGER"]
     return "SpecGR++ against TIGER, 50 beams, K = 50", header, rows
 
@@ -108,14 +112,12 @@ def digits(bench: Bench):
         tokenizer = {"method": "rqkmeans", "levels": number - 1, "codebook_size": 64}
         model, _, test = bench.model("SpecGRPP", tokenizer=tokenizer)
         index, batch = model.eval().index(test.candidates.to(bench.device)), bench.users(test, 32)
-        tiger = bench.median(lambda m=model, b=batch, i=index: generate(m, b, i), 3)
-        row = [number, f"{32 / tiger:.1f}"]
+        runs = [lambda m=model, b=batch, i=index: generate(m, b, i)]
         for threshold in (NONE, ALL):
-            settings = DraftVerifySettings(K, K, threshold)
-            row.append(
-                f"{tiger / bench.median(lambda m=model, b=batch, i=index, s=settings: speculate(m, b, i, s), 3):.2f} x"
-            )
-        rows.append(row)
+            own = DraftVerifySettings(K, K, threshold)
+            runs.append(lambda m=model, b=batch, i=index, s=own: speculate(m, b, i, s))
+        tiger, *ours = bench.times(*runs, repeats=3)
+        rows.append([number, f"{32 / tiger.median:.1f}", *(f"{tiger.median / own.median:.2f} x" for own in ours)])
     return "by digits of an id, batches of 32", ["digits", "TIGER users/s", "none accepted", "all accepted"], rows
 
 
@@ -140,7 +142,7 @@ def subsets(bench: Bench):
             lambda x=index: generate(model, batch, x),
             lambda x=index: speculate(model, batch, x, DraftVerifySettings(K, K, ALL)),
         )
-        rows.append([f"{size:,}", *(f"{32 / bench.median(way, 3):.1f}" for way in ways)])
+        rows.append([f"{size:,}", *(f"{32 / taken.median:.1f}" for taken in bench.times(*ways, repeats=3))])
     header = ["items", "score all", "constrained beam search", "SpecGR++, all accepted"]
     return "users/s within a subset, batches of 32", header, rows
 
@@ -159,7 +161,7 @@ def phases(bench: Bench):
         )
 
     parts = (
-        ("encode histories, cross-attention keys and values", lambda: model.read(batch)),
+        ("encode histories", lambda: model.read(batch)),
         ("draft", lambda: model.draft_scores(batch, users).topk(K)),
         ("verify, one round", lambda: verify(DraftVerifySettings(K, K, ALL))),
         ("verify and guide, all rounds", lambda: verify(DraftVerifySettings(K, K, NONE))),

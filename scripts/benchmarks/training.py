@@ -47,15 +47,11 @@ def optimisation_step(
     return step
 
 
-def training_step(
-    bench: Bench, model: torch.nn.Module, loss: Callable[[], torch.Tensor], precision: str = "fp32"
-) -> tuple[float, float]:
-    """Median seconds of a step, and the operations of its matrix products."""
-    step = optimisation_step(bench, model, loss, precision)
-    seconds = bench.median(step, 3)
+def operations(step: Callable[[], object]) -> int:
+    """Operations of its matrix products."""
     with FlopCounterMode(display=False) as counter:
         step()
-    return seconds, counter.get_total_flops()
+    return counter.get_total_flops()
 
 
 def of_lengths(length: torch.Tensor, wanted: list[int]) -> torch.Tensor:
@@ -111,10 +107,11 @@ def tiger_training(bench: Bench):
         tokens, labels = tiger.history_tokens(batch), tiger.tokens[batch["item_id"]]
         attended = (tokens > 0).long()
         loss = lambda t=tokens, a=attended, y=labels: theirs(input_ids=t, attention_mask=a, labels=y).loss  # noqa: E731
-        hf, _ = training_step(bench, theirs, loss, precision)
-        ours = training_step(bench, tiger, lambda b=batch: sum(tiger.calculate_loss(b).values()), precision)
+        hf = optimisation_step(bench, theirs, loss, precision)
+        step = optimisation_step(bench, tiger, lambda b=batch: sum(tiger.calculate_loss(b).values()), precision)
+        ours, hf = (taken.median for taken in bench.times(step, hf, repeats=3))
         title = f"TIGER, {len(chosen)} rows, {name}, {precision}"
-        steps.add(title, len(chosen), int(attended.sum()), *ours, f"{hf / ours[0]:.1f}")
+        steps.add(title, len(chosen), int(attended.sum()), ours, operations(step), f"{hf / ours:.1f}")
     return steps.title, steps.header, steps.rows
 
 
@@ -129,7 +126,14 @@ def specgr_training(bench: Bench):
         batch = training_batch(train, stage, generation, contrast).to(bench.device)
         model.start_stage(stage, None)
         tokens = int((model.history_tokens(batch) > 0).sum())
-        step = training_step(bench, model, lambda b=batch: sum(model.calculate_loss(b).values()), precision)
+        step = optimisation_step(bench, model, lambda b=batch: sum(model.calculate_loss(b).values()), precision)
+        seconds = bench.median(step, 3)
         contrasted = f", {len(batch)} contrasted" if len(batch) > generation else ""
-        steps.add(f"SpecGR++ {stage}, {generation} rows{contrasted}, {precision}", len(batch), tokens, *step)
+        steps.add(
+            f"SpecGR++ {stage}, {generation} rows{contrasted}, {precision}",
+            len(batch),
+            tokens,
+            seconds,
+            operations(step),
+        )
     return steps.title, steps.header[:-1], [row[:-1] for row in steps.rows]
