@@ -1,6 +1,6 @@
 """T5 (Raffel et al. 2020) for semantic-id sequences, as in `transformers` but for three things that decoding needs.
 
-Queries, keys and values are projected by one matrix; keys and values of the encoder memory are computed once a user
+Queries, keys and values are projected by one matrix; what decoding needs of a history is computed once a user
 (`T5.memory`); and the decoder can extend a token *tree* (`T5.extend`), not only a sequence. Attention weights are not
 dropped out, so that fused kernels apply in training too; everything else follows T5 v1.0: relative position bias in
 the first layer of each stack and shared by the others, RMS norm before each block, no biases, ReLU feed-forward, and
