@@ -11,6 +11,7 @@ from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.errors import UserError
 from recbole_specgr.models.ensemble import best, places, scaled, union
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
+from recbole_specgr.training.tuning import rank_at
 
 K, LENGTH, ROWS = 10, 12, 4
 SASREC = {"epochs": 2, "hidden_size": 8, "inner_size": 8, "n_layers": 1, "train_batch_size": 64}
@@ -130,3 +131,23 @@ def test_two_models_that_know_no_new_items_make_none(second, settings):
 def test_an_unknown_method_is_refused(settings):
     with pytest.raises(UserError, match=r"method.*score, rank, two_stage.*\[vote\]"):
         run_recbole("Ensemble", "tiny", config_dict={**settings, "method": "vote"})
+
+
+def test_tuning_scores_a_batch_once_for_all_weights(settings, monkeypatch):
+    grid = {"weight": [0.0, 0.4, 1.0]}
+    run = run_recbole("Ensemble", "tiny", config_dict={**settings, "method": "score", "tune": grid})
+    tried = run["record"]["tuning"]["points"]
+    alone = [
+        run_recbole("Ensemble", "tiny", config_dict={**settings, "method": "score", "weight": weight})
+        for weight in grid["weight"]
+    ]
+    metric = f"ndcg@{K}"
+    expected = [own["record"]["metrics"]["valid"][metric] for own in alone]
+    assert [point["metrics"][metric] for point in tried] == pytest.approx(expected)
+    model = load_data_and_model(run["run_dir"])[1].eval()
+    calls, lists = [], type(model).lists
+    monkeypatch.setattr(type(model), "lists", lambda self, *args: calls.append(1) or lists(self, *args))
+    *_, test = load_data_and_model(run["run_dir"])
+    batch = test._dataset[torch.arange(ROWS)]
+    list(rank_at(model, [{"weight": weight} for weight in grid["weight"]], batch, K, test._dataset.candidates))
+    assert len(calls) == 1

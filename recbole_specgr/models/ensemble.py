@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
@@ -13,8 +15,16 @@ from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation.ranking import EMPTY, comparable, rank_scores
 from recbole_specgr.models.composite_recommender import CompositeRecommender
 from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.models.shared_work import SharedWork
 
 NOTHING = float("-inf")
+
+
+@dataclass
+class UsersOfTwo(SharedWork):
+    """A batch that both models are to rank."""
+
+    interaction: Interaction
 
 
 class Ensemble(ItemTables, CompositeRecommender):
@@ -45,27 +55,40 @@ class Ensemble(ItemTables, CompositeRecommender):
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"seen": torch.zeros(len(new), dtype=torch.bool)}
 
+    def encode_users(self, interaction: Interaction) -> UsersOfTwo:
+        return UsersOfTwo(interaction)
+
     @torch.no_grad()
     def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
         """The k best candidates `[B, k]`; -1 where there are fewer."""
+        return self.rank(self.encode_users(interaction), k, candidates)
+
+    @torch.no_grad()
+    def rank(self, users: UsersOfTwo, k: int, candidates: Tensor | None = None) -> Tensor:
+        """The k best candidates `[B, k]` under the settings in `decoding`; -1 where there are fewer."""
         if candidates is None:
             candidates = torch.arange(self.n_items, device=self.seen.device) > 0
-        return best(*self.method(self, interaction, k, candidates), k)
+        return best(*self.method(self, users, k, candidates), k)
 
-    def by_score(self, interaction: Interaction, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    def by_score(self, users: UsersOfTwo, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Items `[B, n]` and their scores `[B, n]`."""
-        items = union(*self.lists(interaction, k, candidates))
-        first, second = (scaled(self.scores(part, interaction, items, candidates)) for part in self.parts.values())
+
+        def of_both() -> tuple[Tensor, ...]:
+            items = union(*self.lists(users.interaction, k, candidates))
+            scores = (self.scores(part, users.interaction, items, candidates) for part in self.parts.values())
+            return items, *map(scaled, scores)
+
+        items, first, second = users.once((k, self.decoding["list_length"]), of_both)
         return items, self.decoding["weight"] * first + (1 - self.decoding["weight"]) * second
 
-    def by_rank(self, interaction: Interaction, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        lists = self.lists(interaction, k, candidates)
+    def by_rank(self, users: UsersOfTwo, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        lists = self.lists(users.interaction, k, candidates)
         items = union(*lists)
         return items, -sum(places(items, ranked) for ranked in lists) / 2
 
-    def in_two_stages(self, interaction: Interaction, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        items = self.list_of(self.parts["first"], interaction, k, candidates)
-        return items, self.scores(self.parts["second"], interaction, items, candidates)
+    def in_two_stages(self, users: UsersOfTwo, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        items = self.list_of(self.parts["first"], users.interaction, k, candidates)
+        return items, self.scores(self.parts["second"], users.interaction, items, candidates)
 
     def lists(self, interaction: Interaction, k: int, candidates: Tensor) -> list[Tensor]:
         """Both models' lists `[B, n]`, as long as `list_length` says but no shorter than k."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import torch
 from recbole.config import Config
@@ -20,15 +18,15 @@ from recbole_specgr.data.text_features import load_text_features
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.ranked_list import RankedList, RanksByList
+from recbole_specgr.models.shared_work import SharedWork
 from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
-T = TypeVar("T")
 DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass
-class EncodedUsers:
+class EncodedUsers(SharedWork):
     """The histories of B users as the encoder leaves them.
 
     Attributes:
@@ -36,22 +34,12 @@ class EncodedUsers:
         encoded: its output `[B, S, d_model]`.
         memory: what the decoder reads of it.
         draft_scores: a drafter's score of every item `[B, n_items]`, for the models that draft.
-        shared: what decoding the same users and candidates under several settings has in common; None keeps nothing.
     """
 
     tokens: Tensor
     encoded: Tensor
     memory: Memory
     draft_scores: Tensor | None = None
-    shared: dict[Hashable, Any] | None = None
-
-    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What `compute` returns, computed once where `shared` is kept."""
-        if self.shared is None:
-            return compute()
-        if key not in self.shared:
-            self.shared[key] = compute()
-        return self.shared[key]
 
 
 class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
