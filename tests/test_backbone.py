@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from recbole_specgr.backbone import T5, T5Config, cpu_kernels
 from recbole_specgr.backbone.length_groups import length_groups
+from recbole_specgr.backbone.path_attention import PathAttention
 from recbole_specgr.backbone.token_tree import NewNodes, TokenTree
 from recbole_specgr.backbone.transformers_weights import from_transformers, to_transformers
 
@@ -142,6 +143,36 @@ def test_every_path_of_a_tree_gets_what_teacher_forcing_gives(model, batch, pack
         next_width = widths[depth + 1] if depth + 1 < len(widths) else 0
         parents = first + torch.randint(0, width, (users, next_width), generator=generator)
         first += width
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("lengths", [[3], [1, 3, 2]])
+def test_paths_read_in_place_and_paths_gathered_give_the_same(dtype: torch.dtype, lengths: list[int]) -> None:
+    """The first way is a CPU's, the second a GPU's and that of whoever wants gradients."""
+    generator = torch.Generator().manual_seed(3)
+    heads, width, rows, nodes = 2, 4, 20, 7
+    store = torch.randn(rows, 2 * heads * width, generator=generator).to(dtype)
+    query = torch.randn(nodes * len(lengths), heads * width, generator=generator).to(dtype)
+    paths = [torch.randint(0, rows, (nodes, length), generator=generator) for length in lengths]
+    table = torch.randn(heads, 3, 3, generator=generator)
+
+    def position_bias(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        return table[:, queries][:, :, keys]
+
+    with torch.no_grad():
+        in_place = PathAttention(paths, position_bias)
+    gathered = PathAttention(paths, position_bias)
+    assert in_place.bags
+    assert not gathered.bags
+    tolerance = 0.05 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(in_place(query, store), gathered(query, store), atol=tolerance, rtol=tolerance)
+    node, head, own = nodes * len(lengths) - 1, 1, paths[-1][-1]  # one of them by hand
+    part = slice(head * width, (head + 1) * width)
+    keys, values = store[own].double().split(heads * width, 1)
+    scores = keys[:, part] @ query[node, part].double() + table[head, len(own) - 1, : len(own)].double()
+    expected = scores.softmax(0) @ values[:, part]
+    got = in_place(query, store)[node, part].double()
+    torch.testing.assert_close(got, expected, atol=tolerance, rtol=tolerance)
 
 
 @torch.no_grad()
