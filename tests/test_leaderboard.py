@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from statistics import mean, stdev
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from recbole_specgr.leaderboard.published import published_results, read_about
 from recbole_specgr.leaderboard.render import render_all, study_data
 from recbole_specgr.leaderboard.reproduction import command_of, compare, find_row, read_rows, rows_yaml
 from recbole_specgr.leaderboard.study_view import study_grids
-from recbole_specgr.leaderboard.summary import summarise
+from recbole_specgr.leaderboard.summary import Row, summarise
 from recbole_specgr.leaderboard.table import (
     every_number,
     leaderboard,
@@ -199,6 +200,14 @@ def test_every_number_is_in_the_csv(board):
     found = [float(rows["SpecGRPP"][f"unseen_ndcg@50{side}"]) for side in ("", " sd", " low", " high")]
     assert found == [float(f"{number:.10g}") for number in (value.mean, value.deviation, *value.interval)]
     assert rows["SpecGRPP"]["parameters.embedding"] == "400" and rows["SpecGRPP"]["training_seconds"] == "7.5"
+
+
+def test_a_seed_that_ran_beside_other_work_changes_no_cost():
+    seeds = [{"training": {"train": {"seconds": n}}, "test": {"users_per_second": 10 * n}} for n in (2.0, 1.0, 90.0)]
+    row = Row("TIGER", [SimpleNamespace(record=record) for record in seeds], [])
+    assert row.training_seconds == 2.0
+    assert row.median_of("test", "users_per_second") == 20.0
+    assert row.median_of("test", "batch_size") is None
 
 
 def test_the_paper_stands_beside(board):

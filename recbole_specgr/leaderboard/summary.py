@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
@@ -82,14 +82,16 @@ class Row:
     def group(self) -> str:
         return self.record.get("group") or ""
 
-    def mean_of(self, *path: str) -> float | None:
-        """Mean over seeds of a number in the record, None where no record has it."""
+    def median_of(self, *path: str) -> float | None:
+        """Median over seeds of a number in the record, None where no record has it. What something costs is told by
+        the median: a seed that ran beside other work is to change nothing."""
         found = [value for result in self.results if (value := _look_up(result.record, path)) is not None]
-        return mean(found) if found else None
+        return median(found) if found else None
 
     @property
     def training_seconds(self) -> float:
-        return mean(sum(stage["seconds"] for stage in result.record["training"].values()) for result in self.results)
+        """Median over seeds of all stages' together."""
+        return median(sum(stage["seconds"] for stage in result.record["training"].values()) for result in self.results)
 
 
 @dataclass

@@ -55,7 +55,7 @@ def results_table(board: Board, topk: list[int] | None = None) -> Grid:
             Cell(row.name),
             Cell(str(len(row.results)), value=len(row.results)),
             *(_result(board, row, f"{part}{metric}@{k}") for part, metric, k in keys),
-            number(row.mean_of("test", "users_per_second"), "{:,.0f}"),
+            number(row.median_of("test", "users_per_second"), "{:,.0f}"),
             _change(board, row),
         ]
         for row in board.rows
@@ -93,20 +93,20 @@ def cost_table(board: Board) -> Grid:
     rows = [
         [
             Cell(row.name),
-            *(number(row.mean_of("parameters", key), "{:,.0f}") for key in ("trainable", "embedding", "frozen")),
+            *(number(row.median_of("parameters", key), "{:,.0f}") for key in ("trainable", "embedding", "frozen")),
             Cell(duration(row.training_seconds), value=row.training_seconds),
-            number(row.mean_of("test", "users_per_second"), "{:,.0f}"),
-            number(row.mean_of("test", "batch_size"), "{:.0f}"),
-            number(row.mean_of("test", "batch_ms_p50"), "{:,.1f}"),
-            number(row.mean_of("test", "batch_ms_p95"), "{:,.1f}"),
-            number(row.mean_of("peak_memory_mb", "host"), "{:,.0f}"),
+            number(row.median_of("test", "users_per_second"), "{:,.0f}"),
+            number(row.median_of("test", "batch_size"), "{:.0f}"),
+            number(row.median_of("test", "batch_ms_p50"), "{:,.1f}"),
+            number(row.median_of("test", "batch_ms_p95"), "{:,.1f}"),
+            number(row.median_of("peak_memory_mb", "host"), "{:,.0f}"),
             Cell(device(row.record)),
         ]
         for row in board.rows
     ]
     caption = (
         "Training without validation, of this run alone: what it took over from other runs is counted there. "
-        "users/s and ms a batch: ranking all candidates for the test rows."
+        "users/s and ms a batch: ranking all candidates for the test rows. Medians over seeds."
     )
     return Grid("Cost", columns, rows, _groups(board), caption)
 
@@ -159,7 +159,7 @@ def models_by_part(board: Board) -> Grid:
     rows = [
         [
             Cell(row.name),
-            number((row.mean_of("parameters", "trainable") or 0) / 1e6, "{:.2f}"),
+            number((row.median_of("parameters", "trainable") or 0) / 1e6, "{:.2f}"),
             *(_result(board, row, f"{part}{metric}@{k}", spread=False) for part in PARTS for metric in board.metrics),
         ]
         for row in board.rows
@@ -189,7 +189,7 @@ def every_number(board: Board) -> Grid:
     rows = []
     for row in board.rows:
         values = [side(row.values[key]) if key in row.values else None for key in keys for side in sides.values()]
-        values += [row.training_seconds, *(row.mean_of(*path) for path in costs)]
+        values += [row.training_seconds, *(row.median_of(*path) for path in costs)]
         rows.append([Cell(row.model), Cell(row.name), Cell(str(len(row.results))), *(number(v, "{}") for v in values)])
     return Grid("", columns, rows, _groups(board))
 
