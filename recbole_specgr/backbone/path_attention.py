@@ -47,8 +47,8 @@ class PathAttention:
         return self._in_bags(query, store) if self.bags else self._gathered(query, store)
 
     def _gathered(self, query: Tensor, store: Tensor) -> Tensor:
-        path = store.index_select(0, self.paths.flatten()).view(*self.paths.shape, 2, self.heads, -1)
-        keys, values = path.unbind(2)
+        path = store.index_select(0, self.paths.flatten()).unflatten(-1, (2, self.heads, -1))
+        keys, values = path.unflatten(0, self.paths.shape).unbind(2)
         scores = (keys * query.unflatten(-1, (self.heads, -1))[:, None]).sum(-1)
         weights = self._weights(scores.transpose(1, 2)).to(values.dtype)
         return (values * weights.transpose(1, 2)[..., None]).sum(1).flatten(1)
@@ -57,12 +57,13 @@ class PathAttention:
         """A head's output is a bag of its path's values, and its scores are that bag's gradient for its weights: the
         embedding bag's kernels read the store in place, where the plain operations copy it several times over."""
         entries = store.view(2 * self.heads * len(store), -1)
-        queries = query.reshape(len(self.keys), -1)
+        queries = query.reshape(len(self.keys), entries.size(1))
         scores = torch.ops.aten._embedding_bag_per_sample_weights_backward(
             queries, entries, self.keys.flatten(), self.first, self.query_of, 0
         )
-        weights = self._weights(scores.view(-1, *self.bias.shape[1:])).to(entries.dtype)
-        values = F.embedding_bag(self.keys + self.heads, entries, per_sample_weights=weights.flatten(0, 1), mode="sum")
+        weights = self._weights(scores.view(-1, *self.bias.shape[1:]))
+        weights = weights.to(entries.dtype).flatten(0, 1)
+        values = F.embedding_bag(self.keys + self.heads, entries, per_sample_weights=weights, mode="sum")
         return values.view(query.shape)
 
     def _weights(self, scores: Tensor) -> Tensor:
