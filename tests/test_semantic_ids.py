@@ -626,6 +626,23 @@ def test_a_small_group_is_no_collapse_on_a_tiny_catalogue():
         health.check(health_of(codes, 4, features))
 
 
+def test_large_groups_are_no_collapse_where_codes_are_few():
+    rng = np.random.default_rng(0)
+    codes, features = rng.integers(0, 64, (2454, 1)), rng.normal(size=(2454, 2))
+    codes[codes == 0] = 1
+    for size, accepted in ((140, True), (200, False)):  # 38 are in a group if all are alike
+        codes[:64] = np.arange(64)[:, None]
+        unequal = np.where(np.arange(2454)[:, None] >= 2454 - size, 0, codes)
+        unequal[0] = 1
+        report = health_of(unequal, 64, features)
+        assert report["largest_group_seen"] == size
+        if accepted:
+            health.check(report)
+        else:
+            with pytest.raises(health.CollapsedTokenizer, match="200 of 2454 seen items have the same codes"):
+                health.check(report)
+
+
 def test_few_distinct_items_are_no_collapse():
     codes = np.arange(10).repeat(3)[:, None]
     health.check(health_of(codes, 64, codes.astype(float)))

@@ -1,6 +1,7 @@
 """Is a tokenizer healthy?  Use of the codes, collisions, and an error where it has collapsed."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.codes import SemanticIds
 
 SMALL_GROUP = 16  # so many items with equal codes are never a collapse, however few items there are
+FEW_TUPLES = 4  # nor are so many times as many as a tuple has if all tuples are equally used
 
 
 class CollapsedTokenizer(UserError):
@@ -103,7 +105,8 @@ def check(report: dict, min_utilisation: float = 0.5, max_group_share: float = 0
     """Raise `CollapsedTokenizer` where the seen items' codes have collapsed.
 
     That is: a level uses less than `min_utilisation` of the codes it could use, or one group of equal tuples (beyond
-    those whose very features are equal) outgrows the codebooks and holds more than `max_group_share` of the seen items.
+    those whose very features are equal) outgrows the codebooks, holds more than `max_group_share` of the seen items, and
+    is FEW_TUPLES times as large as groups must be where there are fewer possible tuples than items.
     """
     advice = (
         "Use tokenizer.method: rqkmeans, which cannot leave codes unused, a smaller tokenizer.codebook_size, or for "
@@ -117,7 +120,13 @@ def check(report: dict, min_utilisation: float = 0.5, max_group_share: float = 0
                 f"codes (tokenizer.min_utilisation is {min_utilisation}). {advice}"
             )
     excess = report["largest_group_seen"] - report["largest_identical_seen"]
-    bounds = *(level["size"] for level in report["levels"]), max_group_share * report["seen_items"], SMALL_GROUP
+    possible = prod(level["possible"] for level in report["levels"])
+    bounds = (
+        *(level["size"] for level in report["levels"]),
+        max_group_share * report["seen_items"],
+        FEW_TUPLES * report["seen_items"] / possible,
+        SMALL_GROUP,
+    )
     if excess > max(bounds):
         raise CollapsedTokenizer(
             f"The tokenizer has collapsed: {report['largest_group_seen']} of {report['seen_items']} seen items have "
