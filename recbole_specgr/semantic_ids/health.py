@@ -105,8 +105,8 @@ def check(report: dict, min_utilisation: float = 0.5, max_group_share: float = 0
     """Raise `CollapsedTokenizer` where the seen items' codes have collapsed.
 
     That is: a level uses less than `min_utilisation` of the codes it could use, or one group of equal tuples (beyond
-    those whose very features are equal) outgrows the codebooks, holds more than `max_group_share` of the seen items, and
-    is FEW_TUPLES times as large as groups must be where there are fewer possible tuples than items.
+    those whose very features are equal) outgrows the codebooks, holds more than `max_group_share` of the seen items,
+    and is FEW_TUPLES times as large as it had to be if all possible tuples were equally used.
     """
     advice = (
         "Use tokenizer.method: rqkmeans, which cannot leave codes unused, a smaller tokenizer.codebook_size, or for "
