@@ -552,7 +552,10 @@ def test_rqvae_on_as_many_items_as_a_small_catalogue():
 
 def test_diverging_loss_is_an_error():
     group = {"method": "rqvae", "codebook_size": 16, "rqvae": RQVAE_SMALL | {"learning_rate": 1e20}}
-    with pytest.raises(UserError, match="learning_rate"):
+    with (
+        pytest.raises(UserError, match="learning_rate"),
+        torch.autograd.set_detect_anomaly(True),
+    ):  # as RecBole leaves it
         build_tokenizer(group).fit(clustered(), seed=0)
 
 

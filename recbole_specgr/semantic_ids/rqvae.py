@@ -98,11 +98,12 @@ class RQVAE(Tokenizer):
                 self._require_finite(latent)
                 quantizer = ResidualQuantizer.from_kmeans(latent, self, batch_size, seed, generator)
             order = torch.randperm(len(inputs), generator=generator)
-            for rows in order.to(device).split(batch_size):
-                loss = self._loss(autoencoder, quantizer, inputs[rows], learn=True)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+            with torch.autograd.set_detect_anomaly(False):  # importing RecBole's models turns it on for good
+                for rows in order.to(device).split(batch_size):
+                    loss = self._loss(autoencoder, quantizer, inputs[rows], learn=True)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
             if quantizer is None:
                 bar.set_postfix(loss=f"{loss.item():.4f}")
             elif (epoch + 1) % self.evaluate_every == 0 or epoch + 1 == bar.total:
