@@ -79,6 +79,12 @@ def test_length_groups_hold_each_row_once_and_cut_no_token_off(lengths: list[int
         assert sum(len(rows) * size for rows, size in groups) <= 0.9 * tokens.numel()
 
 
+def test_a_gpu_is_not_asked_for_lengths_where_groups_would_be_small() -> None:
+    tokens = torch.ones(256, 82, dtype=torch.long, device="meta")  # which has no values to be asked for
+    ((rows, size),) = length_groups(tokens, 0)
+    assert len(rows) == 256 and size == 82
+
+
 def test_compiled_layers_give_the_same_loss_and_keep_the_names_of_their_parameters(model, batch) -> None:
     tokens, labels = batch
     compiled = copy.deepcopy(model)

@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 import torch
 from conftest import write_tiny_dataset
+from operation_recorder import record_operations
 from serving_oracles import assert_same_up_to_ties, forget_unseen
 
 from recbole_specgr.backbone import T5
+from recbole_specgr.decoding.replay import Replay
 from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation.ranking import check_ranked
+from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.registry import get_trainer, list_models
 from recbole_specgr.serving import Recommender
@@ -185,6 +188,21 @@ class GenerativeCase(ModelCase):
             check_ranked(ranked[-1], len(batch), 10, candidates)
         found = (ranked[0][:, :, None] == ranked[1][:, None, :]).any(2)
         assert found.float().mean() > 0.9
+
+    @torch.no_grad()
+    def test_replayed_decoding_gives_the_same_lists(self, trained) -> None:
+        _, model, _, _, _, test = load_data_and_model(trained["run_dir"])
+        model = model.double().eval()
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        half = len(batch) // 2
+        halves = [batch[:half], batch[half : 2 * half]]
+        expected = [model.full_sort_topk(users, 10, candidates) for users in halves]
+        generative = next(module for module in model.modules() if isinstance(module, GenerativeRecommender))
+        generative.replay = Replay(record_operations)
+        for users, lists in zip((halves[0], *halves), (expected[0], *expected), strict=True):
+            assert torch.equal(model.full_sort_topk(users, 10, candidates), lists)
+        (kept,) = generative.replay.recordings.values()
+        assert kept[0] is not None
 
 
 class TestTIGER(GenerativeCase):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 GROUPS = 8  # at most so many lengths are told apart
+PLACES_ON_A_GPU = 2**16  # a group's least share there, where a pass of few places costs only its launches (reasoned)
 WORTH = 0.1  # share of the batch's places that grouping must save: each group is a pass of its own
 
 
@@ -21,9 +22,12 @@ def length_groups(tokens: Tensor, pad: int) -> list[tuple[Tensor, int]]:
         everything, where more would save little.
     """
     users, longest = tokens.shape
+    most = GROUPS if tokens.device.type == "cpu" else min(GROUPS, tokens.numel() // PLACES_ON_A_GPU)
+    if most < 2:
+        return [(torch.arange(users, device=tokens.device), longest)]
     place = torch.arange(1, longest + 1, device=tokens.device)
     length = ((tokens != pad) * place).amax(1)
-    step = -(-longest // GROUPS)
+    step = -(-longest // most)
     bucket = ((length - 1).clamp(min=0) // step).cpu()
     groups = []
     for number in bucket.unique().tolist():

@@ -74,9 +74,9 @@ def step(
     return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
 
 
-def check_finite(log_probs: Tensor) -> None:
-    """Raise ValueError where a model's log-probabilities are NaN, before they become a silently wrong list."""
-    if bool(log_probs.isnan().any()):
+def check_finite(is_nan: Tensor) -> None:
+    """Raise ValueError where any of a model's log-probabilities is NaN, before it becomes a silently wrong list."""
+    if bool(is_nan.any()):
         raise ValueError(
             "the generative model's probabilities are NaN: its weights have diverged (a lower learning_rate or "
             "clip_grad_norm helps) or its checkpoint is broken"
@@ -110,6 +110,21 @@ def beam_search(
     Returns:
         Items `[B, k]`, -1 where there are no more, and their log-probabilities `[B, k]` (the sum over the digits).
     """
+    items, scores, is_nan = search(backbone, memory, index, level_slices, k, num_beams, normalizer)
+    check_finite(is_nan)
+    return items, scores
+
+
+def search(
+    backbone: T5,
+    memory: Memory,
+    index: PrefixIndex,
+    level_slices: Sequence[slice],
+    k: int,
+    num_beams: int,
+    normalizer: str = "full",
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`beam_search` that reads no value on the host: what it returns last says whether `check_finite` is to raise."""
     if normalizer not in NORMALIZERS:
         raise ValueError(f"normalizer is [{normalizer}], but must be one of {', '.join(NORMALIZERS)}")
     users = memory.bias.size(0)
@@ -121,11 +136,12 @@ def beam_search(
         tokens = index.levels[depth].token[beams.nodes]
         (log_probs,) = backbone.extend(memory, tree, [NewNodes(tokens, slots, depth, columns)])
         if depth == 0:
-            check_finite(log_probs)
+            is_nan = log_probs.isnan().any()
         first_slot = tree.slots - tokens.size(1)
         width = k if depth == len(level_slices) - 1 else num_beams
         beams = step(beams, log_probs, index, depth, columns.start, width, normalizer)
         slots = first_slot + beams.parents
     items = torch.where(beams.exist, index.leaf_items(beams.nodes), -1)
     pad = (0, k - items.size(1))
-    return torch.nn.functional.pad(items, pad, value=-1), torch.nn.functional.pad(beams.scores, pad, value=NOTHING)
+    items, scores = (torch.nn.functional.pad(x, pad, value=fill) for x, fill in ((items, -1), (beams.scores, NOTHING)))
+    return items, scores, is_nan

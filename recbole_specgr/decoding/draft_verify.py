@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recbole_specgr.backbone.t5 import T5
 from recbole_specgr.backbone.token_tree import Memory
-from recbole_specgr.decoding.beam_search import NOTHING, Beams, step
+from recbole_specgr.decoding.beam_search import NOTHING, Beams, check_finite, step
 from recbole_specgr.decoding.verifier import Verifier
 from recbole_specgr.semantic_ids.prefix_index import Level, PrefixIndex
 
@@ -67,6 +67,7 @@ class DraftVerifyResult:
         drafted: drafts of each round `[B, rounds]`.
         accepted: of these, how many were accepted `[B, rounds]`.
         round_of: round in which each listed item was accepted `[B, K]`, -1 for one that the beams filled in.
+        is_nan: whether a score of the drafter and one of the verifier was NaN, which makes the lists worthless `[2]`.
     """
 
     items: Tensor
@@ -75,6 +76,12 @@ class DraftVerifyResult:
     drafted: Tensor
     accepted: Tensor
     round_of: Tensor
+    is_nan: Tensor
+
+    def check(self) -> None:
+        """Raise ValueError where a score was NaN."""
+        check_drafts(self.is_nan[0])
+        check_finite(self.is_nan[1])
 
 
 def draft_verify(
@@ -106,8 +113,26 @@ def draft_verify(
             waits. The lists are the same. None: on a CPU.
 
     Raises:
-        ValueError: where a draft score is NaN, which comes from a model that has diverged.
+        ValueError: where a draft score or a probability is NaN, which comes from a model that has diverged.
     """
+    result = speculate(backbone, memory, index, level_slices, draft_scores, seen, k, settings, draft_items, users_leave)
+    result.check()
+    return result
+
+
+def speculate(
+    backbone: T5,
+    memory: Memory,
+    index: PrefixIndex,
+    level_slices: Sequence[slice],
+    draft_scores: Tensor,
+    seen: Tensor,
+    k: int,
+    settings: DraftVerifySettings,
+    draft_items: Tensor | None = None,
+    users_leave: bool | None = None,
+) -> DraftVerifyResult:
+    """`draft_verify` that reads no value on the host unless `users_leave`: `check` of the result is what may raise."""
     users, rounds = draft_scores.size(0), index.n_digits
     if users_leave is None:
         users_leave = draft_scores.device.type == "cpu"
@@ -118,6 +143,7 @@ def draft_verify(
         drafted=seen.new_zeros((users, rounds), dtype=torch.long),
         accepted=seen.new_zeros((users, rounds), dtype=torch.long),
         round_of=seen.new_full((users, k), -1, dtype=torch.long),
+        is_nan=seen.new_zeros(2, dtype=torch.bool),
     )
     width = settings.num_beams + settings.draft_size
     verifier = Verifier(backbone, memory, index, level_slices, width, static=not users_leave)
@@ -143,6 +169,7 @@ def draft_verify(
 
     # where not enough was accepted in all rounds, the beams fill up the list
     accepted.fill(*speculation.beam_items(), k).best(k, settings.reranking).write(result, alive)
+    result.is_nan = torch.stack([speculation.is_nan, speculation.verifier.is_nan])
     return result
 
 
@@ -203,6 +230,12 @@ class Rounds:
         return torch.nn.functional.pad(items, (0, k - items.size(1)), value=-1)
 
 
+def check_drafts(is_nan: Tensor) -> None:
+    """Raise ValueError where any of a drafter's scores is NaN."""
+    if bool(is_nan):
+        raise ValueError("the drafter's scores hold NaN: its weights or its item vectors are broken")
+
+
 class Speculation:
     """Some users in the midst of their rounds: what may still be drafted for them, and their beams.
 
@@ -221,9 +254,10 @@ class Speculation:
         settings: DraftVerifySettings,
         draft_items: Tensor | None = None,
     ) -> None:
-        if bool(draft_scores.isnan().any()):
-            raise ValueError("the drafter's scores hold NaN: its weights or its item vectors are broken")
         self.verifier, self.settings = verifier, settings
+        self.is_nan = draft_scores.isnan().any()
+        if not verifier.static:
+            check_drafts(self.is_nan)
         index = verifier.index
         if draft_items is None:
             self.pool, scores = index.items[None], draft_scores[:, index.items]
@@ -279,7 +313,7 @@ class Speculation:
     def select(self, users: Tensor) -> Speculation:
         """Some of the users, `users` `[b]` bool."""
         chosen = object.__new__(Speculation)
-        chosen.settings, chosen.length = self.settings, self.length
+        chosen.settings, chosen.length, chosen.is_nan = self.settings, self.length, self.is_nan
         chosen.verifier, chosen.beams = self.verifier.select(users), self.beams.select(users)
         chosen.shorter, chosen.places = self.shorter.select(users), self.places[users]
         chosen.pool = self.pool if len(self.pool) == 1 else self.pool[users]

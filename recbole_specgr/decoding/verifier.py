@@ -56,6 +56,9 @@ class Verifier:
         static: give everything a shape that is known beforehand, so that the host never waits for a value, instead of
             leaving out what need not be computed.
 
+    Attributes:
+        is_nan: any of the model's probabilities is NaN; an error at once unless `static`.
+
     Raises:
         ValueError: where the model's probabilities are NaN.
     """
@@ -71,6 +74,7 @@ class Verifier:
     ) -> None:
         self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
         self.static, self.accepts = static, True
+        self.is_nan = torch.zeros((), dtype=torch.bool, device=memory.bias.device)
         users, device = memory.bias.size(0), memory.bias.device
         rows = users * sum(min(width, level.nodes) for level in index.levels[:-1])
         self.tree = TokenTree(len(memory.layers), index.n_digits, rows)
@@ -100,7 +104,9 @@ class Verifier:
         waiting, self.waiting = self.waiting, []
         for new, log_probs in zip(waiting, self.backbone.extend(self.memory, self.tree, waiting), strict=True):
             if new.depth == 0:
-                check_finite(log_probs)
+                self.is_nan = log_probs.isnan().any()
+                if not self.static:
+                    check_finite(self.is_nan)
             self.placed[new.depth] = self.placed[new.depth].scored(log_probs)
 
     def place(self, depth: int, nodes: Tensor, parents: Tensor, valid: Tensor) -> Tensor:
@@ -190,7 +196,7 @@ class Verifier:
         """The same prefixes for some of the users, `users` `[b]` bool."""
         chosen = object.__new__(Verifier)
         chosen.backbone, chosen.index, chosen.level_slices = self.backbone, self.index, self.level_slices
-        chosen.static, chosen.accepts = self.static, self.accepts
+        chosen.static, chosen.accepts, chosen.is_nan = self.static, self.accepts, self.is_nan
         chosen.waiting = [new.select(users) for new in self.waiting]
         chosen.memory, chosen.tree = self.memory.select(users), self.tree.select(users)
         chosen.placed = [placed.select(users) for placed in self.placed]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +17,9 @@ from torch import Tensor
 from recbole_specgr.backbone import T5, T5Config
 from recbole_specgr.backbone.token_tree import Memory
 from recbole_specgr.data.text_features import load_text_features
+from recbole_specgr.decoding.beam_search import check_finite, search
 from recbole_specgr.decoding.likelihood import likelihoods
+from recbole_specgr.decoding.replay import BUCKET, Replay
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.ranked_list import RankedList, RanksByList
 from recbole_specgr.models.shared_work import SharedWork
@@ -32,14 +36,19 @@ class EncodedUsers(SharedWork):
     Attributes:
         tokens: the encoder's input `[B, S]`.
         encoded: its output `[B, S, d_model]`.
-        memory: what the decoder reads of it.
+        backbone: the T5 that it is of.
         draft_scores: a drafter's score of every item `[B, n_items]`, for the models that draft.
     """
 
     tokens: Tensor
     encoded: Tensor
-    memory: Memory
+    backbone: T5
     draft_scores: Tensor | None = None
+
+    @functools.cached_property
+    def memory(self) -> Memory:
+        """What the decoder reads of it."""
+        return self.backbone.memory(self.tokens, self.encoded)
 
 
 class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
@@ -54,6 +63,7 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         backbone: the T5.
         decoding: the settings of inference, which may change without training: those of `decoding_keys`.
         scores_digits: an item's score is the likelihood of its digits.
+        replay: records decoding as CUDA graphs; None: it runs as it is.
     """
 
     inductive = True
@@ -84,6 +94,8 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
             )
         )
         self.decode_in(config["decoding_precision"])
+        self.replay: Replay | None = None
+        self.replay_decoding(config)
         if config["torch_compile"]:
             self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
@@ -92,12 +104,19 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         """Let the T5 compute matrix products in `precision`, one of `DECODING_PRECISIONS`, when it ranks."""
         self.backbone.decoding_dtype = DECODING_PRECISIONS[precision]
 
+    def replay_decoding(self, config: Config) -> None:
+        """Record decoding as CUDA graphs where `cuda_graphs` says so and there is a GPU."""
+        self.replay = Replay() if config["cuda_graphs"] and config["device"].type == "cuda" else None
+
     # -- what the encoder reads ----------------------------------------------------------------------------------------
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Items `[B, n]`, cut to the longest history of the batch, and lengths `[B]`."""
         length = interaction[self.ITEM_SEQ_LEN]
-        return interaction[self.ITEM_SEQ][:, : int(length.max())], length
+        longest = int(length.max())
+        if self.replay is not None and not self.training:
+            longest = -(-longest // BUCKET) * BUCKET
+        return interaction[self.ITEM_SEQ][:, :longest], length
 
     def history_tokens(self, interaction: Interaction) -> Tensor:
         """Eq. 1: `[bos, ids of the history, eos]`, padded to the longest history of the batch, `[B, S]`."""
@@ -123,8 +142,41 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
 
     def read(self, interaction: Interaction) -> EncodedUsers:
         """The users of a batch, encoded once."""
-        tokens, encoded = self.encode(interaction)
-        return EncodedUsers(tokens, encoded, self.backbone.memory(tokens, encoded))
+        return EncodedUsers(*self.encode(interaction), self.backbone)
+
+    def decode(
+        self,
+        decode: Callable[..., tuple[Tensor, ...]],
+        users: EncodedUsers,
+        constants: Sequence[Hashable],
+        *inputs: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """`decode(memory of the users, *inputs)`, as a recording where they are made.
+
+        Args:
+            decode: reads no value on the host where it is to be recorded.
+            constants: what it depends on but the weights and its arguments, as `Replay` takes them.
+        """
+        if self.replay is None:
+            return decode(users.memory, *inputs)
+
+        def run(tokens: Tensor, encoded: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+            return decode(self.backbone.memory(tokens, encoded), *inputs)
+
+        constants = (*constants, self.backbone.decoding_dtype)
+        return self.replay(run, self.backbone, constants, (users.tokens, users.encoded, *inputs))
+
+    def beam_search(
+        self, users: EncodedUsers, index: PrefixIndex, k: int, num_beams: int, normalizer: str = "full"
+    ) -> tuple[Tensor, Tensor]:
+        """The k most probable items that the beams reach and their log-probabilities, `[B, k]`; see `beam_search`."""
+
+        def decode(memory: Memory) -> tuple[Tensor, ...]:
+            return search(self.backbone, memory, index, self.level_slices, k, num_beams, normalizer)
+
+        items, scores, is_nan = self.decode(decode, users, ("beam_search", index, k, num_beams, normalizer))
+        check_finite(is_nan)
+        return items, scores
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         """All of the batch that `rank` needs and that no setting of `decoding` changes."""

@@ -10,7 +10,6 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.data.text_features import load_text_features
-from recbole_specgr.decoding.beam_search import beam_search
 from recbole_specgr.drafters.vectors import ranking_loss
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
@@ -133,7 +132,7 @@ class LIGER(GenerativeRecommender):
         n, num_beams = self.decoding["num_generated"], max(self.decoding["num_beams"], self.decoding["num_generated"])
         generated = users.once(
             (n, num_beams),
-            lambda: beam_search(self.backbone, users.memory, index, self.level_slices, n, num_beams)[0],
+            lambda: self.beam_search(users, index, n, num_beams)[0],
         )
         scores = comparable(self.user_vectors(users.tokens, users.encoded) @ self.item_vectors().T)
         allowed = torch.zeros_like(scores, dtype=torch.bool)

@@ -32,6 +32,7 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
         self.add_part("drafter", config, dataset)
         self.add_part("backbone", config, dataset, inherits=True)
         self.verifier.decode_in(config["decoding_precision"])
+        self.verifier.replay_decoding(config)
         self.drop_unseen = config["unseen_history"] == "drop"
 
     @property

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.backbone.token_tree import Memory
 from recbole_specgr.decoding.draft_verify import (
     DraftVerifyResult,
     DraftVerifySettings,
     Rounds,
     all_rounds,
-    draft_verify,
+    speculate,
 )
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.decoding.verifier import Verifier
@@ -92,19 +93,19 @@ class SpeculativeRecommender(RanksByList):
         return likelihoods(model.backbone, memory, index, model.level_slices, items, unseen)
 
     def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> DraftVerifyResult:
-        model = self.verifier
+        model, settings = self.verifier, self.draft_verify_settings
+        index, seen, levels = model.index(candidates), model.seen, model.level_slices
         scores, items = self.draft_pool(users, candidates)
-        return draft_verify(
-            model.backbone,
-            users.memory,
-            model.index(candidates),
-            model.level_slices,
-            scores,
-            model.seen,
-            k,
-            self.draft_verify_settings,
-            items,
-        )
+        users_leave = None if model.replay is None else False
+
+        def decode(memory: Memory, scores: Tensor, items: Tensor | None = None) -> tuple[Tensor, ...]:
+            result = speculate(model.backbone, memory, index, levels, scores, seen, k, settings, items, users_leave)
+            return tuple(getattr(result, field.name) for field in fields(result))
+
+        inputs = (scores,) if items is None else (scores, items)
+        result = DraftVerifyResult(*model.decode(decode, users, ("speculate", index, seen, k, settings), *inputs))
+        result.check()
+        return result
 
     def _all_rounds(
         self, users: EncodedUsers, k: int, candidates: Tensor | None, settings: DraftVerifySettings

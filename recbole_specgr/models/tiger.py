@@ -3,7 +3,6 @@ from __future__ import annotations
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.decoding.beam_search import beam_search
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 
 
@@ -26,9 +25,7 @@ class TIGER(GenerativeRecommender):
         num_beams, normalizer = max(self.decoding["num_beams"], k), self.decoding["normalizer"]
         items, total = users.once(
             ("generated", k, num_beams, normalizer),
-            lambda: beam_search(
-                self.backbone, users.memory, self.index(candidates), self.level_slices, k, num_beams, normalizer
-            ),
+            lambda: self.beam_search(users, self.index(candidates), k, num_beams, normalizer),
         )
         return items, total / len(self.level_slices)
 
