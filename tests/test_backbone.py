@@ -262,12 +262,12 @@ class TestCpuKernels:
 
     def test_self_attention(self, monkeypatch) -> None:
         monkeypatch.setattr(cpu_kernels, "SCORE_BLOCK", 2 * 7 * 7)
-        qkv, bias = self.double(5, 7, 3 * 2 * 4), self.double(2, 7, 7)
+        x, qkv, bias = self.double(5, 7, 6), self.double(3 * 2 * 4, 6), self.double(2, 7, 7)
         mask = torch.zeros(5, 1, 1, 7, dtype=torch.float64)
         mask[1, ..., 3:] = torch.finfo(torch.float64).min
-        query, key, value = qkv.unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        query, key, value = (x @ qkv.T).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
         plain = ((query @ key.transpose(2, 3) + bias + mask).softmax(-1) @ value).transpose(1, 2).flatten(2)
-        self.compare(cpu_kernels.SelfAttention.apply(qkv, bias, mask), plain, qkv, bias)
+        self.compare(cpu_kernels.SelfAttention.apply(x, qkv, bias, mask), plain, x, qkv, bias)
 
     def test_under_autocast_gradients_are_float32_and_near_those_of_float32(self, model, batch) -> None:
         tokens, labels = batch

@@ -14,7 +14,7 @@ from torch.autograd.function import FunctionCtx
 
 from recbole_specgr.backbone.precision import in_precision
 
-ROW_BLOCK = 1024  # rows whose feed-forward activations fit the cache
+ROW_BLOCK = 1024  # rows whose feed-forward activations, or queries, keys and values, fit the cache
 SCORE_BLOCK = 110_000  # attention scores of a head that do, over a block of users
 
 
@@ -115,43 +115,46 @@ class FeedForward(Function):
 
 
 class SelfAttention(Function):
-    """Unscaled attention of packed `qkv` `[B, S, 3 * H * d]` under `bias` `[H, S, S]` and `mask` `[B, 1, 1, S]`.
+    """Unscaled attention within `x` `[B, S, d_model]` under `bias` `[H, S, S]` and `mask` `[B, 1, 1, S]`.
 
-    Attention matrices live for one block of users only: the backward pass derives them again.
+    `qkv` `[3 * H * d, d_model]` projects it to queries, keys and values. These, twelve times as large as `x` in the
+    paper's model, and the attention matrices live for one block of users only: the backward pass derives them again.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, qkv: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
-        qkv, bias, mask = in_precision(qkv, bias, mask)
-        ctx.save_for_backward(qkv, bias, mask)
-        heads, users, length = len(bias), qkv.size(0), qkv.size(1)
-        out = qkv.new_empty(users, length, qkv.size(2) // 3)
-        block = _user_block(length)
-        for users_qkv, users_mask, y in zip(qkv.split(block), mask.split(block), out.split(block), strict=True):
-            query, key, value = _heads(users_qkv, heads, 3)
+    def forward(ctx: FunctionCtx, x: Tensor, qkv: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+        x, qkv, bias, mask = in_precision(x, qkv, bias, mask)
+        ctx.save_for_backward(x, qkv, bias, mask)
+        heads, block = len(bias), _user_block(x.size(1))
+        out = x.new_empty(*x.shape[:2], len(qkv) // 3)
+        for users_x, users_mask, y in zip(x.split(block), mask.split(block), out.split(block), strict=True):
+            query, key, value = _heads(users_x @ qkv.T, heads, 3)
             weights = _weights(query, key, bias, users_mask)
             y.view(*y.shape[:2], heads, -1).transpose(1, 2).copy_(torch.bmm(weights, value).unflatten(0, (-1, heads)))
         return out
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        qkv, bias, mask = ctx.saved_tensors
-        heads = len(bias)
-        grad_qkv, grad_bias = torch.empty_like(qkv), _sums_of(bias)
-        block = _user_block(qkv.size(1))
-        blocks = zip(*(t.split(block) for t in (qkv, mask, grad, grad_qkv)), strict=True)
-        for users_qkv, users_mask, g, g_qkv in blocks:
-            query, key, value = _heads(users_qkv, heads, 3)
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, qkv, bias, mask = ctx.saved_tensors
+        heads, block = len(bias), _user_block(x.size(1))
+        grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+        grad_qkv, grad_bias = (_sums_of(w) for w in (qkv, bias))
+        for users_x, users_mask, g, gx in zip(*(t.split(block) for t in (x, mask, grad, grad_x)), strict=True):
+            query, key, value = _heads(users_x @ qkv.T, heads, 3)
             (g,) = _heads(g, heads, 1)
             weights = _weights(query, key, bias, users_mask)
             grad_weights = torch.bmm(g, value.transpose(1, 2))
             grad_scores = torch.ops.aten._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
             grad_bias += grad_scores.unflatten(0, (-1, heads)).sum(0)
-            parts = g_qkv.view(*g_qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
+            packed = users_x.new_empty(*users_x.shape[:2], len(qkv))
+            parts = packed.view(*users_x.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
             parts[0].copy_(torch.bmm(grad_scores, key).unflatten(0, (-1, heads)))
             parts[1].copy_(torch.bmm(grad_scores.transpose(1, 2), query).unflatten(0, (-1, heads)))
             parts[2].copy_(torch.bmm(weights.transpose(1, 2), g).unflatten(0, (-1, heads)))
-        return grad_qkv, grad_bias, None
+            rows = packed.flatten(0, 1)
+            grad_qkv += rows.T @ users_x.flatten(0, 1)
+            torch.mm(rows, qkv, out=gx.flatten(0, 1))
+        return grad_x, grad_qkv, grad_bias, None
 
 
 def _sums_of(x: Tensor) -> Tensor:
@@ -161,7 +164,7 @@ def _sums_of(x: Tensor) -> Tensor:
 
 def _user_block(length: int) -> int:
     """Users whose attention is computed at once."""
-    return max(1, SCORE_BLOCK // length**2)
+    return max(1, min(SCORE_BLOCK // length**2, ROW_BLOCK // length))
 
 
 def _heads(packed: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:

@@ -112,10 +112,10 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None = None) -> Tensor:
         """`x` `[B, n, d_model]`; what is added to the scores: all of it `[B or 1, H, n, n]`, or for the CPU's training
         kernel the positions' part `[H, n, n]` and the padding's `[B, 1, 1, n]`."""
-        qkv = self.qkv(x)
         if mask is not None:
-            return self.o(cpu_kernels.SelfAttention.apply(qkv, bias, mask))
-        return self.o(merge_heads(attend(*(split_heads(part, self.heads) for part in qkv.chunk(3, -1)), bias)))
+            return self.o(cpu_kernels.SelfAttention.apply(x, self.qkv.weight, bias, mask))
+        parts = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
+        return self.o(merge_heads(attend(*parts, bias)))
 
 
 class CrossAttention(nn.Module):
