@@ -203,6 +203,10 @@ class GenerativeCase(ModelCase):
             assert torch.equal(model.full_sort_topk(users, 10, candidates), lists)
         (kept,) = generative.replay.recordings.values()
         assert kept[0] is not None
+        model.eval()
+        assert generative.replay.recordings
+        model.train()  # wants their memory
+        assert not generative.replay.recordings
 
 
 class TestTIGER(GenerativeCase):

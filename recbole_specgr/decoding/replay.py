@@ -86,3 +86,8 @@ class Replay:
                 self.recordings[key] = recording, kept
             self.recordings.move_to_end(key)
             return recording(*inputs)
+
+    def clear(self) -> None:
+        """Give the recordings' memory back."""
+        with self.lock:
+            self.recordings.clear()

@@ -108,6 +108,11 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         """Record decoding as CUDA graphs where `cuda_graphs` says so and there is a GPU."""
         self.replay = Replay() if config["cuda_graphs"] and config["device"].type == "cuda" else None
 
+    def train(self, mode: bool = True) -> GenerativeRecommender:
+        if mode and self.replay is not None:
+            self.replay.clear()  # training wants the memory back
+        return super().train(mode)
+
     # -- what the encoder reads ----------------------------------------------------------------------------------------
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
