@@ -68,7 +68,7 @@ class UniSRecPretrain(UniSRec):
         distinct, place = gather_rows(interaction[self.ITEM_ID]).unique(return_inverse=True)
         used = torch.cat([gather_rows(items.flatten()), distinct]).unique()
         table = share_rows(self.adaptor, self.joined_features[used])
-        embedded = table[torch.searchsorted(used, items)]
+        embedded = table[torch.searchsorted(used, items.contiguous())]
         users = gather_rows(self.project(self.encode(embedded, items, length)))
         targets = self.project(table[torch.searchsorted(used, distinct)])
         less = gather_rows(self.project(self.encode(*dropped(embedded, items, length, self.drop_share))))
