@@ -1,5 +1,6 @@
 """Results -> boards -> tables and files: numbers by hand, formats, and rendering that never changes by itself."""
 
+import copy
 import csv
 import io
 import json
@@ -7,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from statistics import mean, stdev
 from types import SimpleNamespace
 
@@ -27,6 +29,7 @@ from recbole_specgr.leaderboard.reproduction import command_of, compare, find_ro
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.summary import Row, summarise
 from recbole_specgr.leaderboard.table import (
+    cost_table,
     every_number,
     leaderboard,
     metrics_by_model,
@@ -208,6 +211,15 @@ def test_a_seed_that_ran_beside_other_work_changes_no_cost():
     assert row.training_seconds == 2.0
     assert row.median_of("test", "users_per_second") == 20.0
     assert row.median_of("test", "batch_size") is None
+
+
+def test_costs_name_every_machine_of_a_row(board):
+    row = row_of(board, "TIGER")
+    elsewhere = copy.deepcopy(row.results[0])
+    elsewhere.record["hardware"]["cpu"] = "another processor"
+    moved = replace(board, rows=[replace(row, results=[*row.results, elsewhere])])
+    assert cost_table(board).rows[0][-1].text == "a processor, 2 threads"
+    assert cost_table(moved).rows[0][-1].text == "a processor, 2 threads; another processor, 2 threads"
 
 
 def test_the_paper_stands_beside(board):

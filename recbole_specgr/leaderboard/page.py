@@ -18,6 +18,7 @@ from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import (
     confidence_table,
     cost_table,
+    device,
     duration,
     protocol_line,
     published_table,
@@ -193,7 +194,8 @@ def _run_facts(record: dict[str, Any]) -> dict[str, Any]:
         f"stage {name}": f"{stage['epochs']} epochs, best {stage['best_epoch']}, {duration(stage['seconds'])}"
         for name, stage in record["training"].items()
     }
-    return {"seed": record["seed"], "finished": record["finished"], **stages, "digest": record["digest"][:16]}
+    made = {"finished": record["finished"], "device": device(record)}
+    return {"seed": record["seed"], **made, **stages, "digest": record["digest"][:16]}
 
 
 def _curves(row: Row) -> dict[str, Any] | None:

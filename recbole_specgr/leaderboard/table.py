@@ -100,13 +100,14 @@ def cost_table(board: Board) -> Grid:
             number(row.median_of("test", "batch_ms_p50"), "{:,.1f}"),
             number(row.median_of("test", "batch_ms_p95"), "{:,.1f}"),
             number(row.median_of("peak_memory_mb", "host"), "{:,.0f}"),
-            Cell(device(row.record)),
+            Cell("; ".join(dict.fromkeys(device(result.record) for result in row.results))),
         ]
         for row in board.rows
     ]
     caption = (
         "Training without validation, of this run alone: what it took over from other runs is counted there. "
-        "users/s and ms a batch: ranking all candidates for the test rows. Medians over seeds."
+        "users/s and ms a batch: ranking all candidates for the test rows. Medians over seeds, "
+        "whatever machine each was on."
     )
     return Grid("Cost", columns, rows, _groups(board), caption)
 
@@ -215,6 +216,7 @@ def duration(seconds: float) -> str:
 
 
 def device(record: dict[str, Any]) -> str:
+    """What a run was made on."""
     hardware = record.get("hardware") or {}
     if hardware.get("device", "cpu") != "cpu":
         return hardware["device"]
