@@ -194,8 +194,13 @@ def _run_facts(record: dict[str, Any]) -> dict[str, Any]:
         f"stage {name}": f"{stage['epochs']} epochs, best {stage['best_epoch']}, {duration(stage['seconds'])}"
         for name, stage in record["training"].items()
     }
-    made = {"finished": record["finished"], "device": device(record)}
-    return {"seed": record["seed"], **made, **stages, "digest": record["digest"][:16]}
+    return {
+        "seed": record["seed"],
+        "finished": record["finished"],
+        "device": device(record),
+        **stages,
+        "digest": record["digest"][:16],
+    }
 
 
 def _curves(row: Row) -> dict[str, Any] | None:

@@ -94,7 +94,6 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
             )
         )
         self.decode_in(config["decoding_precision"])
-        self.replay: Replay | None = None
         self.replay_decoding(config)
         if config["torch_compile"]:
             self.backbone.compile_layers()
@@ -106,7 +105,8 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
 
     def replay_decoding(self, config: Config) -> None:
         """Record decoding as CUDA graphs where `cuda_graphs` says so and there is a GPU."""
-        self.replay = Replay() if config["cuda_graphs"] and config["device"].type == "cuda" else None
+        wanted = config["cuda_graphs"] and config["device"].type == "cuda"
+        self.replay: Replay | None = Replay() if wanted else None
 
     def train(self, mode: bool = True) -> GenerativeRecommender:
         if mode and self.replay is not None:

@@ -97,8 +97,8 @@ def tiger_decoding(bench: Bench):
         for (name, size), taken in zip(runs, bench.times(*runs.values()), strict=True):
             best[name] = max(best.get(name, 0.0), size / taken.median)
             rows.append([name, size, *speed(size, taken)])
-        *ours, theirs_best = best.values()
-        rows.append(["ours / theirs, each at its best batch", "", f"{max(ours) / theirs_best:.1f} x", "", ""])
+        *ours, their_best = best.values()
+        rows.append(["ours / theirs, each at its best batch", "", f"{max(ours) / their_best:.1f} x", "", ""])
     return "TIGER, 50 beams, K = 50", ["what", "batch", "users/s", "p50 ms", "p95 ms"], rows
 
 
@@ -107,8 +107,8 @@ def specgr_decoding(bench: Bench):
     """SpecGR++ against our own TIGER on the same weights, by acceptance, draft size and batch."""
     model, _, test = bench.model("SpecGRPP")
     model.eval()
-    index, rows = model.index(test.candidates.to(bench.device)), []
     candidates = test.candidates.to(bench.device)
+    index, rows = model.index(candidates), []
     chosen = thresholds(model, bench.users(test, 32), index)
     for precision, size in itertools.product(DECODING_PRECISIONS, (1, 32)):
         model.decode_in(precision)
