@@ -2,8 +2,8 @@
 
 import sys
 
-from recbole_specgr.cli import main
-from recbole_specgr.search.command import search_command
+from recbole_specgr.commands.command_line import main
+from recbole_specgr.commands.search import search_command
 
 if __name__ == "__main__":
     sys.exit(main(run=search_command))

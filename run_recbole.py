@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_specgr.cli import main
+from recbole_specgr.commands.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

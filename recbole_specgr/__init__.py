@@ -2,17 +2,17 @@
 
 import importlib
 
-from recbole_specgr.compat import alias_numpy
+from recbole_specgr.system.compat import alias_numpy
 
 __version__ = "0.1.0"
 
 alias_numpy()  # before anything of RecBole is used
 
 _LAZY = {
-    "Config": "recbole_specgr.config",
-    "UserError": "recbole_specgr.errors",
-    "get_model": "recbole_specgr.registry",
-    "list_models": "recbole_specgr.registry",
+    "Config": "recbole_specgr.settings.config",
+    "UserError": "recbole_specgr.system.errors",
+    "get_model": "recbole_specgr.settings.registry",
+    "list_models": "recbole_specgr.settings.registry",
     "load_data_and_model": "recbole_specgr.quick_start",
     "run_recbole": "recbole_specgr.quick_start",
 }

@@ -13,24 +13,24 @@ from recbole.data import data_preparation
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
-from recbole_specgr.config import Config
-from recbole_specgr.data.catalogue import ITEMS, Catalogue
-from recbole_specgr.distributed import from_first_process, leave_processes
-from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation import check_topk
-from recbole_specgr.interruption import heeding_sigterm
-from recbole_specgr.leaderboard.collect import build_record, rank_columns
-from recbole_specgr.leaderboard.record import RESULT, write_result
-from recbole_specgr.leaderboard.report import three_part_table
-from recbole_specgr.leaderboard.settings import alike
-from recbole_specgr.logger import run_log
+from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.models.item_tables import caches
-from recbole_specgr.registry import get_dataset_class, get_trainer, resolve
-from recbole_specgr.runs import CONFIG, checkpoint_of, read_config, write_config
+from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
+from recbole_specgr.runs.collecting import build_record, rank_columns
+from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.folder import CONFIG, checkpoint_of, read_config, write_config
+from recbole_specgr.runs.record import RESULT, write_result
+from recbole_specgr.runs.report import three_part_table
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import get_dataset_class, get_trainer, resolve
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.interruption import heeding_sigterm
+from recbole_specgr.system.log import run_log
+from recbole_specgr.system.processes import from_first_process, leave_processes
 from recbole_specgr.training import LAST
-from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.training.tuning import tune
-from recbole_specgr.yaml_values import read_mapping
 
 
 def run_recbole(

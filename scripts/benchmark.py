@@ -26,7 +26,7 @@ from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_
 from benchmarks.profile import profile  # noqa: E402
 from benchmarks.training import matmul, specgr_training, tiger_training  # noqa: E402
 
-from recbole_specgr.allocator import keep_freed_memory  # noqa: E402
+from recbole_specgr.system.allocator import keep_freed_memory  # noqa: E402
 
 SECTIONS = {
     section.__name__: section

@@ -22,8 +22,8 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
-from recbole_specgr.data.amazon_reviews import read_metadata
-from recbole_specgr.data.importer import import_dataset
+from recbole_specgr.importing.amazon_reviews import read_metadata
+from recbole_specgr.importing.importer import import_dataset
 from recbole_specgr.semantic_ids import build_tokenizer
 
 _WORDS = ("quest", "arena", "legend", "puzzle", "galaxy", "kingdom", "racing", "shadow", "island", "of", "the", "and")

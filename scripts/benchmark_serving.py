@@ -27,13 +27,13 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
-from recbole_specgr.allocator import keep_freed_memory
-from recbole_specgr.config import Config
-from recbole_specgr.data.catalogue import ITEMS, Catalogue
-from recbole_specgr.registry import get_dataset_class
-from recbole_specgr.runs import checkpoint_of, write_config
+from recbole_specgr.items.catalogue import ITEMS, Catalogue
+from recbole_specgr.runs.checkpoint import save_checkpoint
+from recbole_specgr.runs.folder import checkpoint_of, write_config
 from recbole_specgr.serving import Recommender
-from recbole_specgr.training.checkpoint import save_checkpoint
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import get_dataset_class
+from recbole_specgr.system.allocator import keep_freed_memory
 
 K, BATCH, WIDTH, ADDED = 50, 64, 128, 10_000
 LOAD = """

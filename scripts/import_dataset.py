@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
-from recbole_specgr.data.filters import Filters
-from recbole_specgr.data.importer import import_dataset
-from recbole_specgr.errors import UserError
+from recbole_specgr.importing.filters import Filters
+from recbole_specgr.importing.importer import import_dataset
+from recbole_specgr.system.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout that is not installed
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.leaderboard.archive import collect, find_runs, read_archive, read_run, read_runs
 from recbole_specgr.leaderboard.formats import FORMATS
 from recbole_specgr.leaderboard.render import render_all
 from recbole_specgr.leaderboard.table import leaderboard
+from recbole_specgr.system.errors import UserError
 
 
 def main() -> int:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
-from recbole_specgr.data.amazon import prepare_amazon
-from recbole_specgr.data.amazon_files import REVISION
-from recbole_specgr.errors import UserError
+from recbole_specgr.importing.amazon import prepare_amazon
+from recbole_specgr.importing.amazon_files import REVISION
+from recbole_specgr.system.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:

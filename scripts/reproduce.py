@@ -15,11 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout that is not installed
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.leaderboard.archive import find_runs
 from recbole_specgr.leaderboard.published import read_about
-from recbole_specgr.leaderboard.record import RESULT
 from recbole_specgr.leaderboard.reproduction import SCRIPT, compare, find_row, read_rows
+from recbole_specgr.runs.record import RESULT
+from recbole_specgr.system.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 

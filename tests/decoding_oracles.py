@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_specgr.backbone import T5
+from recbole_specgr.backbones import T5
 
 
 class OneUser:

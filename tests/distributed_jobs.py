@@ -11,10 +11,10 @@ import torch
 from recbole.data import data_preparation
 from recbole.utils import init_seed
 
-from recbole_specgr.config import Config
-from recbole_specgr.distributed import gather_rows, leave_processes, share_rows, world
 from recbole_specgr.quick_start import run_recbole
-from recbole_specgr.registry import get_dataset_class, get_trainer
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import get_dataset_class, get_trainer
+from recbole_specgr.system.processes import gather_rows, leave_processes, share_rows, world
 from recbole_specgr.training import LAST
 
 SHARED = {"epochs": 2, "MAX_ITEM_LIST_LENGTH": 10, "n_layers": 1, "n_heads": 2, "hidden_size": 8, "inner_size": 8}

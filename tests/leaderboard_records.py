@@ -6,7 +6,7 @@ import numpy as np
 
 from recbole_specgr.evaluation.rank_metrics import rank_metrics
 from recbole_specgr.leaderboard.archive import Result, read_run
-from recbole_specgr.leaderboard.record import digest, protocol_hash, ranks_digest, write_result
+from recbole_specgr.runs.record import digest, protocol_hash, ranks_digest, write_result
 
 METRICS = ["ndcg", "recall"]
 

@@ -8,7 +8,7 @@ from unittest import mock
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from recbole_specgr.backbone import attention, t5
+from recbole_specgr.backbones import attention, t5
 
 
 def record_operations(run: Callable, inputs: Sequence[Tensor]) -> Callable:

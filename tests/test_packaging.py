@@ -53,11 +53,11 @@ def test_every_file_is_inside(wheel):
 def test_an_unpacked_wheel_works_elsewhere(wheel, tmp_path):
     code = (
         "import sys, recbole_specgr\n"
-        "from recbole_specgr.config import Config; from recbole_specgr.registry import resolve\n"
+        "from recbole_specgr.settings.config import Config; from recbole_specgr.settings.registry import resolve\n"
         "print(recbole_specgr.__file__)\n"
         "config = Config('SASRec', config_dict={'use_gpu': False})\n"
         "print(config['seed'], config['launch_holdout']['share'], resolve('SASRec_small').base)\n"
-        "from recbole_specgr.cli import main; sys.exit(main(['--model=SASRec', '--help']))"
+        "from recbole_specgr.commands.command_line import main; sys.exit(main(['--model=SASRec', '--help']))"
     )
     environment = {**os.environ, "PYTHONPATH": str(wheel)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -70,8 +70,8 @@ def test_an_unpacked_wheel_works_elsewhere(wheel, tmp_path):
 
 def test_the_console_script_is_run_recbole(wheel):
     (entry_points,) = wheel.glob("*.dist-info/entry_points.txt")
-    assert "recbole-specgr = recbole_specgr.cli:main" in entry_points.read_text()
-    assert "from recbole_specgr.cli import main" in (ROOT / "run_recbole.py").read_text()
+    assert "recbole-specgr = recbole_specgr.commands.command_line:main" in entry_points.read_text()
+    assert "from recbole_specgr.commands.command_line import main" in (ROOT / "run_recbole.py").read_text()
 
 
 def test_requirements_are_pinned_and_recbole_stops_at_312():
@@ -107,7 +107,7 @@ def test_an_installed_package_is_not_taken_for_recbole():
     """Side by side in site-packages, one folder's name is the beginning of the other's."""
     import recbole
 
-    from recbole_specgr.logger import OurNews
+    from recbole_specgr.system.log import OurNews
 
     site = Path(recbole.__file__).parent.parent
     for folder, passes in (("recbole", False), ("recbole_specgr", True)):

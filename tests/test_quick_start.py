@@ -12,12 +12,12 @@ import torch
 import yaml
 from recbole.trainer import Trainer as RecBoleTrainer
 
-from recbole_specgr.cli import main
-from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.checks import read_record
+from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
-from recbole_specgr.registry import get_trainer
-from recbole_specgr.training.checkpoint import load_checkpoint
+from recbole_specgr.runs.checkpoint import load_checkpoint
+from recbole_specgr.runs.checks import read_record
+from recbole_specgr.settings.registry import get_trainer
+from recbole_specgr.system.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2, "train_batch_size": 64, "epochs": 2}

@@ -29,7 +29,7 @@ from recbole_specgr.data.split import (
     readable_time,
     split_times,
 )
-from recbole_specgr.errors import UserError
+from recbole_specgr.system.errors import UserError
 
 #: RecBole's settings that decide which interactions there are.
 FILTERS = (

@@ -6,8 +6,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from recbole_specgr.resources import folders
-from recbole_specgr.yaml_values import read_mapping
+from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.yaml_values import read_mapping
 
 _PRINTED = 0.1  # one unit of the last digit that is printed, rounded or cut
 

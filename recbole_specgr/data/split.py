@@ -14,7 +14,7 @@ from numbers import Real
 
 import numpy as np
 
-from recbole_specgr.errors import UserError
+from recbole_specgr.system.errors import UserError
 
 PHASES = ("train", "valid", "test")
 #: Ticks per second of every unit a time column may be in. Told apart by size: 1e11 s is the year 5138, 1e11 ms is 1973.

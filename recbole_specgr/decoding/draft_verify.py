@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recbole_specgr.backbone.t5 import T5
-from recbole_specgr.backbone.token_tree import Memory
+from recbole_specgr.backbones.t5 import T5
+from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import NOTHING, Beams, check_finite, step
 from recbole_specgr.decoding.verifier import Verifier
 from recbole_specgr.semantic_ids.prefix_index import Level, PrefixIndex

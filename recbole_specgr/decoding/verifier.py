@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recbole_specgr.backbone.t5 import T5
-from recbole_specgr.backbone.token_tree import Memory, NewNodes, TokenTree
+from recbole_specgr.backbones.t5 import T5
+from recbole_specgr.backbones.token_tree import Memory, NewNodes, TokenTree
 from recbole_specgr.decoding.beam_search import check_finite
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 

@@ -5,7 +5,7 @@ from recbole.evaluator import Collector
 from recbole.evaluator.collector import DataStruct
 from torch import Tensor
 
-from recbole_specgr.distributed import gather_rows
+from recbole_specgr.system.processes import gather_rows
 
 
 class RankCollector(Collector):

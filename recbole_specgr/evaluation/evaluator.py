@@ -7,8 +7,8 @@ from recbole.evaluator.base_metric import TopkMetric
 from recbole.evaluator.collector import DataStruct
 from recbole.evaluator.register import metrics_dict
 
-from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.evaluation.list_metrics import AVERAGED_LIST_METRICS, LIST_METRICS
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 SUBSETS = {"in_sample": False, "unseen": True}  # name -> the row's unseen flag
 _EXACT = 15  # decimals kept until the identity is checked

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from recbole_specgr.errors import UserError
+from recbole_specgr.system.errors import UserError
 
 EMPTY = -1  # fills a list that has fewer than k items
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.checks import check_ranks, read_record
-from recbole_specgr.leaderboard.record import RANKS, RESULT, read_columns, write_columns, write_json
+from recbole_specgr.runs.checks import check_ranks, read_record
+from recbole_specgr.runs.record import RANKS, RESULT, read_columns, write_columns, write_json
+from recbole_specgr.system.errors import UserError
 
 ROWS = "rows.npz"
 

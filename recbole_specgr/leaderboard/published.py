@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.resources import folders
-from recbole_specgr.yaml_values import read_mapping
+from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 ABOUT = "about.yaml"
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from recbole_specgr.cache import atomic_write
 from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
 from recbole_specgr.leaderboard.page import NOTHING, DatasetPage, build_page
@@ -26,6 +25,7 @@ from recbole_specgr.leaderboard.table import (
     results_table,
 )
 from recbole_specgr.studies.spec import Study, list_studies, read_study
+from recbole_specgr.system.files import atomic_write
 
 TABLES = "tables"  # leaderboards/<dataset>/tables holds rendered files only
 PAGE = "index.html"

@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from recbole_specgr.cli import parse
-from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.leaderboard.checks import read_record
-from recbole_specgr.leaderboard.settings import ENVIRONMENT, SOURCE
+from recbole_specgr.commands.command_line import parse
 from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import shown_keys
-from recbole_specgr.yaml_values import read_mapping
+from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.comparison import ENVIRONMENT, SOURCE
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 FILE = "rows.yaml"
 SCRIPT = "run_recbole.py"

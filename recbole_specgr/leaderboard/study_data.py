@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation.rank_metrics import GAINS, row_values
 from recbole_specgr.leaderboard.archive import Result, latest
-from recbole_specgr.leaderboard.record import digest, read_json
 from recbole_specgr.leaderboard.summary import Board, Value
+from recbole_specgr.runs.record import digest, read_json
 from recbole_specgr.studies.spec import Study
+from recbole_specgr.system.errors import UserError
 
 
 @dataclass

@@ -16,10 +16,10 @@ from typing import Any
 
 from recbole_specgr.evaluation.rank_metrics import PARTS
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
-from recbole_specgr.leaderboard.report import PARTS as TITLES
 from recbole_specgr.leaderboard.study_data import Point, StudyData
 from recbole_specgr.leaderboard.summary import Value
 from recbole_specgr.leaderboard.table import title as metric_title
+from recbole_specgr.runs.report import PARTS as TITLES
 
 NAMES = {
     "users_per_second": "users/s",

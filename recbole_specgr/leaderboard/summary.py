@@ -11,8 +11,8 @@ import numpy as np
 from recbole_specgr.evaluation.rank_metrics import GAINS, PARTS, in_part, row_values
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import Result, latest
-from recbole_specgr.leaderboard.settings import alike
-from recbole_specgr.registry import GROUPS
+from recbole_specgr.runs.comparison import alike
+from recbole_specgr.settings.registry import GROUPS
 
 OURS = GROUPS[-1]  # the group whose models are held against the best of all others
 ALPHA = 0.05

@@ -7,8 +7,8 @@ from recbole_specgr.evaluation.rank_metrics import PARTS
 from recbole_specgr.leaderboard.archive import Result
 from recbole_specgr.leaderboard.formats import FORMATS
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
-from recbole_specgr.leaderboard.report import PARTS as TITLES
 from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value, summarise
+from recbole_specgr.runs.report import PARTS as TITLES
 
 SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
 

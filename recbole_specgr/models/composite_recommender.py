@@ -12,9 +12,9 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import nn
 
-from recbole_specgr.distributed import first_rank_first
-from recbole_specgr.runs import CONFIG, check_finished, checkpoint_of, read_config, write_config
-from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
+from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
+from recbole_specgr.runs.folder import CONFIG, check_finished, checkpoint_of, read_config, write_config
+from recbole_specgr.system.processes import first_rank_first
 
 MACHINE = ("data_path", "cache_path", "use_gpu", "gpu_id", "show_progress")
 NOT_COPIED = ("last.pth", "log.txt", "tensorboard")

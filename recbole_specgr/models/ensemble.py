@@ -10,12 +10,12 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
-from recbole_specgr.drafters.scores import item_scores
-from recbole_specgr.errors import UserError
 from recbole_specgr.evaluation.ranking import EMPTY, comparable, rank_scores
 from recbole_specgr.models.composite_recommender import CompositeRecommender
+from recbole_specgr.models.item_scores import item_scores
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.shared_work import SharedWork
+from recbole_specgr.system.errors import UserError
 
 NOTHING = float("-inf")
 

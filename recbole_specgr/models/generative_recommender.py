@@ -14,9 +14,8 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
-from recbole_specgr.backbone import T5, T5Config
-from recbole_specgr.backbone.token_tree import Memory
-from recbole_specgr.data.text_features import load_text_features
+from recbole_specgr.backbones import T5, T5Config
+from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import check_finite, search
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.decoding.replay import BUCKET, Replay
@@ -25,6 +24,7 @@ from recbole_specgr.models.ranked_list import RankedList, RanksByList
 from recbole_specgr.models.shared_work import SharedWork
 from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
+from recbole_specgr.text.features import load_text_features
 
 DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -9,11 +9,11 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
-from recbole_specgr.data.text_features import load_text_features
-from recbole_specgr.drafters.vectors import ranking_loss
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
+from recbole_specgr.models.losses import ranking_loss
+from recbole_specgr.text.features import load_text_features
 
 
 class LIGER(GenerativeRecommender):

@@ -4,8 +4,8 @@ import numpy as np
 from recbole.config import Config
 
 from recbole_specgr.data.split import TIME_UNITS, time_unit
-from recbole_specgr.errors import UserError
 from recbole_specgr.models.mostpop import MostPop
+from recbole_specgr.system.errors import UserError
 
 DAY = 86_400  # seconds
 

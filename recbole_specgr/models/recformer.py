@@ -13,14 +13,14 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_specgr.backbone.t5 import at_least_float32
-from recbole_specgr.cache import atomic_write
-from recbole_specgr.data.attribute_tokens import PAD, START, special_id, tokenize, train_tokenizer
-from recbole_specgr.data.item_text import attribute_texts
-from recbole_specgr.drafters.vectors import batch_contrast, ranking_loss
-from recbole_specgr.errors import UserError
-from recbole_specgr.hub import reach_hub
+from recbole_specgr.backbones.t5 import at_least_float32
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
+from recbole_specgr.models.losses import batch_contrast, ranking_loss
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.hub import reach_hub
+from recbole_specgr.text.attribute_tokens import PAD, START, special_id, tokenize, train_tokenizer
+from recbole_specgr.text.item_text import attribute_texts
 
 TOKENIZER, LONGFORMER = "attribute_tokenizer.json", "longformer.json"  # in the run's folder
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items

@@ -7,9 +7,9 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.data.text_features import load_text_features
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.training_free import TrainingFreeRecommender
+from recbole_specgr.text.features import load_text_features
 
 
 class SemanticKNN(ItemTables, TrainingFreeRecommender):

@@ -5,12 +5,12 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.drafters.scores import item_scores, scores_items
-from recbole_specgr.errors import UserError
 from recbole_specgr.models.composite_recommender import CompositeRecommender
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.item_scores import item_scores, scores_items
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
-from recbole_specgr.registry import get_model
+from recbole_specgr.settings.registry import get_model
+from recbole_specgr.system.errors import UserError
 
 
 class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):

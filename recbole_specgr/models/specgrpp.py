@@ -8,14 +8,14 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.backbone import T5
-from recbole_specgr.distributed import fraction_of_rows, share_of
-from recbole_specgr.drafters.nearest import NearestItems
-from recbole_specgr.drafters.vectors import batch_contrast, mean_pool, ranking_loss
+from recbole_specgr.backbones import T5
+from recbole_specgr.decoding.nearest import NearestItems
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
+from recbole_specgr.models.losses import batch_contrast, mean_pool, ranking_loss
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
+from recbole_specgr.system.processes import fraction_of_rows, share_of
 
 
 class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):

@@ -9,7 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.backbone.token_tree import Memory
+from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.draft_verify import (
     DraftVerifyResult,
     DraftVerifySettings,

@@ -12,8 +12,8 @@ from recbole.model.layers import TransformerEncoder
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_specgr.data.text_features import load_text_features
 from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.text.features import load_text_features
 
 
 class TextSequenceRecommender(ItemTables, SequentialRecommender):

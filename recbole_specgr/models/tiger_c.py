@@ -10,9 +10,9 @@ from torch import Tensor
 from recbole_specgr.decoding.unseen_mix import append_unseen
 from recbole_specgr.models.generative_recommender import EncodedUsers
 from recbole_specgr.models.tiger import TIGER
-from recbole_specgr.runs import check_finished, checkpoint_of, read_config
+from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
+from recbole_specgr.runs.folder import check_finished, checkpoint_of, read_config
 from recbole_specgr.semantic_ids.fit import IDS
-from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
 
 
 class TIGER_C(TIGER):

@@ -8,11 +8,11 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
-from recbole_specgr.runs import CONFIG
-from recbole_specgr.training.checkpoint import load_checkpoint
-from recbole_specgr.yaml_values import read_mapping
+from recbole_specgr.runs.checkpoint import load_checkpoint
+from recbole_specgr.runs.folder import CONFIG
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError
 
 
 class UniSRec(TextSequenceRecommender):

@@ -7,14 +7,14 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.config import Config
 from recbole_specgr.data.joined_rows import JoinedRows
-from recbole_specgr.data.text_features import load_text_features
-from recbole_specgr.distributed import gather_rows, share_rows
-from recbole_specgr.drafters.vectors import contrastive_loss
-from recbole_specgr.errors import UserError
+from recbole_specgr.models.losses import contrastive_loss
 from recbole_specgr.models.unisrec import UniSRec
-from recbole_specgr.registry import get_dataset_class
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import get_dataset_class
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.processes import gather_rows, share_rows
+from recbole_specgr.text.features import load_text_features
 
 # What the other data sets have in common with the run's; all else is in their own files.
 SHARED = ("data_path", "cache_path", "text_encoder", "text_dim", "timestamp_split", "MAX_ITEM_LIST_LENGTH", "seed")

@@ -5,9 +5,9 @@ import yaml
 from optuna.trial import TrialState
 from tabulate import tabulate
 
-from recbole_specgr.cache import atomic_write
-from recbole_specgr.layers import expand_dotted
-from recbole_specgr.search.study import Search, finished
+from recbole_specgr.search.trials import Search, finished
+from recbole_specgr.settings.precedence import expand_dotted
+from recbole_specgr.system.files import atomic_write
 
 SUMMARY, BEST = "summary.md", "best.yaml"
 

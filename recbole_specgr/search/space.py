@@ -19,8 +19,8 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.yaml_values import parse_value
+from recbole_specgr.settings.yaml_values import parse_value
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,6 @@
 
 import sys
 
-from recbole_specgr.semantic_ids.workbench import main
+from recbole_specgr.commands.tokenize import main
 
 sys.exit(main())

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.kmeans import nearest, principal_components
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+from recbole_specgr.system.errors import UserError
 
 CHUNK = 1024  # points searched at a time
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_specgr.cache import atomic_write
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.identification import FreeDigits, identification_digits, identification_size
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
 
 NearestCodes = Callable[[np.ndarray], np.ndarray]
 

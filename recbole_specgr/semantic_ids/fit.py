@@ -12,13 +12,14 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 
-from recbole_specgr.cache import atomic_write, content_key
-from recbole_specgr.distributed import first_rank_first
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids import health
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.semantic_ids.table_files import read_semantic_ids
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.fingerprint import content_key
+from recbole_specgr.system.processes import first_rank_first
 
 IDS, TOKENIZER, REPORT = "semantic_ids.npz", "tokenizer.npz", "semantic_ids.json"  # in a run's folder
 _FORMAT = 3  # raise it whenever a tokenizer computes other codes from the same input and settings

@@ -5,8 +5,8 @@ from math import prod
 
 import numpy as np
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.codes import SemanticIds
+from recbole_specgr.system.errors import UserError
 
 SMALL_GROUP = 16  # so many items with equal codes are never a collapse, however few items there are
 FEW_TUPLES = 4  # nor are so many times as many as a tuple has if all tuples are equally used

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import trange
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, nearest_few
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+from recbole_specgr.system.errors import UserError
 
 
 @dataclass

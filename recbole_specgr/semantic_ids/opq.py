@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import trange
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.additive import AdditiveQuantizer
 from recbole_specgr.semantic_ids.kmeans import kmeans
+from recbole_specgr.system.errors import UserError
 
 
 @dataclass

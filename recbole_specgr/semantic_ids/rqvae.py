@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import trange
 
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.additive import nearest_sums, sum_of_codes
 from recbole_specgr.semantic_ids.kmeans import kmeans
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+from recbole_specgr.system.errors import UserError
 
 CHUNK = 4096  # items encoded at a time
 

@@ -8,10 +8,10 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from recbole_specgr.cache import atomic_write
-from recbole_specgr.errors import UserError
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.semantic_ids.identification import identification_size
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
 
 IDENTIFICATION = "identification"
 LARGEST_CODE = 1_000_000  # a larger number is something else than a code

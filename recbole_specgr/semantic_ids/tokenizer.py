@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_specgr.cache import atomic_write
-from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.system.errors import UserError, did_you_mean
+from recbole_specgr.system.files import atomic_write
 
 CLASSES = {
     "rqvae": "RQVAE",

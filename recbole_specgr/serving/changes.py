@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from recbole_specgr import __version__
-from recbole_specgr.cache import content_key
-from recbole_specgr.data.catalogue import Catalogue
-from recbole_specgr.errors import UserError
+from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import NewItems
-from recbole_specgr.npz import pack, read_npz, unpack, write_npz
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.fingerprint import content_key
+from recbole_specgr.system.npz import pack, read_npz, unpack, write_npz
 
 CHANGES = "catalogue_changes.npz"  # in a run's folder
 _FORMAT = 1

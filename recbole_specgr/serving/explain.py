@@ -10,11 +10,11 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.decoding.beam_search import NOTHING
-from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.ranking import rank
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
-from recbole_specgr.serving.ranking import rank
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from recbole_specgr.serving.state import State

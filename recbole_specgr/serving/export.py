@@ -12,17 +12,17 @@ import yaml
 from torch import Tensor, nn
 
 from recbole_specgr import __version__
-from recbole_specgr.backbone.t5 import T5
-from recbole_specgr.cache import atomic_write
-from recbole_specgr.data.catalogue import ITEMS
-from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.checks import read_record
-from recbole_specgr.leaderboard.record import RESULT
-from recbole_specgr.leaderboard.report import three_part_table
-from recbole_specgr.runs import CONFIG, read_config
+from recbole_specgr.backbones.t5 import T5
+from recbole_specgr.items.catalogue import ITEMS
+from recbole_specgr.runs.checkpoint import load_checkpoint
+from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.folder import CONFIG, read_config
+from recbole_specgr.runs.record import RESULT
+from recbole_specgr.runs.report import three_part_table
 from recbole_specgr.serving.recommender import Recommender
-from recbole_specgr.training.checkpoint import load_checkpoint
-from recbole_specgr.yaml_values import read_mapping
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
 
 MANIFEST, WEIGHTS, CARD = "recbole_specgr.json", "recbole_specgr.safetensors", "README.md"
 T5_FILES = ("config.json", "generation_config.json", "model.safetensors")  # as `save_pretrained` names them
@@ -132,7 +132,7 @@ def _export_weights(run: Path, to: Path, backbone: nn.Module | None) -> None:
     state = dict(checkpoint["state_dict"])
     manifest = {"format": _FORMAT, "version": __version__, "model": checkpoint["model"], "stage": stage}
     if isinstance(backbone, T5):
-        from recbole_specgr.backbone.transformers_weights import to_transformers
+        from recbole_specgr.backbones.transformers_weights import to_transformers
 
         to_transformers(backbone).save_pretrained(to)
         state = {name: tensor for name, tensor in state.items() if not name.startswith(_PREFIX)}
@@ -156,7 +156,7 @@ def _import_weights(folder: Path, to: Path) -> None:
         if (folder / T5_FILES[-1]).is_file():
             from transformers import T5ForConditionalGeneration
 
-            from recbole_specgr.backbone.transformers_weights import from_transformers
+            from recbole_specgr.backbones.transformers_weights import from_transformers
 
             t5 = from_transformers(T5ForConditionalGeneration.from_pretrained(folder))
             state = {f"{_PREFIX}{name}": tensor for name, tensor in t5.state_dict().items()}

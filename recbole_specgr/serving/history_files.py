@@ -17,11 +17,11 @@ from typing import IO, Any, NamedTuple
 import pyarrow
 import pyarrow.parquet as parquet
 
-from recbole_specgr.cache import atomic_write
-from recbole_specgr.data.json_lines import read_objects
-from recbole_specgr.data.tables import column_names, read_table
-from recbole_specgr.errors import UserError
+from recbole_specgr.importing.json_lines import read_objects
+from recbole_specgr.importing.tables import column_names, read_table
 from recbole_specgr.serving.recommendations import Recommendations
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
 
 USER_COLUMNS = ("user_id", "user")
 HISTORY_COLUMNS = ("history", "item_id_list", "items")

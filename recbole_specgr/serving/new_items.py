@@ -13,13 +13,13 @@ import torch
 from recbole.config import Config
 from torch import nn
 
-from recbole_specgr.data.catalogue import Catalogue
-from recbole_specgr.data.item_text import FrameTexts, title_field
-from recbole_specgr.data.text_encoder import encode_later_texts, transformed
-from recbole_specgr.data.text_features import FEATURES, read_kept
-from recbole_specgr.errors import UserError, did_you_mean
+from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.semantic_ids import SemanticIds, Tokenizer, load_tokenizer
+from recbole_specgr.system.errors import UserError, did_you_mean
+from recbole_specgr.text.features import FEATURES, read_kept
+from recbole_specgr.text.item_text import FrameTexts, title_field
+from recbole_specgr.text.later_texts import encode_later_texts, transformed
 
 _SAMPLE = 2000  # of the run's items that new vectors are compared with
 _FEW = 8  # new vectors that say nothing about their space

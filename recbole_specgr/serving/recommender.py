@@ -15,16 +15,16 @@ from recbole.config import Config
 from recbole.data.interaction import Interaction
 from torch import nn
 
-from recbole_specgr.data.catalogue import ITEMS, Catalogue, NotInCatalogue
 from recbole_specgr.data.unseen_history import without_unseen
-from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.evaluation.ranking import EMPTY
+from recbole_specgr.items.catalogue import ITEMS, Catalogue, NotInCatalogue
 from recbole_specgr.models.item_tables import caches, copy_for_use, restore_caches
-from recbole_specgr.runs import checkpoint_of, read_config
+from recbole_specgr.models.ranking import rank
+from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
+from recbole_specgr.runs.folder import checkpoint_of, read_config
 from recbole_specgr.serving.changes import CHANGES, Changes
 from recbole_specgr.serving.explain import Explanation, explain
 from recbole_specgr.serving.new_items import check_takes_items, item_tokens, parts_of, read_items
-from recbole_specgr.serving.ranking import rank
 from recbole_specgr.serving.recommendations import NOT_SPECULATED, Recommendations
 from recbole_specgr.serving.request import (
     allowed_items,
@@ -36,7 +36,7 @@ from recbole_specgr.serving.request import (
     set_decoding,
 )
 from recbole_specgr.serving.state import State
-from recbole_specgr.training.checkpoint import load_checkpoint, restore_model
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32}
 History = Sequence[object]
@@ -333,7 +333,7 @@ def _build(run: Path, config: Config) -> tuple[Catalogue, nn.Module]:
 
 def _data(config: Config):
     """The train and the test view of the run's data set."""
-    from recbole_specgr.registry import get_dataset_class  # not earlier: it is seldom needed
+    from recbole_specgr.settings.registry import get_dataset_class  # not earlier: it is seldom needed
 
     config.check_data()
     train, _, test = get_dataset_class(config)(config).build()

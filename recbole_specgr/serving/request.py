@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.ranked_list import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
 from recbole_specgr.serving.state import State
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
 

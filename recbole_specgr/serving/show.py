@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.registry import get_dataset_class
 from recbole_specgr.serving.recommendations import BY_BEAM
 from recbole_specgr.serving.recommender import Recommender
+from recbole_specgr.settings.registry import get_dataset_class
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 _WIDEST = 60  # characters of a title
 _LATEST = 20  # items of a history

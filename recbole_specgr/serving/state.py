@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_specgr.data.catalogue import Catalogue
+from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import with_items, without_items
 from recbole_specgr.serving.changes import Changes
 from recbole_specgr.serving.new_items import Part, ReadItems, chosen_ids, joined_ids

@@ -12,7 +12,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.errors import UserError
+from recbole_specgr.system.errors import UserError
 
 Measured = dict[str, float | int | list[float]]
 

@@ -9,10 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.resources import folders
+from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
-from recbole_specgr.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 KINDS = ("train", "decode", "measure")  # what an axis may vary: the training, the inference, the measuring
 VARIANT = {"label", "model", "train", "uses", "decode", "measure", "grid"}

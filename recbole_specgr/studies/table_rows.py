@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from recbole_specgr.errors import UserError, did_you_mean
-from recbole_specgr.resources import folders
+from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
-from recbole_specgr.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 FILE = "table.yaml"
 

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.config import Config
-from recbole_specgr.errors import UserError
-from recbole_specgr.leaderboard.record import RESULT
-from recbole_specgr.leaderboard.settings import alike
-from recbole_specgr.resources import PACKAGE
-from recbole_specgr.runs import CONFIG, checkpoint_of
+from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.folder import CONFIG, checkpoint_of
+from recbole_specgr.runs.record import RESULT
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.resources import PACKAGE
+from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
+from recbole_specgr.system.errors import UserError
 from recbole_specgr.training.staged import LAST
-from recbole_specgr.yaml_values import read_mapping
 
 VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
 SCRIPT = PACKAGE.parent / "run_recbole.py"

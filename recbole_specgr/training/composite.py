@@ -6,8 +6,8 @@ from pathlib import Path
 from recbole.data.utils import create_samplers, get_dataloader
 from recbole.trainer import Trainer as RecBoleTrainer
 
-from recbole_specgr.registry import get_trainer
-from recbole_specgr.training.checkpoint import load_checkpoint
+from recbole_specgr.runs.checkpoint import load_checkpoint
+from recbole_specgr.settings.registry import get_trainer
 from recbole_specgr.training.progress import StageProgress
 from recbole_specgr.training.staged import LAST, StagedTrainer
 

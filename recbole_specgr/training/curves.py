@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from recbole_specgr.cache import atomic_write
+from recbole_specgr.system.files import atomic_write
 from recbole_specgr.training.progress import StageProgress
 
 CURVES = "curves.csv"

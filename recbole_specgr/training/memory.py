@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-from recbole_specgr.errors import UserError
+from recbole_specgr.system.errors import UserError
 
 GB = 1024**3
 

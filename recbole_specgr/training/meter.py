@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_specgr.distributed import mean_over_processes
+from recbole_specgr.system.processes import mean_over_processes
 from recbole_specgr.training.memory import memory_gb
 
 REFRESH = 0.5  # seconds between two looks at the losses; each waits for the device

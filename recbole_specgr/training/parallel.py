@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from recbole_specgr.system.sharded_state import gathered
 from recbole_specgr.training.meter import named_losses
-from recbole_specgr.training.sharded_state import gathered
 
 
 class Losses(nn.Module):

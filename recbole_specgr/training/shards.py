@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recbole_specgr.cache import atomic_write, content_key
-from recbole_specgr.distributed import from_first_process, world
+from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.fingerprint import content_key
+from recbole_specgr.system.processes import from_first_process, world
 
 
 class EvaluationShards:

@@ -17,19 +17,19 @@ from recbole.utils import init_seed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
-from recbole_specgr.distributed import any_process, from_all_processes
-from recbole_specgr.errors import UserError
-from recbole_specgr.interruption import Terminated, asked, safe_points
+from recbole_specgr.runs.checkpoint import checkpoint_content, load_checkpoint, restore_model, write_checkpoint
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.interruption import Terminated, asked, safe_points
+from recbole_specgr.system.processes import any_process, from_all_processes
+from recbole_specgr.system.sharded_state import load_optimizer
 from recbole_specgr.training.activations import checkpoint_activations
-from recbole_specgr.training.checkpoint import checkpoint_content, load_checkpoint, restore_model, write_checkpoint
 from recbole_specgr.training.curves import write_curves
-from recbole_specgr.training.evaluation import InductiveEvaluation
 from recbole_specgr.training.generators import generator_states, restore_generators
+from recbole_specgr.training.inductive_evaluation import InductiveEvaluation
 from recbole_specgr.training.memory import out_of_memory_advice
 from recbole_specgr.training.meter import EpochMeter, describe, named_losses
 from recbole_specgr.training.profiling import traced_steps
 from recbole_specgr.training.progress import StageProgress
-from recbole_specgr.training.sharded_state import load_optimizer
 from recbole_specgr.training.steps import EpochSteps
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

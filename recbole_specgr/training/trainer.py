@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from recbole.trainer import Trainer as RecBoleTrainer
 from torch import Tensor
 
-from recbole_specgr.distributed import share_of
-from recbole_specgr.errors import UserError
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.processes import share_of
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
 from recbole_specgr.training.staged import StagedTrainer

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_specgr.errors import UserError, did_you_mean
 from recbole_specgr.evaluation import check_ranked
+from recbole_specgr.system.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ class Bench:
         """The model `name` at the paper's size on ml-100k, and the train and test views."""
         from recbole.utils import init_seed
 
-        from recbole_specgr.config import Config
-        from recbole_specgr.registry import get_dataset_class
+        from recbole_specgr.settings.config import Config
+        from recbole_specgr.settings.registry import get_dataset_class
 
         settings = {
             **PAPER,

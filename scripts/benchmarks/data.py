@@ -50,7 +50,7 @@ def drafting(bench: Bench):
 
 
 def _drafting(bench: Bench, n: int) -> list[list[str]]:
-    from recbole_specgr.drafters.nearest import NearestItems
+    from recbole_specgr.decoding.nearest import NearestItems
 
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(1000, 64, generator=generator)
@@ -76,9 +76,9 @@ def importing(bench: Bench):
     import numpy as np
     import pandas as pd
 
-    from recbole_specgr.config import Config
-    from recbole_specgr.data.importer import import_dataset
-    from recbole_specgr.registry import get_dataset_class
+    from recbole_specgr.importing.importer import import_dataset
+    from recbole_specgr.settings.config import Config
+    from recbole_specgr.settings.registry import get_dataset_class
 
     with tempfile.TemporaryDirectory() as folder:
         source = bench.data / "amazon_games_2018" if bench.data else Path()

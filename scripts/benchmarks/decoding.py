@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.bench import Bench, K, Times
-from recbole_specgr.backbone.transformers_weights import to_transformers
+from recbole_specgr.backbones.transformers_weights import to_transformers
 from recbole_specgr.decoding.beam_search import Beams, beam_search, step
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
 from recbole_specgr.decoding.likelihood import likelihoods

@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bench import Bench
-from recbole_specgr.backbone.transformers_weights import to_transformers
+from recbole_specgr.backbones.transformers_weights import to_transformers
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.optimizer import build_adamw
 

@@ -1,0 +1,127 @@
+"""What the decoder keeps between calls: the users' memories and their growing token trees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from recbole_specgr.backbones.attention import Reading
+
+
+@dataclass
+class Memory:
+    """The encoder's output as the decoder reads it, for B users.
+
+    Attributes:
+        layers: how each decoder layer reads it.
+        bias: additive padding mask `[B, 1, 1, S]`.
+    """
+
+    layers: list[Reading]
+    bias: Tensor
+
+    def select(self, users: Tensor) -> Memory:
+        """The memory of some users, `users` `[b]`."""
+        every = {id(x): x for layer in self.layers for x in (layer.keys, layer.values)}  # layers may read the same
+        some = {number: x[users] for number, x in every.items()}
+        layers = [replace(own, keys=some[id(own.keys)], values=some[id(own.values)]) for own in self.layers]
+        return Memory(layers, self.bias[users])
+
+
+@dataclass
+class NewNodes:
+    """Nodes of one depth that are to be put into the users' trees.
+
+    Attributes:
+        tokens: `[B, n]`.
+        parents: slots of the parents in the tree `[B, n]`, all at `depth - 1`; for the root anything.
+        depth: the root's is 0.
+        columns: the part of the vocabulary that the next tokens are from.
+        valid: `[B, n]`, False where a user has fewer than n new nodes; those hold no meaning. None: all are valid.
+    """
+
+    tokens: Tensor
+    parents: Tensor
+    depth: int
+    columns: slice = field(default_factory=lambda: slice(None))
+    valid: Tensor | None = None
+    rows: Tensor | None = field(init=False)  # indices of the valid nodes in the flattened [B * n]; None: all are
+
+    def __post_init__(self) -> None:
+        self.rows = None if self.valid is None else self.valid.flatten().nonzero().squeeze(1)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """`[B, n, d]` -> the valid rows `[R, d]`."""
+        return x.flatten(0, 1) if self.rows is None else x.flatten(0, 1)[self.rows]
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The valid rows `[R, d]` -> `[B, n, d]`."""
+        shape = self.tokens.shape
+        if self.rows is None:
+            return x.unflatten(0, shape)
+        return x.new_zeros(shape.numel(), x.size(1)).index_copy_(0, self.rows, x).unflatten(0, shape)
+
+    def select(self, users: Tensor) -> NewNodes:
+        """The new nodes of some users, `users` `[b]`."""
+        valid = None if self.valid is None else self.valid[users]
+        return NewNodes(self.tokens[users], self.parents[users], self.depth, self.columns, valid)
+
+
+class TokenTree:
+    """Keys and values of every node that was ever extended, for B users at once.
+
+    Nodes are numbered by *slots* in the order in which they came; slot 0 is the root. A slot has the same depth for
+    every user. What is kept of a node is a *row* of a store that all users share: a node finds its ancestors by the
+    numbers of their rows, so users can leave without a copy of what the others have. Nothing is read back from the
+    device, nor sent to it.
+
+    Args:
+        layers: number of decoder layers.
+        longest: nodes on a path, at most.
+        capacity: rows to allocate at once; the store grows by doubling.
+    """
+
+    def __init__(self, layers: int, longest: int, capacity: int) -> None:
+        self.longest, self.capacity = longest, capacity
+        self.slots = self.rows = 0
+        self.paths: Tensor | None = None  # [users, slots, longest]: the rows from the root to the node, then zeros
+        self.store: list[Tensor | None] = [None] * layers  # [capacity, 2 * heads * d_kv]
+
+    def grow(self, new: NewNodes) -> Tensor:
+        """Reserve a slot for each new node, and a row where it is valid.
+
+        Returns:
+            The rows from the root to each valid node itself `[R, depth + 1]`.
+        """
+        (users, n), depth = new.parents.shape, new.depth
+        count = users * n if new.rows is None else len(new.rows)
+        own = torch.arange(self.rows, self.rows + count, device=new.parents.device)
+        if new.rows is not None:
+            own = new.parents.new_zeros(users * n).index_copy_(0, new.rows, own)
+        paths = new.parents.new_zeros(users, n, self.longest)
+        if depth:
+            paths[:, :, :depth] = self.paths.gather(1, new.parents[:, :, None].expand(-1, -1, depth))
+        paths[:, :, depth] = own.view(users, n)
+        self.paths = torch.cat([self.paths, paths], 1) if self.slots else paths
+        self.slots, self.rows = self.slots + n, self.rows + count
+        return new.pack(paths)[:, : depth + 1]
+
+    def add(self, layer: int, keys_values: Tensor) -> Tensor:
+        """Write the keys and values `[R, 2 * heads * d_kv]` of the rows that `grow` reserved last; returns all."""
+        while self.capacity < self.rows:
+            self.capacity *= 2
+        store, first = self.store[layer], self.rows - len(keys_values)
+        if store is None or len(store) < self.rows:
+            self.store[layer] = keys_values.new_empty(self.capacity, keys_values.size(1))
+            if store is not None:
+                self.store[layer][:first] = store[:first]
+        self.store[layer][first : self.rows] = keys_values
+        return self.store[layer]
+
+    def select(self, users: Tensor) -> TokenTree:
+        """The trees of some users, `users` `[b]`, which take over the store: only one of the two may grow on."""
+        tree = TokenTree(0, self.longest, self.capacity)
+        tree.slots, tree.rows, tree.store, tree.paths = self.slots, self.rows, self.store, self.paths[users]
+        return tree

@@ -1,0 +1,73 @@
+"""The command line of the search: `python run_hyper.py`."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from recbole_specgr.commands.command_line import Arguments
+from recbole_specgr.system.errors import UserError
+
+USAGE = """\
+usage: python run_hyper.py --model=NAME --params_file=FILE [--dataset=NAME] [--KEY=VALUE ...]
+
+Searches a model's settings for the best valid_metric on the valid phase.
+
+  --params_file=FILE  what to try, in RecBole's format: a line `name type range` for each parameter
+                        learning_rate loguniform -8,-4
+                        dropout_prob uniform 0.0,0.5
+                        hidden_size choice [64,128,256]
+  --trials=20         how many to run in all; fewer when all combinations of choices are fewer
+  --jobs=1            how many at a time, each in a process of its own
+  --study=FOLDER      where the search is kept; runs/hyper/<dataset>/<model> when not given
+  --KEY=VALUE         a setting that all trials share, as for run_recbole.py
+
+The same command goes on with an interrupted search, and with a larger --trials adds to a finished one. The folder gets
+summary.md, best.yaml (for properties/tuned/<dataset>/<model>.yaml) and the trials' runs.
+"""
+
+
+def search_command(arguments: Arguments) -> int:
+    """Run what a parsed command line asks for; returns the exit status."""
+    if "help" in arguments.switches:
+        print(USAGE)
+        return 0
+    if find_spec("optuna") is None:
+        raise UserError("The search needs optuna: pip install 'recbole-specgr[hyper]'.")
+    from recbole_specgr.search.report import write_report
+    from recbole_specgr.search.space import read_space
+    from recbole_specgr.search.trials import Search, finished, run_search
+    from recbole_specgr.settings.config import Config, Settings
+
+    settings = dict(arguments.settings)
+    file = settings.pop("params_file", None)
+    if not isinstance(file, str):
+        raise UserError("--params_file=FILE must name the parameters to search; --help shows the format.")
+    space = read_space(Path(file))
+    trials, jobs = _count("trials", settings.pop("trials", 20)), _count("jobs", settings.pop("jobs", 1))
+    folder = settings.pop("study", None)
+    config = Config(arguments.model, arguments.dataset, arguments.config_files, Settings(settings, "the command line"))
+    for name in space.distributions.keys() & settings.keys():
+        raise UserError(f"[{name}] is fixed on the command line and searched in {file}.")
+    default = Path(config["runs_path"], "hyper", config["dataset"], config["model"])
+    search = Search(
+        model=config["model"],
+        dataset=config["dataset"],
+        config_files=arguments.config_files,
+        settings=settings,
+        space=space,
+        trials=trials,
+        folder=Path(folder) if folder else default,
+    )
+    try:
+        study = run_search(search, jobs)
+    except KeyboardInterrupt:
+        print(f"Interrupted. The same command goes on with {search.folder}.")
+        raise
+    print(write_report(search, study))
+    return 0 if any(trial.value is not None for trial in finished(study)) else 1
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"[--{name}] must be a whole number from 1, but is [{value}].")
+    return value

@@ -1,0 +1,46 @@
+"""Drafting from catalogues of millions: the nearest item vectors are found by faiss, instead of scoring all items."""
+
+from __future__ import annotations
+
+import faiss
+import torch
+from torch import Tensor
+
+from recbole_specgr.system.errors import UserError
+
+
+class NearestItems:
+    """The items of largest inner product with a user.
+
+    Args:
+        vectors: of all items `[n_items, d]`.
+        items: those to search among `[n]`.
+        factory: faiss' description of an index, such as `Flat` (exact), `HNSW32` or `IVF1024,Flat`.
+
+    Raises:
+        UserError: faiss does not know the description, or can't build it for so few items.
+    """
+
+    def __init__(self, vectors: Tensor, items: Tensor, factory: str) -> None:
+        self.items = items
+        rows = vectors[items].detach().float().cpu().contiguous().numpy()
+        try:
+            self.index = faiss.index_factory(rows.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+            if not self.index.is_trained:
+                self.index.train(rows)
+            self.index.add(rows)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(
+                f"[draft_index: {factory}] can't be built by faiss for {len(items):,} items ({reason}). Take Flat, or "
+                f"another of faiss' index descriptions."
+            ) from error
+
+    def search(self, users: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """The best `size` items of each user `[B, d]`, -1 where there are fewer, and their scores, `[B, size]`."""
+        scores, places = self.index.search(
+            users.detach().float().cpu().contiguous().numpy(), min(size, len(self.items))
+        )
+        places, scores = torch.from_numpy(places).to(self.items.device), torch.from_numpy(scores).to(users)
+        items = torch.where(places < 0, -1, self.items[places])
+        return items, scores.masked_fill(places < 0, -torch.inf)

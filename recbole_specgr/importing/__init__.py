@@ -1,0 +1,1 @@
+"""Files of any kind -> RecBole's atomic files."""

@@ -1,0 +1,156 @@
+"""Interaction and item files as people have them -> RecBole atomic files and a property file beside them.
+
+The folder appears whole or not at all. What is wrong with the input is an error that says so; what can be put right
+is put right and counted in the table that `ImportReport` prints.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_specgr.data.split import split_times
+from recbole_specgr.data.statistics import interaction_statistics, statistics_table
+from recbole_specgr.importing.atomic_files import (
+    base_properties,
+    target_folder,
+    whole_folder,
+    write_interactions,
+    write_items,
+    write_properties,
+)
+from recbole_specgr.importing.filters import Filters
+from recbole_specgr.importing.interactions import read_interactions
+from recbole_specgr.importing.item_table import ItemTable, match_items, read_items
+from recbole_specgr.system.errors import UserError
+
+SPLIT = [0.8, 0.9]
+FEATURES_FILE = "text_features.npz"
+
+
+@dataclass
+class ImportReport:
+    """Where the data set went and what was found; `str()` is the table of statistics."""
+
+    folder: Path
+    columns: dict[str, str]  # our field -> the source's column
+    statistics: dict[str, Any]
+    counts: dict[str, int]  # what was put right, by description
+    note: str | None = None  # what must be known of results on this data
+    written: bool = True
+
+    def __str__(self) -> str:
+        chosen = ", ".join(f"{field} = [{column}]" for field, column in self.columns.items())
+        end = f"Written to {self.folder}" if self.written else f"Dry run: {self.folder} was not written."
+        return "\n".join(filter(None, [f"Columns: {chosen}", self.table, self.note, end]))
+
+    @property
+    def table(self) -> str:
+        return statistics_table(self.statistics, f"timestamp_split {SPLIT}", self.counts)
+
+
+def import_dataset(
+    interactions: str | os.PathLike,
+    items: str | os.PathLike,
+    name: str,
+    output: str | os.PathLike = "dataset",
+    user_column: str | None = None,
+    item_column: str | None = None,
+    time_column: str | None = None,
+    text_fields: Sequence[str] | None = None,
+    feature_fields: Sequence[str] = (),
+    text_features: str | os.PathLike | None = None,
+    filters: Filters | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> ImportReport:
+    """Read, check, and write the data set `name` to the folder `output/name`.
+
+    Args:
+        interactions, items: CSV, TSV, Parquet or JSON-lines files, plain or .gz.
+        user_column, item_column, time_column: names of columns; guessed from common names when not given.
+            `item_column` is looked for in both files.
+        text_fields: columns of `items` that make the item's sentence, in this order; guessed when not given.
+        feature_fields: columns of `items`, lists or single labels, that models with item features take.
+        text_features: .npz with `item_id` [M] and `features` [M, d] for at least all interacted items.
+        filters: a period of time and a k-core; everything when not given.
+        overwrite: replace the folder when it exists.
+        dry_run: do everything but write.
+
+    Raises:
+        UserError: a column is not there, times that are not times or in mixed units, nothing is left, no item has
+            text, text features that lack items, a name that cannot be used, or a folder that exists.
+        FileNotFoundError: an input file does not exist.
+    """
+    folder = target_folder(Path(output), name, overwrite or dry_run)
+    filters = filters or Filters()
+    counts: dict[str, int] = {}
+    frame, columns = read_interactions(Path(interactions), user_column, item_column, time_column, filters, counts)
+    table = read_items(Path(items), item_column, columns["item_id"], text_fields, feature_fields, counts)
+    kept = match_items(frame["item_id"].cat.categories, table.frame, table.text_fields, Path(items), counts)
+    features = _read_features(Path(text_features), kept.index) if text_features else None
+
+    users, ids = (frame[field].cat.codes.to_numpy().astype(np.int64) for field in ("user_id", "item_id"))
+    times = frame["timestamp"].to_numpy()
+    statistics = interaction_statistics(users, ids, times, split_times(times, SPLIT))
+    report = ImportReport(folder, {**columns, **_roles(table)}, statistics, counts, filters.note, not dry_run)
+    if dry_run:
+        return report
+    lists = [field for field in kept if kept[field].map(lambda cell: isinstance(cell, list)).any()]
+    with whole_folder(folder) as scratch:
+        write_interactions(scratch / f"{name}.inter", frame)
+        write_items(scratch / f"{name}.item", kept, lists)
+        if features is not None:
+            np.savez(scratch / FEATURES_FILE, item_id=kept.index.to_numpy(dtype=str), features=features)
+        found = "\n".join(filter(None, ["What scripts/import_dataset.py found.", report.table, filters.note]))
+        write_properties(scratch / f"{name}.yaml", _properties(table, lists, features is not None), found)
+    return report
+
+
+def _roles(table: ItemTable) -> dict[str, str]:
+    texts = {f"text {field}": table.columns[field] for field in table.text_fields}
+    return texts | {f"feature {field}": table.columns[field] for field in table.feature_fields}
+
+
+def _read_features(path: Path, items: pd.Index) -> np.ndarray:
+    """Rows of `features` [M, d] in the order of `items` [N]: [N, d]."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            tokens, features = arrays["item_id"].astype(str), arrays["features"]
+    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} must be an .npz with the arrays item_id and features: {error}") from error
+    if tokens.ndim != 1 or features.ndim != 2 or len(tokens) != len(features):
+        raise UserError(f"{path} holds item_id {tokens.shape} and features {features.shape}, not [M] and [M, d].")
+    index = pd.Index(tokens)
+    if not index.is_unique:
+        raise UserError(f"{path} holds some item ids twice, such as {index[index.duplicated()][0]}.")
+    rows = index.get_indexer(items)
+    if (rows < 0).any():
+        lacking = items[rows < 0]
+        raise UserError(
+            f"{path} lacks {len(lacking):,} of the {len(items):,} interacted items, such as {', '.join(lacking[:3])}: "
+            "are these the features of this data set?"
+        )
+    return features[rows]
+
+
+def _properties(table: ItemTable, lists: Sequence[str], text_features: bool) -> dict[str, Any]:
+    """The data set's layer of the configuration."""
+    found = base_properties(list(table.frame)) | {"timestamp_split": SPLIT, "text_fields": table.text_fields}
+    if text_features:
+        found["text_encoder"] = FEATURES_FILE
+    features = table.feature_fields or list(lists[:1])
+    if features:
+        found["selected_features"] = features
+    if attributes := [field for field in features if field in lists]:
+        found["item_attribute"] = attributes[0]
+    return found

@@ -1,0 +1,84 @@
+"""The interactions file: one row an interaction, cleaned, filtered, and each (user, item) once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_specgr.importing.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, choose_column, drop_rows, id_categories
+from recbole_specgr.importing.filters import Filters, k_core
+from recbole_specgr.importing.tables import column_names, read_table
+from recbole_specgr.importing.timestamps import parse_times
+from recbole_specgr.system.errors import UserError
+
+
+def read_interactions(
+    path: Path, user: str | None, item: str | None, time: str | None, filters: Filters, counts: dict[str, int]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The interactions of a file as `clean_interactions` returns them, and the column that each field was taken from.
+
+    Raises:
+        UserError: a column is not there or not what it should be, the file is broken, or no row is left.
+    """
+    known = column_names(path)
+    chosen = {
+        "user_id": choose_column(known, user, USER_NAMES, path, "user"),
+        "item_id": choose_column(known, item, ITEM_NAMES, path, "item"),
+        "timestamp": choose_column(known, time, TIME_NAMES, path, "time"),
+    }
+    source = read_table(
+        path, list(chosen.values()), inferred=[chosen["timestamp"]], repeated=[chosen["user_id"], chosen["item_id"]]
+    )
+    source = pd.DataFrame({field: source[column] for field, column in chosen.items()})
+    return clean_interactions(source, path, f"{path}, column [{chosen['timestamp']}]", filters, counts), chosen
+
+
+def clean_interactions(
+    source: pd.DataFrame, path: Path | str, where: str, filters: Filters, counts: dict[str, int]
+) -> pd.DataFrame:
+    """Columns user_id, item_id (categories of strings, all of them used) and timestamp (int64).
+
+    Rows keep the order and the index of `source`. What is dropped is counted: rows without an id or a time, rows
+    outside the filters' period, repeats of a (user, item) pair (the earliest stays, of equal ones the first), and
+    what is not in the filters' core.
+
+    Args:
+        source: columns user_id, item_id and timestamp as they were read.
+        path, where: the file, and the time column in it, for messages.
+    """
+    frame = pd.DataFrame({field: id_categories(source[field], path) for field in ("user_id", "item_id")})
+    frame["timestamp"] = source["timestamp"]
+    nameless = frame["user_id"].isna() | frame["item_id"].isna()
+    frame = drop_rows(frame, nameless, "interactions without user or item id", counts)
+    frame = drop_rows(frame, frame["timestamp"].isna(), "interactions without a time", counts)
+    if frame.empty:
+        columns = ", ".join(f"{field} = [{source[field].name}]" for field in source)
+        raise UserError(f"{path} has no row with a user id, an item id and a time. Columns taken: {columns}.")
+    frame["timestamp"] = parse_times(frame["timestamp"], where)
+
+    frame = drop_rows(frame, ~filters.inside(frame["timestamp"].to_numpy()), "interactions outside the period", counts)
+    frame = drop_rows(frame, _repeated(frame), "repeated (user, item) pairs (the first was kept)", counts)
+    if filters.min_interactions > 1 and len(frame):
+        outside = ~k_core(*_codes(frame), filters.min_interactions)
+        frame = drop_rows(frame, outside, f"interactions outside the {filters.min_interactions}-core", counts)
+    if frame.empty:
+        raise UserError(f"No interaction of {path} is left by {filters}: choose a longer period or a smaller core.")
+    return frame.assign(**{field: frame[field].cat.remove_unused_categories() for field in ("user_id", "item_id")})
+
+
+def _repeated(frame: pd.DataFrame) -> np.ndarray:
+    """bool [N]: an earlier row, or an equally early one that comes first, has the same user and item."""
+    users, items = _codes(frame)
+    pairs = users * (int(items.max(initial=0)) + 1) + items
+    in_time = np.argsort(frame["timestamp"].to_numpy(), kind="stable")
+    repeated = np.ones(len(frame), dtype=bool)
+    _, first = np.unique(pairs[in_time], return_index=True)  # return_index is that of the first
+    repeated[in_time[first]] = False
+    return repeated
+
+
+def _codes(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    users, items = (frame[field].cat.codes.to_numpy().astype(np.int64) for field in ("user_id", "item_id"))
+    return users, items

@@ -1,0 +1,173 @@
+"""The items file: one row an item, with texts and lists of labels cleaned for RecBole's atomic files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_specgr.importing.atomic_files import LIST_SEPARATOR
+from recbole_specgr.importing.columns import ITEM_NAMES, choose_column, drop_rows, id_categories, plain_name
+from recbole_specgr.importing.tables import MISSING, column_names, read_table
+from recbole_specgr.system.errors import UserError
+
+#: In the order of the item's sentence; for Amazon Reviews 2023 these are the paper's four fields.
+TEXT_NAMES = (
+    *("title", "movie_title", "name", "item_name", "product_name", "author", "artist", "genre", "genres", "class"),
+    *("system", "features", "categories", "category", "tags", "description"),
+)
+#: Columns whose texts are lists of labels, and what separates the labels: the first that occurs in the column.
+LABEL_NAMES = ("categories", "category", "genres", "genre", "class", "tags")
+LABEL_SEPARATORS = (" > ", "|", ";", ", ")
+_RESERVED = {"user_id", "item_id", "timestamp", "item_id_list", "item_length", "label"}
+_LONGEST_CELL = 100_000  # Python's csv reader, which RecBole reads with, stops at 131,072 characters
+_LONGEST_LABEL = 64  # characters; a list with longer entries is sentences, not labels
+
+
+@dataclass
+class ItemTable:
+    """Items by id, a cell being a text or a list of labels; which columns are text, which are features."""
+
+    frame: pd.DataFrame
+    text_fields: list[str]
+    feature_fields: list[str]
+    columns: dict[str, str]  # our field -> the source's column
+
+
+def read_items(
+    path: Path,
+    given: str | None,
+    like: str,
+    text_fields: Sequence[str] | None,
+    feature_fields: Sequence[str],
+    counts: dict[str, int],
+) -> ItemTable:
+    """Texts and features of every item of the file.
+
+    Args:
+        given, like: the id column: the one that was named, else the one of the interactions when the file has it.
+        text_fields: columns that describe an item, in this order; guessed when None.
+        feature_fields: columns that models take as features; they may be among the text fields.
+    """
+    known = column_names(path)
+    id_column = next((name for name in (given, like) if name in known), None)
+    id_column = id_column or choose_column(known, None, ITEM_NAMES, path, "item")
+    if text_fields:
+        columns = [choose_column(known, field, (), path, "text") for field in text_fields]
+    else:
+        by_plain = {plain_name(column): column for column in reversed(known) if column != id_column}
+        columns = [by_plain[plain_name(name)] for name in TEXT_NAMES if plain_name(name) in by_plain]
+    if not columns:
+        raise UserError(
+            f"{path} has no text column under a common name ({', '.join(TEXT_NAMES)}); its columns are "
+            f"{', '.join(map(str, known))}. Name them with --text-fields."
+        )
+    features = [choose_column(known, field, (), path, "feature") for field in feature_fields]
+    source = read_table(path, [id_column, *columns, *features])
+    source.index = id_categories(source[id_column], path).astype(object)
+    source = drop_rows(source, source.index.to_series().isna(), "item rows without an id", counts)
+    source = drop_rows(source, source.index.to_series().duplicated(), "repeated item rows (the first was kept)", counts)
+    by_column = {column: _field_name(column) for column in [*columns, *features]}
+    if len(set(by_column.values())) < len(by_column):
+        raise UserError(
+            f"{path}: the columns {', '.join(by_column)} would get the same field names {[*by_column.values()]}."
+        )
+    cells = {
+        field: clean_column(source[column], path, is_feature=column in features) for column, field in by_column.items()
+    }
+    frame = pd.DataFrame(cells, index=source.index)
+    filled = [column for column in by_column if text_fields or column in features or frame[by_column[column]].any()]
+    return ItemTable(
+        frame[[by_column[column] for column in filled]],
+        [by_column[column] for column in columns if column in filled],
+        [by_column[column] for column in features],
+        {by_column[column]: column for column in filled},
+    )
+
+
+def _field_name(column: str) -> str:
+    name = re.sub(r"\W+", "_", str(column).split(":")[0]).strip("_") or "text"
+    return f"item_{name}" if name in _RESERVED else name
+
+
+def clean_column(column: pd.Series, path: Path, is_feature: bool = False) -> pd.Series:
+    """Clean texts; lists of short labels stay lists, and columns of label names are split into them.
+
+    The lists of a feature stay lists however long their texts are, and its texts are split at any separator of labels
+    but a comma, which names hold too.
+    """
+    parts = [_flatten(cell, column.name, path) for cell in column]
+    is_list = any(isinstance(cell, list | tuple | np.ndarray) for cell in column)
+    named = plain_name(column.name) in map(plain_name, LABEL_NAMES)
+    if named or is_feature:
+        marks = LABEL_SEPARATORS if named else LABEL_SEPARATORS[:-1]
+        used = (mark for mark in marks if any(mark in part for cell in parts for part in cell))
+        separator = next(used, None)
+        if separator == LABEL_SEPARATORS[0] or (separator and not is_list):
+            parts = [[label for part in cell for label in part.split(separator)] for cell in parts]
+            is_list = True
+    longest = max((len(part) for cell in parts for part in cell), default=0)
+    if is_list and (is_feature or longest <= _LONGEST_LABEL):
+        return pd.Series([labels(cell) for cell in parts], index=column.index, dtype=object)
+    return pd.Series([one_text(cell, is_list) for cell in parts], index=column.index, dtype=object)
+
+
+def labels(parts: Sequence[str]) -> list[str]:
+    """A list of labels, clean, without empty ones."""
+    return [label for part in parts if (label := _clean(part.replace(LIST_SEPARATOR, " ")))]
+
+
+def one_text(parts: Sequence[str], is_list: bool) -> str:
+    """A list of sentences as one text, joined as the paper joins a list: RecBole would pad all to the longest."""
+    texts = [text for part in parts if (text := _clean(part))]
+    return (", ".join(texts) + ("." if is_list and texts else ""))[:_LONGEST_CELL]
+
+
+def _flatten(cell: Any, column: str, path: Path) -> list[str]:
+    """The texts in a cell, however its lists are nested."""
+    if isinstance(cell, str):
+        return [cell]
+    if isinstance(cell, list | tuple | np.ndarray):
+        return [text for part in cell for text in _flatten(part, column, path)]
+    if isinstance(cell, dict):
+        raise UserError(f"{path}, column [{column}] holds mappings, not text. Leave it out of --text-fields.")
+    return [] if pd.isna(cell) else [str(cell)]
+
+
+def _clean(text: str) -> str:
+    """No line breaks, tabs or other control characters, which would break the lines of the atomic file."""
+    text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()[:_LONGEST_CELL]
+    return "" if text in MISSING else text
+
+
+def match_items(
+    interacted: pd.Index, items: pd.DataFrame, text_fields: Sequence[str], path: Path, counts: dict[str, int]
+) -> pd.DataFrame:
+    """Exactly the interacted items: those the file lacks are kept without text, those never interacted are left out."""
+    there = interacted.isin(items.index)
+    if not there.any():
+        raise UserError(
+            f"None of the {len(interacted):,} interacted items (such as {', '.join(interacted[:3])}) is in {path} "
+            f"(such as {', '.join(items.index[:3])}): are these the right two files and item columns?"
+        )
+    unused = len(items) - int(there.sum())
+    if unused:
+        counts["left out: items without interactions"] = unused
+    if not there.all():
+        counts["kept: interacted items that the items file lacks"] = int((~there).sum())
+    items = items.reindex(interacted)
+    items.index.name = "item_id"
+    for field in items:
+        items[field] = items[field].where(items[field].notna(), "")
+    empty = ~items[list(text_fields)].map(bool).any(axis=1)
+    if empty.all():
+        raise UserError(
+            f"No interacted item has text in {', '.join(text_fields)} of {path}. Name others with --text-fields."
+        )
+    counts["items without text"] = int(empty.sum())
+    return items

@@ -1,0 +1,1 @@
+"""What a data set's items are: texts, text vectors and semantic ids."""

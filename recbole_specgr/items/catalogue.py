@@ -1,0 +1,128 @@
+"""The items of a finished run, as it keeps them: enough to build its model without the interactions it learned from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from torch import Tensor
+
+from recbole_specgr import __version__
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.npz import pack, read_npz, unpack, write_npz
+from recbole_specgr.text.features import FEATURES, read_kept
+from recbole_specgr.text.item_text import field_kinds, item_titles
+
+ITEMS = "items.npz"  # in a run's folder
+_FORMAT = 1
+_FACTS = ("version", "item_field", "field_kinds", "separator")
+
+
+class NotInCatalogue(AttributeError):
+    """A model asks for more than the items: it can only be built with the data set itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Items by row; row 0 is the padding item.
+
+    For a model that is being built it stands in for the data set that it was trained on.
+
+    Attributes:
+        item_tokens: the data set's names of the items, object [n_items].
+        seen: the item is in the training data, BoolTensor [n_items].
+        candidates: the item may be recommended, BoolTensor [n_items].
+        titles: what to show to people, "" where there is nothing.
+        item_field: name of the field that holds the items.
+        field_kinds: item field -> its kind, one of `item_text.KINDS`.
+        separator: of the labels in a field of labels.
+        caches: what models keep of each item that takes long to compute, by its name in the model.
+        version: of this package, that wrote it.
+    """
+
+    item_tokens: np.ndarray
+    seen: Tensor
+    candidates: Tensor
+    titles: list[str]
+    item_field: str = "item_id"
+    field_kinds: dict[str, str] = field(default_factory=dict)
+    separator: str = " "
+    caches: dict[str, np.ndarray] = field(default_factory=dict)
+    version: str = __version__
+
+    @classmethod
+    def from_dataset(cls, config: Config, dataset: Dataset) -> Catalogue:
+        """The items of the test view `dataset`."""
+        return cls(
+            item_tokens=np.array([str(token) for token in dataset.field2id_token[dataset.iid_field]], dtype=object),
+            seen=dataset.seen.clone(),
+            candidates=dataset.candidates.clone(),
+            titles=item_titles(dataset, config["text_fields"]),
+            item_field=dataset.iid_field,
+            field_kinds=field_kinds(dataset),
+            separator=config["seq_separator"],
+        )
+
+    # -- what a model asks a data set for ------------------------------------------------------------------------------
+
+    @property
+    def iid_field(self) -> str:
+        return self.item_field
+
+    @property
+    def field2id_token(self) -> dict[str, np.ndarray]:
+        return {self.item_field: self.item_tokens}
+
+    def num(self, name: str) -> int:
+        """Number of items, the padding item included; of nothing else is there a number here."""
+        if name != self.item_field:
+            raise NotInCatalogue(f"the number of {name}")
+        return len(self.item_tokens)
+
+    def text_features_of(self, config: Config) -> np.ndarray:
+        """The text vectors that the run (or part of one) with these settings keeps, float32 [n_items, d]."""
+        path = Path(config["run_dir"]) / FEATURES
+        if not path.is_file():
+            raise NotInCatalogue("the items' text vectors")
+        features = read_kept(path.parent)
+        if len(features) != len(self.item_tokens):
+            raise UserError(
+                f"{path} holds {len(features):,} text vectors, but the run has {len(self.item_tokens):,} items: one of "
+                f"the two files comes from another run."
+            )
+        return features
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotInCatalogue(name)
+
+    # -- its file ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write it to `path` (.npz)."""
+        facts = {"format": _FORMAT, **{name: getattr(self, name) for name in _FACTS}}
+        arrays = {
+            "item_tokens": pack(self.item_tokens.tolist()),
+            "titles": pack(self.titles),
+            "seen": self.seen.numpy(),
+            "candidates": self.candidates.numpy(),
+        }
+        write_npz(path, facts, arrays | {f"cache/{name}": array for name, array in self.caches.items()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Catalogue:
+        """Read what `save` wrote. Raises FileNotFoundError or UserError as `read_npz` does."""
+        facts, arrays = read_npz(path, _FORMAT, "the items of a run")
+        return cls(
+            item_tokens=np.array(unpack(arrays["item_tokens"]), dtype=object),
+            seen=torch.from_numpy(arrays["seen"]),
+            candidates=torch.from_numpy(arrays["candidates"]),
+            titles=unpack(arrays["titles"]),
+            caches={name.removeprefix("cache/"): a for name, a in arrays.items() if name.startswith("cache/")},
+            **{name: facts[name] for name in _FACTS},
+        )

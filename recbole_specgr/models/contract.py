@@ -1,0 +1,242 @@
+"""The contract of a model: every hook that the harness calls, with its default and its shapes, and who calls it when.
+
+A model is a RecBole sequential recommender with the hooks below. RecBole's own models, and classes that know nothing of
+this file, are given the defaults by `adapted`, so nobody has to ask whether a model has a hook. Of a model that one
+writes, three things are usually said: how it ranks (`ScoresItems` or `RanksByList`), whether it is `inductive`, and
+what it `needs` of the items.
+
+What draft-verify asks of a verifier is a contract of its own (`decoding.verification`); so is what a model keeps of
+each item, and how new items come into it (`models.item_tables`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import AbstractRecommender
+from torch import Tensor
+
+from recbole_specgr.evaluation.ranking import rank_scores
+
+if TYPE_CHECKING:
+    from recbole.config import Config
+    from recbole.data.dataset import Dataset
+
+    from recbole_specgr.items.items import Items
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class Users:
+    """What `encode_users` gives of a batch, for `rank_users`. Models that encode more than this derive from it.
+
+    Attributes:
+        interaction: the batch.
+        shared: what ranking the same users and candidates under several settings has in common; None keeps nothing.
+    """
+
+    interaction: Interaction
+    shared: dict[Hashable, Any] | None = None
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` returns, computed once where `shared` is kept."""
+        if self.shared is None:
+            return compute()
+        if key not in self.shared:
+            self.shared[key] = compute()
+        return self.shared[key]
+
+
+@dataclass
+class RankedList:
+    """Items of B users, best first.
+
+    Attributes:
+        items: `[B, K]`, -1 where there are no more.
+        scores: `[B, K]`, NaN for an item that has a place but no score of its own.
+        round_of: round in which each was drafted and accepted, from 0; -1 for one that the beams filled in. None from
+            models that do not draft.
+    """
+
+    items: Tensor
+    scores: Tensor
+    round_of: Tensor | None = None
+
+
+class ModelContract:
+    """Mixin over RecBole's `SequentialRecommender`. Attributes and methods are the contract, with their defaults.
+
+    Attributes:
+        inductive: it can rank items that it was not trained with. Otherwise such items never stand in its lists, and
+            `unseen_history` says whether they stay in the histories that it reads. Read by `models.ranking`.
+        needs: what its constructor is handed of the items: names of attributes of `items.Items`, such as
+            `text_vectors`, `semantic_ids` and `attributes`. Read by `building`.
+        parts_in_order: names of the models that it is made of, as they are trained. Read by `building`.
+        trainer: name of the class in `recbole_specgr.training` that trains it.
+        trains_on: what its batches may be, the first being usual: `rows`, one target each with its history; `windows`,
+            stretches of a history in which every position is a target. Read by the trainer.
+        compares_rows: the loss of the present stage compares the rows of a batch with each other, so a batch can't be
+            taken in parts. Read by the trainer at the start of a stage.
+        trained_before: its parameters come from a finished run and are not trained. Read by the trainer.
+        decoding: settings of inference, by name, which may change without training. Tuning, studies and serving change
+            them; whoever ranks reads them at each call.
+    """
+
+    inductive: bool = False
+    needs: tuple[str, ...] = ()
+    parts_in_order: tuple[str, ...] = ()
+    trainer: str = "Trainer"
+    trains_on: tuple[str, ...] = ("rows",)
+    compares_rows: bool = False
+    trained_before: bool = False
+    decoding: Mapping[str, Any] = MappingProxyType({})
+    n_items: int
+    ITEM_SEQ: str
+    ITEM_SEQ_LEN: str
+
+    # -- construction --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def build(cls, config: Config, dataset: Dataset, items: Items, parts: Mapping[str, Any]) -> Any:
+        """The model, with new parameters. Called once a run by `building.build_model`.
+
+        Args:
+            config: its settings.
+            dataset: the train view, or the items of a finished run that stand in for it.
+            items: what it `needs` of the items.
+            parts: the models that it is made of, by the names in `parts_in_order`.
+        """
+        return cls(config, dataset)  # type: ignore[call-arg]
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]:
+        """The loss of a batch, a mean over its rows; a tuple or a mapping of several losses is added up. Called each
+        step; never for a model without parameters."""
+        raise NotImplementedError
+
+    def start_stage(self, stage: str) -> None:
+        """Called by the trainer before a stage is trained (or skipped, on resuming), with its settings in place."""
+
+    def training_rows(self, view: Dataset) -> Any:
+        """What is trained on in place of the train view: anything that has `len` and
+        `__getitem__(LongTensor [B], join=False) -> Interaction`. Called by the trainer at the start of a stage."""
+        return view
+
+    def tokens_of(self, interaction: Interaction) -> Tensor:
+        """How many tokens the histories of a batch have, a scalar, for the throughput that is reported."""
+        return interaction[self.ITEM_SEQ_LEN].sum()
+
+    # -- ranking -------------------------------------------------------------------------------------------------------
+
+    def encode_users(self, interaction: Interaction) -> Users:
+        """All of a batch that `rank_users` needs and that no setting of `decoding` changes."""
+        return Users(interaction=interaction)
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        """The k best candidates of each user under the settings in `decoding`.
+
+        Args:
+            users: what `encode_users` gave.
+            candidates: BoolTensor `[n_items]` of what may be ranked, never the padding item. For a model that is not
+                inductive there are only seen items among them.
+        """
+        raise NotImplementedError
+
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor | None:
+        """What the model thinks of given candidates, whether they would stand in its list or not.
+
+        Called by ensembles, explanations and studies.
+
+        Args:
+            items: `[B, n]`, -1 in places that are empty.
+            candidates: as for `rank_users`.
+
+        Returns:
+            Scores `[B, n]`, -inf beside -1; None from a model that gives lists and no scores.
+        """
+        return None
+
+    def score_all(self, interaction: Interaction) -> Tensor | None:
+        """Scores of all items `[B, n_items]`; None from a model that gives lists. Whoever drafts needs them."""
+        return None
+
+
+class ScoresItems(ModelContract):
+    """Ranks by a score of every item: RecBole's `full_sort_predict(interaction) -> [B, n_items]` (or flat)."""
+
+    def score_all(self, interaction: Interaction) -> Tensor:
+        return self.full_sort_predict(interaction).view(len(interaction), -1)  # type: ignore[attr-defined]
+
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
+        return self.score_all(interaction).gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        scores = users.once("scores", lambda: self.score_all(users.interaction))
+        items = rank_scores(scores.clone(), k, candidates)
+        return RankedList(items, scores.gather(1, items.clamp(min=0)))
+
+
+class RanksByList(ModelContract):
+    """Ranks by a list of its own: `full_sort_topk(interaction, k, candidates) -> ids [B, k]`, -1 where it ends.
+
+    A model that encodes users apart from ranking them, or whose list has scores, overrides `rank_users` instead.
+
+    Attributes:
+        list_length: of the list that `full_sort_predict` is made of, for RecBole's case studies.
+    """
+
+    list_length: int
+
+    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor) -> Tensor:
+        """The k best candidates `[B, k]`; -1 where there are fewer."""
+        return self.rank_users(self.encode_users(interaction), k, candidates).items
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        items = self.full_sort_topk(users.interaction, k, candidates)
+        return RankedList(items, torch.full(items.shape, torch.nan, device=items.device))
+
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`; -inf for those that do not stand in the user's list. Those that stand in
+        it without a score get the least of the others' less their place. Called by RecBole's case studies only."""
+        candidates = torch.arange(self.n_items, device=interaction[self.ITEM_SEQ].device) > 0
+        ranked = self.rank_users(self.encode_users(interaction), self.list_length, candidates)
+        place = torch.arange(1, ranked.items.size(1) + 1, device=ranked.items.device)
+        least = ranked.scores.masked_fill(~ranked.scores.isfinite(), torch.inf).amin(1, keepdim=True)
+        listed = torch.where(ranked.scores.isnan(), least.nan_to_num(posinf=0) - place, ranked.scores)
+        scores = listed.new_full((len(listed), self.n_items), -torch.inf)
+        scores.scatter_(1, ranked.items.clamp(min=0), listed)
+        scores[:, 0] = -torch.inf  # what is written there stands for the end of a list
+        return scores
+
+
+def adapted(model_class: type) -> type:
+    """The class with the contract's defaults below its own hooks; the class itself where it has the contract.
+
+    RecBole's models, and a user's class that is only RecBole's `SequentialRecommender`, get them here. Their own
+    methods go over the defaults.
+
+    Raises:
+        TypeError: the class can't rank: it has neither `full_sort_predict` nor `full_sort_topk`.
+    """
+    if issubclass(model_class, ModelContract):
+        return model_class
+    if "full_sort_topk" in vars_of(model_class):
+        way: type = RanksByList
+    elif model_class.full_sort_predict is not AbstractRecommender.full_sort_predict:
+        way = ScoresItems
+    else:
+        raise TypeError(f"{model_class.__name__} has neither full_sort_predict nor full_sort_topk")
+    return type(model_class.__name__, (model_class, way), {"__module__": model_class.__module__})
+
+
+def vars_of(model_class: type) -> set[str]:
+    """The names of all attributes of a class, its own and those it inherits."""
+    return {name for base in model_class.__mro__ for name in vars(base)}

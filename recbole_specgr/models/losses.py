@@ -1,0 +1,61 @@
+"""Drafting by vectors, and the losses that make users' and items' vectors meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recbole_specgr.system.processes import gather_rows, share_rows
+
+
+def contrastive_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """In-batch cross entropy of each row's target against the other rows' (paper, Eq. 4).
+
+    Rows of the same target are no negatives of each other. Each distinct target is embedded once; a negative that is
+    the target of m rows counts m times, as the sum over the batch has it.
+
+    Args:
+        users: unit vectors `[B, d]`.
+        items: unit vectors of the distinct targets `[U, d]`.
+        targets: each row's position among the distinct targets `[B]`.
+        temperature: tau.
+    """
+    rows = torch.bincount(targets, minlength=len(items)).to(users.dtype).log()
+    logits = users @ items.T / temperature + rows
+    own = F.one_hot(targets, len(items)).to(users.dtype) * rows
+    return F.cross_entropy(logits - own, targets)
+
+
+def batch_contrast(users: Tensor, targets: Tensor, embed: Callable[[Tensor], Tensor], temperature: float) -> Tensor:
+    """`contrastive_loss` of the rows of all processes, which share the work of embedding the targets.
+
+    Every process has the whole loss; the gradient reaches the rows where they were made.
+
+    Args:
+        users: unit vectors of this process's rows `[B, d]`.
+        targets: their items' ids `[B]`.
+        embed: ids `[U]` -> unit vectors `[U, d]`.
+    """
+    distinct, place = gather_rows(targets).unique(return_inverse=True)
+    return contrastive_loss(gather_rows(users), share_rows(embed, distinct), place, temperature)
+
+
+def ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """Cross entropy over a whole table of items: Eq. 4 with every (seen) item in the batch.
+
+    Args:
+        users: unit vectors `[B, d]`.
+        items: unit vectors `[n, d]`.
+        targets: rows of `items` `[B]`.
+        temperature: tau.
+    """
+    return F.cross_entropy(users @ items.T / temperature, targets)
+
+
+def mean_pool(hidden: Tensor, tokens: Tensor, pad: int = 0) -> Tensor:
+    """Unit-length mean of the hidden states `[B, S, d]` at the tokens `[B, S]` that are not padding: `[B, d]`."""
+    weight = (tokens != pad).to(hidden.dtype)[:, :, None]
+    return F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=1)

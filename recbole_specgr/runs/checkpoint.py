@@ -1,0 +1,106 @@
+"""Checkpoints: tensors and plain data, written whole or not at all, read with `weights_only=True`."""
+
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.sharded_state import gathered
+
+
+def checkpoint_content(model: nn.Module, **content: Any) -> dict[str, Any]:
+    """The model's class name, its parameters, and `content`: plain data and tensors, which become whole where FSDP has
+    spread them. Every process must ask."""
+    # Some RecBole models name whole modules here, whose parameters are in the state_dict anyway.
+    other = {name: value for name, value in model.other_parameter().items() if not isinstance(value, nn.Module)}
+    state = {"model": type(model).__name__, "state_dict": model.state_dict(), "other_parameter": other, **content}
+    return gathered(state)
+
+
+def save_checkpoint(path: Path, model: nn.Module, **content: Any) -> None:
+    """Write `checkpoint_content`."""
+    write_checkpoint(path, checkpoint_content(model, **content))
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint, through to the disk, in the place of an earlier one at `path`, which stays until then.
+
+    Raises:
+        UserError: the folder is gone, or the disk does not take it.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(
+            f"The checkpoint {path} can't be written: the folder {path.parent} is gone. When its disk is there again, "
+            f"go on with --resume={path.parent}; when the folder was removed, train again."
+        )
+    try:
+        with atomic_write(path) as temporary:
+            torch.save(content, temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):  # not torch's writer of files
+            raise
+        reason = getattr(error, "strerror", None) or "the disk did not take all of it"
+        kept = "The one before it is whole" if path.is_file() else "There is none before it"
+        free = shutil.disk_usage(path.parent).free / 1e9 if path.parent.is_dir() else 0.0
+        raise UserError(
+            f"The checkpoint {path} could not be written ({reason}; {free:.2f} GB are free there). {kept}. Make room, "
+            f"or see to the disk, then go on with --resume={path.parent}"
+        ) from error
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UserError: the file is truncated, or not a checkpoint of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {path}.")
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"{path} can't be read as a checkpoint ({reason}). It is truncated ({path.stat().st_size:,} bytes), or of "
+            f"another program. Train again, or take another checkpoint."
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"model", "state_dict"} <= checkpoint.keys():
+        raise UserError(f"{path} is not a checkpoint of this package: it has no model name and parameters.")
+    return checkpoint
+
+
+def restore_model(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> None:
+    """Put a checkpoint's parameters into `model`.
+
+    Raises:
+        UserError: they are of another model, or of this model with other sizes.
+    """
+    name, theirs, ours = type(model).__name__, checkpoint["state_dict"], model.state_dict()
+    if checkpoint["model"] != name:
+        raise UserError(f"{path} is a checkpoint of {checkpoint['model']}, not of {name}.")
+    faults = [f"{key} is missing" for key in ours.keys() - theirs.keys()]
+    faults += [f"{key} is not a parameter of the model" for key in theirs.keys() - ours.keys()]
+    faults += [
+        f"{key} is {list(theirs[key].shape)}, the model's is {list(ours[key].shape)}"
+        for key in ours.keys() & theirs.keys()
+        if theirs[key].shape != ours[key].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise UserError(
+            f"{path} does not fit this {name}: {'; '.join(sorted(faults)[:3])}{more}. It was trained on another data "
+            f"set or with other settings."
+        )
+    model.load_state_dict(theirs)
+    model.load_other_parameter(checkpoint.get("other_parameter"))

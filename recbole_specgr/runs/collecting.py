@@ -1,0 +1,155 @@
+"""What a finished run has to say, collected into its record: what was measured, by what, on what."""
+
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole_specgr import __version__
+from recbole_specgr.data.split import TIME_UNITS, time_unit
+from recbole_specgr.data.statistics import dataset_statistics
+from recbole_specgr.runs.comparison import what_it_is
+from recbole_specgr.runs.record import SCHEMA, protocol_hash
+
+PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
+
+
+def build_record(config, dataset, trainer, valid_result, test_result, parameters: dict[str, int]) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Args:
+        dataset: the test view.
+        trainer: after `fit` and the evaluation of test.
+        parameters: number of all and of trained parameters.
+    """
+    protocol = {
+        **dataset.protocol,
+        "metrics": sorted(metric.lower() for metric in config["metrics"]),
+        "topk": sorted(config["topk"]),
+    }
+    return {
+        "schema": SCHEMA,
+        "model": config["model"],
+        "base_model": config["base_model"],
+        "display_name": config["display_name"],
+        "group": config["group"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "metrics": {"valid": valid_result or {}, "test": test_result},
+        "protocol": protocol,
+        "protocol_hash": protocol_hash(protocol),
+        "settings": what_it_is(config.to_dict()),
+        "data": dataset_statistics(dataset),
+        "training": {
+            progress.stage: {
+                "epochs": progress.epoch,
+                "best_epoch": progress.best_epoch,
+                "rows": progress.rows,
+                "seconds": round(progress.seconds, 2),
+                "rows_per_second": round(progress.rows / progress.seconds, 1) if progress.seconds else None,
+                "history": progress.history,
+            }
+            for progress in trainer.progress.values()
+        },
+        "test": trainer.latency.summary(),
+        "parameters": parameters,
+        "peak_memory_mb": _peak_memory(config["device"]),
+        **environment(config),
+    }
+
+
+def environment(config) -> dict[str, Any]:
+    """By what and on what a number was measured."""
+    return {
+        "processes": config["world_size"],
+        "hardware": _hardware(config["device"]),
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def rank_columns(rows, view) -> dict[str, np.ndarray]:
+    """What ranks.npz holds of each test row (`record.RANK_COLUMNS`).
+
+    Args:
+        rows: what the collector kept of the evaluation.
+        view: the test view, in whose order the rows are.
+    """
+    _, items, times = view.interactions
+    target = view.rows.numpy()
+    seconds = (times[target] - view.first_seen.numpy()[items[target]]) / TIME_UNITS[time_unit(times)]
+    trained = np.bincount(items[times < view.split_times[0]], minlength=view.item_num)
+    return {
+        "rank": rows["rec.rank"].numpy().astype(np.int32),
+        "unseen": rows["rec.unseen"].numpy(),
+        "user": view.id2token(view.uid_field, rows["rec.user"].numpy()).astype(str),
+        "item": view.id2token(view.iid_field, rows["rec.target"].numpy()).astype(str),
+        "history": (view.rows - view.starts).numpy().astype(np.int32),
+        "popularity": trained[items[target]].astype(np.int32),
+        "age_days": (seconds / 86400).astype(np.float32),
+    }
+
+
+def _peak_memory(device: torch.device) -> dict[str, float]:
+    """MB of main memory this process had at most, and of GPU memory that tensors had."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in kB elsewhere
+    peak = {"host": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
+    if device.type == "cuda":
+        peak["gpu"] = round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
+    return peak
+
+
+def _hardware(device: torch.device) -> dict[str, Any]:
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _versions() -> dict[str, str | None]:
+    return {
+        "python": platform.python_version(),
+        "recbole_specgr": __version__,
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout this package runs from, `+changes` when files differ from it; None outside of one."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}+changes" if changes else commit

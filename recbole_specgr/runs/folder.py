@@ -1,0 +1,58 @@
+"""The folder of a run: where its settings and its parameters are."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.record import RESULT
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import resolve
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
+
+CONFIG = "config.yaml"
+
+
+def write_config(run_dir: Path, config: Config) -> None:
+    with atomic_write(run_dir / CONFIG) as temporary:
+        temporary.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_config(run_dir: Path, config_dict: dict[str, Any] | None = None) -> Config:
+    """The settings of a run, with `config_dict` over them. Raises FileNotFoundError for a folder that is none."""
+    if not (run_dir / CONFIG).is_file():
+        raise FileNotFoundError(f"{run_dir} is no run: there is no {run_dir / CONFIG}.")
+    settings = read_mapping(run_dir / CONFIG)
+    if not {"model", "base_model", "dataset", "stages"} <= settings.keys():
+        raise UserError(f"{run_dir / CONFIG} does not hold the settings of a run: it is cut short, or something else.")
+    return Config.from_dict(settings, {**(config_dict or {}), "run_dir": str(run_dir)})
+
+
+def checkpoint_of(run_dir: Path, config: Config) -> Path:
+    """Where the parameters are that the last stage ended with."""
+    return run_dir / f"{list(config['stages'])[-1]}.pth"
+
+
+def check_finished(run_dir: Path, model: str, dataset, setting: str) -> None:
+    """Raise UserError unless `run_dir` is a finished run of `model` on the data and the split of `dataset`.
+
+    Args:
+        dataset: any view.
+        setting: what named the run, for error messages.
+    """
+    if not (run_dir / CONFIG).is_file():
+        raise UserError(f"{setting}: {run_dir} is no run, there is no {run_dir / CONFIG}.")
+    settings = read_mapping(run_dir / CONFIG)
+    if resolve(model).name not in (settings["model"], settings["base_model"]):
+        raise UserError(f"{setting}: {run_dir} is a run of {settings['model']}, not of {model}.")
+    # A part of a composite run has no record of its own.
+    record = next((folder / RESULT for folder in (run_dir, run_dir.parent) if (folder / RESULT).is_file()), None)
+    if record is None:
+        raise UserError(f"{setting}: {run_dir} is not finished, it has no {RESULT}. Go on with --resume={run_dir}")
+    theirs = read_record(record)["protocol"]
+    for key, ours in dataset.protocol.items():
+        if theirs.get(key) != ours:
+            raise UserError(f"{setting}: {run_dir} is of other data: its {key} is {theirs.get(key)}, not {ours}.")

@@ -1,0 +1,86 @@
+"""The record of a run, result.json and ranks.npz: their format, and how they are written."""
+
+import hashlib
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
+
+RESULT = "result.json"
+RANKS = "ranks.npz"
+SCHEMA = 1
+# What ranks.npz holds of each test row [N]: name -> kinds of dtype.
+RANK_COLUMNS = {
+    "rank": "i",  # the target's, 0 where it is not in the list
+    "unseen": "b",  # the target does not occur in training
+    "user": "U",  # tokens
+    "item": "U",
+    "history": "i",  # interactions of the user before the target
+    "popularity": "i",  # interactions with the target in training
+    "age_days": "f",  # since the target's first interaction or launch
+}
+
+
+def protocol_hash(protocol: dict[str, Any]) -> str:
+    """16 hexadecimal digits; results may stand in one table when theirs are equal."""
+    text = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest(content: dict[str, Any]) -> str:
+    """64 hexadecimal digits: the sha256 of a record, of what it says and not of how it is written."""
+    plain = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def ranks_digest(ranks: dict[str, np.ndarray]) -> str:
+    """64 hexadecimal digits: the sha256 of the arrays' content."""
+    found = hashlib.sha256()
+    for name in sorted(ranks):
+        array = ranks[name]
+        content = "\0".join(array.tolist()).encode() if array.dtype.kind == "U" else array.astype("<f8").tobytes()
+        found.update(f"{name} {len(array)}\0".encode() + content)
+    return found.hexdigest()
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Raises UserError for a file that is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is refused: it can't be read as JSON ({error}).") from error
+
+
+def write_result(run_dir: Path, record: dict[str, Any], ranks: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Write ranks.npz, then result.json with both digests; returns the record with them."""
+    write_columns(run_dir / RANKS, ranks)
+    record = {**record, "ranks_digest": ranks_digest(ranks)}
+    record["digest"] = digest(record)
+    write_json(run_dir / RESULT, record)
+    return record
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz archive. Raises UserError for a file that is none."""
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is refused: it can't be read as an npz archive ({error}).") from error
+
+
+def write_columns(path: Path, columns: dict[str, np.ndarray]) -> None:
+    with atomic_write(path) as temporary:
+        np.savez_compressed(temporary, **columns)

@@ -1,0 +1,170 @@
+"""Settings in layers: deep merging, and the check that every key is one that something reads."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_specgr.system.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings that came from one place.
+
+    Attributes:
+        source: where they came from, as it reads in an error message.
+        values: the settings; dotted keys are already expanded.
+        declares: the layer makes its keys known; the keys of other layers must be known already.
+        open_groups: the keys inside the layer's mappings are free (RecBole's `eval_args`, `load_col`, ...).
+    """
+
+    source: str
+    values: dict[str, Any]
+    declares: bool = False
+    open_groups: bool = False
+
+
+def deep_merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    """`high` over `low`: mappings merge key by key, anything else replaces. Neither argument is changed or shared."""
+    merged = copy.deepcopy(low)
+    for key, value in high.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = deep_merge(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def expand_dotted(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """`{"tokenizer.levels": 4}` -> `{"tokenizer": {"levels": 4}}`. Raises UserError on a malformed or clashing key."""
+    expanded: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, last = str(key).split(".")
+        if not all([*groups, last]):
+            raise UserError(f"[{key}] from {source} is not a setting's name.")
+        for group in reversed(groups):
+            last, value = group, {last: value}
+        clash = last in expanded and not (isinstance(value, dict) and isinstance(expanded[last], dict))
+        if clash:
+            raise UserError(f"{source} gives [{last}] both a value and members ([{key}]).")
+        expanded = deep_merge(expanded, {last: value})
+    return expanded
+
+
+def stack(layers: Iterable[Layer], known: Iterable[str] = ()) -> dict[str, Any]:
+    """Merge `layers`, lowest first, checking keys and the kind of each value.
+
+    Args:
+        known: names that are settings although no layer gives them a value.
+
+    Raises:
+        UserError: a key that no declaring layer has; a value of another kind than the declared default; a stage
+            that the model does not have.
+    """
+    layers = list(layers)
+    declared: dict[str, Any] = dict.fromkeys(known)
+    closed: set[str] = set()
+    for layer in layers:
+        if layer.declares:
+            for key, value in layer.values.items():
+                if not layer.open_groups and isinstance(value, dict) and value and key not in _open_keys(layers):
+                    closed.add(key)
+            declared = deep_merge(declared, layer.values)
+    if not declared.get("stages"):
+        declared["stages"] = {"train": {}}
+
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        values = layer.values if layer.open_groups else _checked(layer, declared, closed)
+        settings = deep_merge(settings, values)
+    settings["stages"] = settings.get("stages") or {"train": {}}
+    return settings
+
+
+def _open_keys(layers: list[Layer]) -> set[str]:
+    return {key for layer in layers if layer.open_groups for key in layer.values}
+
+
+def _checked(layer: Layer, declared: dict[str, Any], closed: set[str]) -> dict[str, Any]:
+    values = {}
+    for key, value in layer.values.items():
+        _require_known(key, declared, layer.source)
+        if key == "stages":
+            values[key] = _checked_stages(value, declared, layer.source)
+        elif key == "tune":
+            values[key] = _checked_grid(value, declared, layer.source)
+        elif key in closed and value is not None:
+            values[key] = _checked_group(key, value, declared[key], layer.source)
+        else:
+            values[key] = _checked_value(key, value, declared[key], layer.source)
+    return values
+
+
+def _checked_group(name: str, values: Any, declared: dict[str, Any], source: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        first = next(iter(declared))
+        raise UserError(
+            f"[{name}] is a group of settings, but {source} gives it the value [{values}]. "
+            f"Set its members, such as [{name}.{first}]: they are {', '.join(declared)}."
+        )
+    checked = {}
+    for key, value in values.items():
+        _require_known(key, declared, source, prefix=f"{name}.")
+        check = _checked_group if isinstance(declared[key], dict) and declared[key] else _checked_value
+        checked[key] = check(f"{name}.{key}", value, declared[key], source)
+    return checked
+
+
+def _checked_stages(stages: Any, declared: dict[str, Any], source: str) -> dict[str, Any]:
+    if stages is None:
+        return {}
+    if not isinstance(stages, dict):
+        raise UserError(f"[stages] from {source} must map each stage to its settings, but is [{stages}].")
+    checked = {}
+    for stage, values in stages.items():
+        _require_known(stage, declared["stages"], source, prefix="stages.")
+        values = {} if values is None else values
+        if not isinstance(values, dict):
+            raise UserError(f"[stages.{stage}] from {source} must be a mapping of settings, but is [{values}].")
+        checked[stage] = {}
+        for key, value in values.items():
+            _require_known(key, declared, source, prefix=f"stages.{stage}.")
+            checked[stage][key] = _checked_value(f"stages.{stage}.{key}", value, declared[key], source)
+    return checked
+
+
+def _checked_grid(grid: Any, declared: dict[str, Any], source: str) -> dict[str, Any] | None:
+    if grid is None:
+        return None
+    if not isinstance(grid, dict):
+        raise UserError(f"[tune] from {source} must map settings to the values to try, but is [{grid}].")
+    for key, values in grid.items():
+        _require_known(key, declared, source, prefix="tune.")
+        if values is not None and (not isinstance(values, list) or not values):
+            raise UserError(f"[tune.{key}] from {source} must be a list of values to try, but is [{values}].")
+    return grid
+
+
+def _require_known(key: Any, known: Iterable[str], source: str, prefix: str = "") -> None:
+    if key in known:
+        return
+    hint = did_you_mean(key, known)
+    if not hint and prefix:
+        hint = f" There are: {', '.join(map(str, known))}." if len(list(known)) <= 20 else ""
+    raise UserError(f"Unknown setting [{prefix}{key}] from {source}.{hint}")
+
+
+def _checked_value(name: str, value: Any, default: Any, source: str) -> Any:
+    """`value`, as an int where the default is one and the value is whole (1e3); UserError on another kind of value."""
+    if value is None or default is None:
+        return value
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UserError(f"[{name}] must be True or False, but {source} gives [{value}].")
+    elif isinstance(default, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UserError(f"[{name}] must be a number, but {source} gives [{value}].")
+        if isinstance(default, int) and isinstance(value, float) and value.is_integer():
+            return int(value)
+    return value

@@ -1,0 +1,216 @@
+"""Name -> class, by RecBole's own convention: the file `<name lower>.py` holds the class `<Name>`.
+
+A name is looked for among the baseline files, our models, and RecBole's sequential models, in this order. Case,
+hyphens and underscores don't matter, and `++` or `PlusPlus` is `PP`: SpecGR++, specgrpp and SpecGRPlusPlus are
+`SpecGRPP`.
+"""
+
+import functools
+import importlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError, did_you_mean
+
+OURS = "recbole_specgr.models"
+RECBOLE = "recbole.model.sequential_recommender"
+RECBOLE_OTHERS = tuple(
+    f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
+)
+
+GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
+METADATA = ("display_name", "group", "paper")  # keys of a baseline file that are no settings
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """What a model's name stands for.
+
+    Attributes:
+        name: the canonical name (a baseline's own).
+        model_class: the class that is built.
+        baseline: the baseline's settings without `base` and metadata; empty for a registered model.
+        baseline_file: where they were read from; None for a registered model.
+        base: the baseline's `base`, as it is written there; None for a registered model.
+        display_name: how tables call it; None: by its name.
+        group: what kind of model it is, one of GROUPS, or None.
+        paper: published results, data set -> metric -> value.
+    """
+
+    name: str
+    model_class: type
+    baseline: dict[str, Any]
+    baseline_file: Path | None = None
+    base: str | None = None
+    display_name: str | None = None
+    group: str | None = None
+    paper: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def get_model(name: str) -> type:
+    """The class that `name` stands for. Raises UserError, with near names, when there is none."""
+    return resolve(name).model_class
+
+
+def list_models() -> dict[str, list[str]]:
+    """Every name `--model` takes, by where it comes from: baselines, recbole_specgr, recbole."""
+    return {
+        "baselines": sorted(path.stem for path in _baseline_files().values()),
+        "recbole_specgr": sorted(name for _, name in _classes(OURS).values()),
+        "recbole": sorted(name for _, name in _classes(RECBOLE).values()),
+    }
+
+
+def resolve(name: str) -> ModelEntry:
+    """Everything that a model's name stands for.
+
+    Raises:
+        UserError: no such model; a baseline file without a usable `base`.
+    """
+    file = _baseline_files().get(_key(name))
+    if file is None:
+        model_class = _registered(name)
+        return ModelEntry(model_class.__name__, model_class, {})
+    settings = read_mapping(file)
+    base = settings.pop("base", None)
+    if not isinstance(base, str):
+        raise UserError(f"{file} needs a line `base: NAME` (a registered model) or `base: module:Class`.")
+    metadata = {key: settings.pop(key) for key in METADATA if key in settings}
+    _check_metadata(metadata, file)
+    return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
+
+
+def _check_metadata(metadata: dict[str, Any], file: Path) -> None:
+    group = metadata.get("group")
+    if group is not None and group not in GROUPS:
+        raise UserError(f"`group: {group}` of {file} must be one of {', '.join(GROUPS)}.")
+    paper = metadata.get("paper", {})
+    tables = paper.values() if isinstance(paper, dict) else [None]
+    if not all(isinstance(table, dict) and all(isinstance(v, float) for v in table.values()) for table in tables):
+        raise UserError(f"`paper` of {file} must map data sets to published results, such as {{recall@10: 0.02}}.")
+
+
+def base_class(base: str, source: Path | str) -> type:
+    """The class that `base` names: a registered model, or `module:Class` with the module beside a baseline file or
+    importable. `source` is named in errors."""
+    module_name, _, class_name = base.partition(":")
+    if not class_name:
+        return _registered(base, f" (`base` of {source})")
+    try:
+        module = _baseline_module(module_name) or importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"`base: {base}` of {source}: {error}.") from error
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        raise UserError(f"`base: {base}` of {source}: {module.__file__} has no class {class_name}.")
+    return found
+
+
+def get_dataset_class(config) -> type:
+    """`<base model>Dataset` of `recbole_specgr.data.dataset` where there is one, else its InductiveDataset."""
+    from recbole_specgr.data import dataset
+
+    return getattr(dataset, f"{config['base_model']}Dataset", dataset.InductiveDataset)
+
+
+def get_trainer(config) -> type:
+    """`<Model>Trainer` of `recbole_specgr.training`, for the model's class or the nearest it derives from. Else
+    RecBole's trainer, in our stages, for what derives from a model of RecBole's; else the trainer of our models."""
+    from recbole.utils import get_trainer as get_recbole_trainer
+
+    from recbole_specgr import training
+
+    for model_class in config.model_class.__mro__:
+        named = getattr(training, f"{model_class.__name__}Trainer", None)
+        if named is not None:
+            return named
+        if model_class.__module__.startswith(f"{RECBOLE}."):
+            base = get_recbole_trainer(config["MODEL_TYPE"], model_class.__name__)
+            return type(base.__name__, (training.StagedTrainer, base), {})
+    return training.Trainer
+
+
+def find_dataset(name: str, data_path: str | Path) -> Path:
+    """The folder with `<name>.inter`: under `data_path`, else among the examples that come with RecBole.
+
+    Raises:
+        UserError: there is no such data set; lists those there are.
+    """
+    examples = _package_folder("recbole") / "dataset_example"
+    for folder in (Path(data_path) / name, examples / name):
+        if (folder / f"{name}.inter").is_file():
+            return folder
+    there = sorted({path.stem for root in (Path(data_path), examples) for path in root.glob("*/*.inter")})
+    raise UserError(
+        f"There is no data set [{name}]: {Path(data_path) / name / f'{name}.inter'} does not exist."
+        f"{did_you_mean(name, there)} There are: {', '.join(there)}. To import one: python scripts/import_dataset.py "
+        f"--interactions FILE --items FILE --name {name}"
+    )
+
+
+def _registered(name: str, where: str = "") -> type:
+    for package in (OURS, RECBOLE):
+        if _key(name) in _classes(package):
+            module, class_name = _classes(package)[_key(name)]
+            return getattr(importlib.import_module(module), class_name)
+    if any(_key(name) in _classes(package) for package in RECBOLE_OTHERS):
+        raise UserError(
+            f"RecBole's [{name}]{where} is not a sequential model; the inductive protocol needs one that reads the "
+            f"user's history."
+        )
+    known = [known for names in list_models().values() for known in names]
+    raise UserError(f"There is no model [{name}]{where}.{did_you_mean(name, known)} --list-models shows them all.")
+
+
+def _key(name: str) -> str:
+    """What is compared: SpecGR++, specgr_pp and SpecGRPlusPlus are one name."""
+    return re.sub(r"[-_ ]", "", name.lower()).replace("plusplus", "pp").replace("++", "pp")
+
+
+@functools.cache
+def _classes(package: str) -> dict[str, tuple[str, str]]:
+    """key -> (module, class name) of a package, read off the files: importing dozens of models would take seconds."""
+    found = {}
+    for path in _package_folder(package).glob("*.py"):
+        pattern = rf"^class ({re.escape(path.stem)})\b"
+        match = re.search(pattern, path.read_text(encoding="utf-8"), re.IGNORECASE | re.MULTILINE)
+        if match:
+            found[_key(path.stem)] = (f"{package}.{path.stem}", match.group(1))
+    return found
+
+
+def _package_folder(package: str) -> Path:
+    """The folder of a package, found without importing its modules."""
+    top, *rest = package.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"The package {top} is not installed. On Python 3.12 and later: pip install --no-deps recbole")
+    return Path(next(iter(spec.submodule_search_locations)), *rest)
+
+
+def _baseline_files() -> dict[str, Path]:
+    return {_key(path.stem): path for folder in folders("baselines") for path in sorted(folder.glob("*.yaml"))}
+
+
+def _baseline_module(name: str) -> ModuleType | None:
+    """The module `name.py` of a baselines folder, or None. Imported under a name of its own: the folder need not be on
+    the path, and the module can't shadow another."""
+    for folder in reversed(folders("baselines")):
+        path = folder / f"{name}.py"
+        if path.is_file():
+            known_as = f"recbole_specgr_baselines.{name}"
+            module = sys.modules.get(known_as)
+            if module is None or Path(str(module.__file__)) != path:
+                spec = importlib.util.spec_from_file_location(known_as, path)
+                module = importlib.util.module_from_spec(spec)
+                sys.modules[known_as] = module
+                spec.loader.exec_module(module)
+            return module
+    return None

@@ -1,0 +1,1 @@
+"""What a program needs of the machine: processes, signals, files, logging. Nothing here knows of recommendation."""

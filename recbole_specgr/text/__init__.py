@@ -1,0 +1,1 @@
+"""Item text -> text vectors."""

@@ -1,0 +1,208 @@
+"""Named item fields of a RecBole dataset -> one sentence an item, cleaned as the paper cleans Amazon Reviews 2023."""
+
+import html
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from logging import getLogger
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from recbole.data.dataset import Dataset
+from recbole.utils import FeatureType
+
+from recbole_specgr.system.errors import UserError
+
+#: What a cell of an item field is: one text, a list of them, a number, or a list of numbers.
+KINDS = ("text", "list", "number", "numbers")
+_TAG = re.compile(r"<[^>]+>")
+_BREAK = re.compile(r"[\n\r\t]")
+_BLANKS = re.compile(r" +")
+_NON_ASCII = re.compile(r"[^\x00-\x7F]")
+
+
+def clean_text(text: str) -> str:
+    """Resolve HTML entities, drop tags; line breaks, tabs and non-ASCII characters become blanks."""
+    text = _TAG.sub("", html.unescape(text).strip())
+    return _NON_ASCII.sub(" ", _BLANKS.sub(" ", _BREAK.sub(" ", text)))
+
+
+def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
+    """Write the sentence of every item from its `fields`, in their order.
+
+    A text ends with a blank, a list is joined by ", " and ends with ". ", a number ends with ". ". A `token` field is
+    one text. A `token_seq` field is a list, unless the data set's `seq_separator` is a blank: its "tokens" then are
+    the words of one text, which is put together again.
+
+    Args:
+        dataset: a dataset whose item features are loaded.
+        fields: names of item features.
+
+    Returns:
+        n_items sentences in item id order; "" for the padding item 0 and for items without text (which are counted in
+        a warning).
+
+    Raises:
+        UserError: no field is named, or a field is not among the loaded item features.
+    """
+    parts = _parts(dataset, fields)
+    sentences = _sentences(parts)
+    sentences[0] = ""
+    _warn_of_empty(dataset, sentences, list(parts))
+    return sentences
+
+
+def attribute_texts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
+    """The text of every item by field, cleaned as for `item_texts` but without endings. Raises what that raises."""
+    texts = _attributes(_parts(dataset, fields))
+    for part in texts.values():
+        part[0] = ""
+    return texts
+
+
+def _sentences(parts: dict[str, list[str]]) -> list[str]:
+    return [_BLANKS.sub(" ", "".join(row)).strip() for row in zip(*parts.values(), strict=True)]
+
+
+def _attributes(parts: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {field: [text.strip().removesuffix(".") for text in part] for field, part in parts.items()}
+
+
+def _parts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
+    """The texts of each field, with their endings."""
+    if isinstance(fields, str):
+        fields = [fields]
+    if not fields:
+        raise UserError("text_fields is empty: name the item fields whose text describes an item.")
+    feature = dataset.get_item_feature()
+    missing = [field for field in fields if field not in feature]
+    if missing:
+        known = [field for field in feature if field != dataset.iid_field]
+        raise UserError(
+            f"text_fields names {', '.join(missing)}, but the item features loaded from data set "
+            f"{dataset.dataset_name} are {', '.join(known) or 'none'}. Correct text_fields, or load the column "
+            f"(load_col: item: [...])."
+        )
+    return {field: _field_texts(dataset, field, feature[field].numpy()) for field in fields}
+
+
+def field_kinds(dataset: Dataset) -> dict[str, str]:
+    """Every loaded item field but the item's id -> its kind, one of KINDS."""
+    feature = dataset.item_feat
+    return {field: _kind(dataset, field) for field in feature or () if field != dataset.iid_field}
+
+
+def title_field(known: Iterable[str], fields: Sequence[str] | None) -> str | None:
+    """Which of the `known` item fields says best to people what an item is: a title or a name, else the first of the
+    text `fields` that is known."""
+    known = list(known)
+    named = [field for word in ("title", "name") for field in known if word in str(field).lower()]
+    return next(iter([*named, *(field for field in fields or () if field in known)]), None)
+
+
+def item_titles(dataset: Dataset, fields: Sequence[str] | None) -> list[str]:
+    """A name for each item to show to people, as it is in the file; "" where there is none."""
+    feature = dataset.item_feat
+    field = title_field([field for field in feature or () if field != dataset.iid_field], fields)
+    if field is None:
+        return [""] * dataset.item_num
+    names = dataset.field2id_token.get(field)
+    rows = np.atleast_1d(feature[field].numpy())
+    if names is None:
+        return [str(row) for row in rows]
+    separator = dataset.config["seq_separator"]
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    return [separator.join(str(names[token]) for token in row if token > 0) for row in rows]
+
+
+class FrameTexts:
+    """The texts of items in a table, cleaned as `item_texts` and `attribute_texts` clean those of a data set's file.
+
+    Args:
+        frame: has the columns `fields`. A cell is a text, a number, or a list; None and NaN are empty.
+        kinds: field -> its kind, as `field_kinds` gave it; a field that is not there is text.
+        separator: of the labels in a text that stands for a list.
+    """
+
+    def __init__(self, frame: pd.DataFrame, fields: Sequence[str], kinds: Mapping[str, str], separator: str) -> None:
+        self._parts = {field: _column_texts(frame[field], kinds.get(field, "text"), separator) for field in fields}
+
+    @property
+    def sentences(self) -> list[str]:
+        return _sentences(self._parts)
+
+    @property
+    def attributes(self) -> dict[str, list[str]]:
+        return _attributes(self._parts)
+
+
+def _column_texts(column: pd.Series, kind: str, separator: str) -> list[str]:
+    cells = [_cell_parts(cell, separator if kind in ("list", "numbers") else None) for cell in column]
+    if kind == "text":
+        return [_ended(clean_text(" ".join(parts)), " ") for parts in cells]
+    if kind == "list":
+        return _joined(cells, clean_text)
+    numbers = [[np.float32(part) for part in parts] for parts in cells]
+    if kind == "number":
+        return [_ended("".join(map(_number, row[:1])), ". ") for row in numbers]
+    return _joined(numbers, _number)
+
+
+def _cell_parts(cell: Any, separator: str | None) -> list[str]:
+    """The texts in a cell; a text is split at `separator` where there is one."""
+    if isinstance(cell, (list, tuple, set, np.ndarray)):
+        return [part for element in cell for part in _cell_parts(element, None)]
+    if cell is None or cell != cell:
+        return []
+    if isinstance(cell, (float, np.floating)) and float(cell).is_integer():
+        cell = int(cell)  # pandas makes whole numbers floats where a cell of the column is empty
+    return list(filter(None, str(cell).split(separator) if separator else [str(cell)]))
+
+
+def _kind(dataset: Dataset, field: str) -> str:
+    kind = dataset.field2type[field]
+    if kind == FeatureType.TOKEN_SEQ and dataset.config["seq_separator"] == " ":
+        return "text"
+    names = {FeatureType.TOKEN: "text", FeatureType.TOKEN_SEQ: "list", FeatureType.FLOAT: "number"}
+    return names.get(kind, "numbers")
+
+
+def _field_texts(dataset: Dataset, field: str, values: np.ndarray) -> list[str]:
+    """Texts of one field, with its ending; `values` is [n_items] or [n_items, longest list]."""
+    kind = dataset.field2type[field]
+    if kind == FeatureType.TOKEN:
+        # clean each distinct text once
+        texts = np.array([_ended(clean_text(str(token)), " ") for token in dataset.field2id_token[field]], dtype=object)
+        texts[0] = ""
+        return texts[values].tolist()
+    if kind == FeatureType.TOKEN_SEQ:
+        tokens = np.array([str(token) for token in dataset.field2id_token[field]], dtype=object)
+        rows = (tokens[row[row > 0]] for row in values)
+        if dataset.config["seq_separator"] == " ":
+            return [_ended(clean_text(" ".join(row)), " ") for row in rows]
+        return _joined(rows, clean_text)
+    if kind == FeatureType.FLOAT:
+        return [_ended(_number(value), ". ") for value in values]
+    return _joined(values, _number)
+
+
+def _joined(rows, text_of: Callable) -> list[str]:
+    return [_ended(", ".join(filter(None, map(text_of, row))), ". ") for row in rows]
+
+
+def _ended(text: str, end: str) -> str:
+    return text + end if text else ""
+
+
+def _number(value: np.floating) -> str:
+    return np.format_float_positional(value, trim="-") if np.isfinite(value) else ""
+
+
+def _warn_of_empty(dataset: Dataset, sentences: list[str], fields: Sequence[str]) -> None:
+    empty = [item for item, sentence in enumerate(sentences) if not sentence and item > 0]
+    if empty:
+        examples = ", ".join(str(dataset.field2id_token[dataset.iid_field][item]) for item in empty[:5])
+        getLogger().warning(
+            f"{len(empty)} of {len(sentences) - 1} items have no text in {', '.join(fields)} (such as {examples}); "
+            f"their text vector is zero."
+        )

@@ -1,0 +1,189 @@
+"""The evaluation every trainer has: ranked lists, three subsets, and how long a batch of users took."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.evaluator.collector import DataStruct
+from torch import Tensor
+from tqdm import tqdm
+
+from recbole_specgr.data.unseen_history import without_unseen
+from recbole_specgr.evaluation import RankCollector, SubsetEvaluator, check_ranked, check_topk, rank_scores
+from recbole_specgr.system.interruption import Terminated, asked, safe_points
+from recbole_specgr.system.processes import any_process, from_all_processes, world
+from recbole_specgr.training.memory import out_of_memory_advice
+from recbole_specgr.training.shards import EvaluationShards
+
+
+@dataclass
+class Latency:
+    """Seconds that the model took for each batch of users, and the batches' sizes.
+
+    Attributes:
+        processes: how many ranked batches at the same time.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    users: list[int] = field(default_factory=list)
+    processes: int = 1
+
+    def summary(self) -> dict[str, float | int]:
+        """users/s over all batches; median and 95th percentile milliseconds of the full ones."""
+        size = max(self.users)
+        full = [1000 * time for time, users in zip(self.seconds, self.users) if users == size]
+        return {
+            "users_per_second": round(self.processes * sum(self.users) / sum(self.seconds), 1),
+            "batch_size": size,
+            "batch_ms_p50": round(float(np.percentile(full, 50)), 3),
+            "batch_ms_p95": round(float(np.percentile(full, 95)), 3),
+        }
+
+
+class InductiveEvaluation:
+    """Mixin over any RecBole trainer.
+
+    After `evaluate`, `rows` holds what the collector kept of each row and `latency` the times of its batches.
+
+    Attributes:
+        evaluation_folder: where the batches of an evaluation are kept until it is finished; None keeps nothing.
+    """
+
+    rows: DataStruct
+    latency: Latency
+    evaluation_folder: Path | None
+
+    def _init_evaluation(self) -> None:
+        self.eval_collector = RankCollector(self.config)
+        self.evaluator = SubsetEvaluator(self.config)
+        self.evaluation_folder = None
+
+    @torch.no_grad()
+    def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False) -> dict[str, float]:
+        """Rank the phase's candidates for every row of `eval_data` and return the metrics.
+
+        The processes of torchrun share the batches; all of them return the metrics, which are those of one process.
+
+        Args:
+            load_best_model: first load `model_file`, or the best checkpoint of the last stage.
+
+        Raises:
+            UserError: topk is above the number of candidates; a checkpoint that can't be used; too little memory.
+            ValueError: a faulty list or score from the model.
+            Terminated: after SIGTERM; what is ranked is in `evaluation_folder`.
+        """
+        if load_best_model:
+            self._load(model_file or self.saved_model_file)
+        if not isinstance(eval_data, FullSortEvalDataLoader):
+            raise ValueError("Only the full ranking is evaluated; set eval_args.mode to full.")
+        dataset, self.tot_item_num = eval_data._dataset, eval_data._dataset.item_num
+        check_topk(self.config["topk"], dataset.candidates, dataset.phase)
+        candidates = dataset.candidates.to(self.device)
+        seen = dataset.seen.to(self.device)
+        inductive = getattr(self.model, "inductive", False)
+        rankable = self.rankable(dataset)
+        drops = not inductive and self.config["unseen_history"] == "drop"
+        if self.item_tensor is None and not hasattr(self.model, "full_sort_topk"):
+            self.item_tensor = dataset.get_item_feature().to(self.device)  # for models that only have `predict`
+        self.model.eval()
+        self.eval_collector.start(dataset)
+        shards = EvaluationShards(
+            self.evaluation_folder,
+            self.config["checkpoint_minutes"],
+            self.model,
+            getattr(self.model, "decoding", None),
+            dataset.protocol,
+            dataset.phase,
+            [self.config[key] for key in ("eval_batch_size", "topk", "metrics", "unseen_history")],
+        )
+        earlier, done = shards.found()
+        seconds: dict[int, float] = {}
+        for number, kept in earlier.items():
+            self.eval_collector.add(number, kept["rows"])
+            seconds[number] = kept["seconds"]
+        try:
+            with out_of_memory_advice(self.config, training=False):
+                for number, batch in self.batches(eval_data, f"evaluate {dataset.phase}", show_progress, done):
+                    started = self._now()
+                    if drops:
+                        fields = dataset.item_id_list_field, dataset.item_list_length_field
+                        batch = without_unseen(batch[0].to(self.device), *fields, seen), *batch[1:]
+                    ranked = self._rank(batch, candidates, rankable)
+                    seconds[number] = self._now() - started
+                    rows = self.eval_collector.rows(ranked, batch[0], *batch[2:])
+                    self.eval_collector.add(number, rows)
+                    shards.add(number, rows, seconds[number])
+        except Terminated:
+            shards.save()
+            self.logger.warning(
+                f"Stopped by SIGTERM while the {dataset.phase} phase was ranked; --resume goes on there."
+            )
+            raise
+        self.rows = self.eval_collector.get_data_struct()
+        self.latency = self._latency(seconds, eval_data)
+        shards.clear()
+        return self.evaluator.evaluate(self.rows)
+
+    def batches(self, eval_data, title: str, show_progress: bool = False, done: Collection[int] = ()):
+        """The batches that are this process's to rank, each as (its number, what the loader collates).
+
+        Which rows a batch has depends on `eval_batch_size` only: the processes share whole batches. A row is thus
+        ranked beside the same rows however many processes there are, and its scores have the same last bit.
+
+        Args:
+            done: numbers of batches that are left out.
+
+        Raises:
+            Terminated: after SIGTERM to any of the processes.
+        """
+        rank, size = world()
+        rows = _rows_of_batches(eval_data)
+        todo = [number for number in range(len(rows)) if number not in done]
+        bar = tqdm(
+            range(0, len(todo), size),
+            title,
+            leave=False,
+            disable=None if show_progress else True,
+            dynamic_ncols=True,
+        )
+        with safe_points():
+            for first in bar:
+                for number in todo[first:][rank : rank + 1]:
+                    yield number, eval_data.collate_fn(rows[number].numpy())
+                if any_process(asked())[0]:
+                    raise Terminated
+
+    def _latency(self, seconds: dict[int, float], eval_data) -> Latency:
+        """From the times of this process's batches, by number, to those of all of them."""
+        everyone = {number: time for part in from_all_processes(seconds) for number, time in part.items()}
+        users = [len(rows) for rows in _rows_of_batches(eval_data)]
+        return Latency([everyone[number] for number in sorted(everyone)], users, world()[1])
+
+    def rankable(self, dataset) -> Tensor:
+        """What the model may rank `[n_items]`: the phase's candidates, only seen ones if the model is not inductive."""
+        allowed = dataset.candidates if getattr(self.model, "inductive", False) else dataset.candidates & dataset.seen
+        return allowed.to(self.device)
+
+    def _rank(self, batch, candidates: Tensor, rankable: Tensor) -> Tensor:
+        """Item ids [B, K] of one batch, best first, -1 where there is none."""
+        k = max(self.config["topk"])
+        if not hasattr(self.model, "full_sort_topk"):
+            return rank_scores(self._full_sort_batch_eval(batch)[1], k, rankable)
+        interaction = batch[0].to(self.device)
+        ranked = self.model.full_sort_topk(interaction, k, rankable)
+        check_ranked(ranked, len(interaction), k, rankable)
+        return ranked
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return perf_counter()
+
+
+def _rows_of_batches(eval_data) -> tuple[Tensor, ...]:
+    """The rows of the phase that each batch has, in all processes alike."""
+    return torch.arange(len(eval_data._dataset)).split(eval_data._batch_size)

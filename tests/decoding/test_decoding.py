@@ -1,0 +1,305 @@
+"""The decoding engine against the plain one-user oracles: identical lists for every setting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest import mock
+
+import decoding_oracles as oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_specgr.backbones import T5, T5Config
+from recbole_specgr.decoding import verifier
+from recbole_specgr.decoding.beam_search import beam_search
+from recbole_specgr.decoding.draft_verify import DraftVerifySettings, all_rounds, draft_verify
+from recbole_specgr.decoding.unseen_mix import append_unseen
+from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer
+from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
+
+
+class World:
+    """A random backbone, catalogue and batch of users, in float64 so that no near tie can hide a difference."""
+
+    def __init__(self, seed: int, n_items: int = 60, digits: int = 4, codes: int = 5, users: int = 5) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        distinct = torch.randperm(codes**digits, generator=generator)[:n_items]
+        raw = torch.stack([distinct // codes**i % codes for i in range(digits)], dim=1)
+        raw = torch.cat([torch.zeros(1, digits, dtype=torch.long), raw])
+        self.build(SemanticIds(raw, (codes,) * digits), users, generator)
+
+    def build(self, ids: SemanticIds, users: int, generator: torch.Generator) -> None:
+        self.tokens = ids.tokens
+        self.slices = [slice(*level) for level in ids.level_slices]
+        config = T5Config(
+            vocab_size=ids.vocab_size, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2
+        )
+        self.backbone = T5(config).double().eval()
+        with torch.no_grad():  # sharp distributions, so that some items are accepted and some are not
+            self.backbone.embedding.weight *= 3
+        self.histories = torch.randint(1, config.vocab_size, (users, 9), generator=generator)
+        self.histories[1, 3:] = 0
+        self.draft_scores = torch.randn(users, len(self.tokens), generator=generator, dtype=torch.float64)
+        self.seen = torch.rand(len(self.tokens), generator=generator) < 0.6
+        self.subset = torch.rand(len(self.tokens), generator=generator) < 0.7
+        self.users = [oracle.OneUser(self.backbone, history) for history in self.histories]
+
+
+class DSIWorld(World):
+    """Ids from hierarchical k-means: leaves at different depths, levels of different sizes."""
+
+    def __init__(self, seed: int, levels: int, branching: int | None, n_items: int = 60, users: int = 4) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        features = torch.randn(n_items + 1, 6, generator=generator).numpy()
+        features[3] = features[4]  # one leaf, told apart by the identification digit
+        group = {"method": "hierarchical_kmeans", "levels": levels, "codebook_size": 8}
+        tokenizer = build_tokenizer({**group, "hierarchical_kmeans": {"branching": branching}})
+        tokenizer.fit(features[1:40], seed)
+        seen = torch.arange(n_items + 1) < 40
+        ids = SemanticIds.from_codes(tokenizer.encode(features), tokenizer.codebook_sizes, seen.numpy())
+        self.build(ids, users, generator)
+        self.seen = seen
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("k", "num_beams"), [(10, 3), (5, 10), (60, 60), (3, 500)])
+def test_beam_search_gives_the_oracles_lists(seed: int, k: int, num_beams: int) -> None:
+    world = World(seed)
+    subset = None if seed % 2 else world.subset
+    index = PrefixIndex(world.tokens, subset)
+    items, scores = beam_search(
+        world.backbone, world.backbone.memory(world.histories), index, world.slices, k, num_beams
+    )
+    for row, user in enumerate(world.users):
+        expected = oracle.beam_search(user, world.tokens, index.items.tolist(), k, num_beams)
+        assert items[row].tolist() == expected + [-1] * (k - len(expected))
+        assert (scores[row] > float("-inf")).sum() == len(expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(3))
+def test_the_normaliser_is_the_one_that_was_chosen(seed: int) -> None:
+    world = World(seed)
+    index, memory = PrefixIndex(world.tokens, world.subset), world.backbone.memory(world.histories)
+    share = {"full": None, "level": world.slices, "trie": [slice(0, 0)] * len(world.slices)}
+    lists = {}
+    for name, levels in share.items():
+        items, scores = beam_search(world.backbone, memory, index, world.slices, 10, 4, name)
+        lists[name] = scores[:, 0]
+        for row, user in enumerate(world.users):
+            expected = oracle.beam_search(user, world.tokens, index.items.tolist(), 10, 4, levels)
+            assert [item for item in items[row].tolist() if item > 0] == expected
+    assert (lists["full"] < lists["level"]).all() and (lists["level"] < lists["trie"]).all()
+    with pytest.raises(ValueError, match=r"\[leve\]"):
+        beam_search(world.backbone, memory, index, world.slices, 10, 4, "leve")
+
+
+@torch.no_grad()
+def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
+    world = World(7)
+    index = PrefixIndex(world.tokens)
+    items, _ = beam_search(world.backbone, world.backbone.memory(world.histories), index, world.slices, 60, 60)
+    for row, user in enumerate(world.users):
+        score = {item: user.score(world.tokens[item].tolist(), 4) for item in range(1, len(world.tokens))}
+        assert items[row].tolist() == sorted(score, key=lambda item: -score[item])
+
+
+@torch.no_grad()
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10_000),
+    digits=st.integers(2, 5),
+    n_items=st.integers(2, 30),
+    whole=st.booleans(),
+    k=st.integers(1, 40),
+    draft_size=st.integers(1, 40),
+    num_beams=st.integers(1, 40),
+    threshold=st.sampled_from([-50.0, -3.0, -2.2, -1.7, -1.2, 0.0]),
+    without=st.sampled_from(
+        [None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit"]
+    ),
+    users_leave=st.booleans(),
+    pool=st.sampled_from([None, 3, 12]),
+)
+def test_draft_verify_gives_the_oracles_lists(
+    seed, digits, n_items, whole, k, draft_size, num_beams, threshold, without, users_leave, pool
+):
+    codes = 6 if digits == 2 else 4
+    world = World(seed, n_items=n_items, digits=digits, codes=codes, users=4)
+    world.subset[1] = True  # never empty
+    index = PrefixIndex(world.tokens, None if whole else world.subset)
+    choices = {"draft_size": draft_size, "num_beams": num_beams, "threshold": threshold}
+    if without:
+        choices[without] = False
+    verify_against_oracle(world, index, k, users_leave, pool, **choices)
+
+
+def verify_against_oracle(
+    world: World, index: PrefixIndex, k: int, users_leave: bool | None = None, pool: int | None = None, **choices
+) -> None:
+    draft_scores, drafted_from = world.draft_scores, None
+    if pool:  # as many of the best candidates, in one more place than there are
+        allowed = index.items[draft_scores[:, index.items].topk(min(pool, index.size), dim=1).indices]
+        drafted_from = torch.nn.functional.pad(allowed, (1, 0), value=-1)
+        draft_scores = draft_scores.gather(1, drafted_from.clamp(min=0))
+    memory, results = world.backbone.memory(world.histories), []
+    for together in (0, 10**9):  # digit by digit, and all digits at once
+        with mock.patch.object(verifier, "TOGETHER", together):
+            results.append(
+                draft_verify(
+                    world.backbone,
+                    memory,
+                    index,
+                    world.slices,
+                    draft_scores,
+                    world.seen,
+                    k,
+                    DraftVerifySettings(**choices),
+                    drafted_from,
+                    users_leave,
+                )
+            )
+    for row, user in enumerate(world.users):
+        from_items = allowed[row].tolist() if pool else None
+        items, scores, rounds = oracle.draft_verify(
+            user,
+            world.tokens,
+            index.items.tolist(),
+            world.draft_scores[row],
+            world.seen,
+            k,
+            drafted_from=from_items,
+            **choices,
+        )
+        expected = torch.tensor(scores, dtype=torch.float64)
+        for result in results:
+            assert result.items[row].tolist() == items + [-1] * (k - len(items))
+            torch.testing.assert_close(result.scores[row, : len(items)], expected, atol=1e-5, rtol=1e-5)
+            assert result.rounds[row] == rounds
+            assert (result.round_of[row] >= 0).sum() <= result.accepted[row].sum() <= result.drafted[row].sum()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("digits", [6, 7, 8])
+@pytest.mark.parametrize("threshold", [-50.0, -2.0, -1.3])
+def test_long_ids_give_the_oracles_lists(digits: int, threshold: float) -> None:
+    world = World(digits, n_items=30, digits=digits, codes=3, users=3)
+    index = PrefixIndex(world.tokens, world.subset)
+    verify_against_oracle(world, index, 12, draft_size=7, num_beams=9, threshold=threshold)
+    items, _ = beam_search(world.backbone, world.backbone.memory(world.histories), index, world.slices, 12, 9)
+    for row, user in enumerate(world.users):
+        assert [item for item in items[row].tolist() if item > 0] == oracle.beam_search(
+            user, world.tokens, index.items.tolist(), 12, 9
+        )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("levels", [1, 3, 5, 7])
+@pytest.mark.parametrize("branching", [None, 3])
+@pytest.mark.parametrize("threshold", [-50.0, -1.6, -1.0])
+def test_ids_of_hierarchical_k_means_give_the_oracles_lists(levels: int, branching: int, threshold: float) -> None:
+    world = DSIWorld(levels, levels, branching)
+    index = PrefixIndex(world.tokens)
+    verify_against_oracle(world, index, 15, draft_size=8, num_beams=10, threshold=threshold)
+
+
+@torch.no_grad()
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10_000),
+    digits=st.integers(2, 4),
+    n_items=st.integers(2, 30),
+    k=st.integers(1, 40),
+    sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=3),
+    without=st.sampled_from(
+        [None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit"]
+    ),
+)
+def test_all_rounds_hold_the_lists_of_every_threshold(seed, digits, n_items, k, sizes, without) -> None:
+    world = World(seed, n_items=n_items, digits=digits, codes=6 if digits == 2 else 4, users=4)
+    index, memory = PrefixIndex(world.tokens), world.backbone.memory(world.histories)
+    shared = verifier.Verifier(world.backbone, memory, index, world.slices, 10)
+    for draft_size, num_beams in sizes:
+        choices = DraftVerifySettings(draft_size, num_beams, **({without: False} if without else {}))
+        with mock.patch.object(verifier, "TOGETHER", seed % 2 * 10**9):
+            rounds = all_rounds(shared, world.draft_scores, world.seen, k, choices)
+        for threshold in (-50.0, -3.0, -2.2, -1.7, -1.2, 0.0):
+            expected = draft_verify(
+                world.backbone,
+                memory,
+                index,
+                world.slices,
+                world.draft_scores,
+                world.seen,
+                k,
+                replace(choices, threshold=threshold),
+            )
+            assert torch.equal(rounds.lists(k, threshold), expected.items)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10_000),
+    digits=st.integers(2, 4),
+    n_items=st.integers(2, 40),
+    k=st.integers(1, 20),
+    generated=st.integers(0, 20),
+    most=st.integers(0, 20),
+)
+def test_unseen_items_below_generated_prefixes_end_the_list(seed, digits, n_items, k, generated, most) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    codes, most = 7, min(most, k)
+    distinct = torch.randperm(min(codes**digits, 60), generator=generator)[:n_items]
+    tokens = torch.stack([distinct // codes**i % codes for i in reversed(range(digits))], dim=1)
+    tokens = torch.cat([torch.zeros(1, digits, dtype=torch.long), 1 + tokens])
+    unseen = torch.rand(len(tokens), generator=generator) < 0.5
+    subset = torch.rand(len(tokens), generator=generator) < 0.8
+    subset[1] = True
+    index = PrefixIndex(tokens, subset)
+    lists = torch.full((6, k), -1)
+    for row in lists:
+        found = index.items[torch.randperm(index.size, generator=generator)][: min(generated, k)]
+        row[: len(found)] = found
+    expected = [oracle.tiger_c(row.tolist(), tokens, index.items.tolist(), unseen, most) for row in lists]
+    assert append_unseen(lists, index, unseen, most).tolist() == expected
+
+
+@torch.no_grad()
+def test_weights_that_are_nan_are_an_error_and_not_a_list() -> None:
+    world = World(0)
+    index, memory = PrefixIndex(world.tokens), world.backbone.memory(world.histories)
+    with pytest.raises(ValueError, match="drafter's scores hold NaN"):
+        draft_verify(
+            world.backbone,
+            memory,
+            index,
+            world.slices,
+            world.draft_scores * float("nan"),
+            world.seen,
+            5,
+            DraftVerifySettings(),
+        )
+    world.backbone.decoder_norm.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match="probabilities are NaN"):
+        beam_search(world.backbone, memory, index, world.slices, 5, 5)
+    with pytest.raises(ValueError, match="probabilities are NaN"):
+        draft_verify(
+            world.backbone, memory, index, world.slices, world.draft_scores, world.seen, 5, DraftVerifySettings()
+        )
+
+
+def test_an_empty_subset_is_an_error() -> None:
+    world = World(0)
+    with pytest.raises(ValueError, match="candidate items is empty"):
+        PrefixIndex(world.tokens, torch.zeros_like(world.subset))
+
+
+@pytest.mark.parametrize("field", ["draft_size", "num_beams"])
+def test_sizes_below_one_are_errors(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        DraftVerifySettings(**{field: 0})

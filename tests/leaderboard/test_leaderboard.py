@@ -1,0 +1,462 @@
+"""Results -> boards -> tables and files: numbers by hand, formats, and rendering that never changes by itself."""
+
+import copy
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from statistics import mean, stdev
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+from leaderboard_records import make_result, save_run, saved
+
+from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
+from recbole_specgr.leaderboard.archive import collect
+from recbole_specgr.leaderboard.formats import escape, to_csv, to_latex, to_markdown, to_terminal
+from recbole_specgr.leaderboard.grid import Cell, Column, Grid
+from recbole_specgr.leaderboard.published import published_results, read_about
+from recbole_specgr.leaderboard.render import render_all, study_data
+from recbole_specgr.leaderboard.reproduction import command_of, compare, find_row, read_rows, rows_yaml
+from recbole_specgr.leaderboard.study_view import study_grids
+from recbole_specgr.leaderboard.summary import Row, summarise
+from recbole_specgr.leaderboard.table import (
+    cost_table,
+    every_number,
+    leaderboard,
+    metrics_by_model,
+    models_by_part,
+    published_table,
+    results_table,
+)
+from recbole_specgr.settings.registry import resolve
+from recbole_specgr.studies.spec import list_studies, read_study
+from recbole_specgr.system.errors import UserError
+
+MODELS = {  # model: (group, share of hits, share of hits among the unseen)
+    "MostPop": ("ID", 0.25, 0.0),
+    "FDSA": ("feature + ID", 0.4, 0.0),
+    "TIGER": ("generative", 0.5, 0.0),
+    "Mine": (None, 0.3, 0.1),
+    "SpecGR_Aux": ("ours", 0.52, 0.3),
+    "SpecGRPP": ("ours", 0.6, 0.4),
+}
+
+
+def some_results(seeds=(1, 2, 3), **more):
+    return [
+        make_result(model, seed, good, unseen, group=group, **more)
+        for model, (group, good, unseen) in MODELS.items()
+        for seed in seeds
+    ]
+
+
+@pytest.fixture(scope="module")
+def board():
+    (found,) = summarise(some_results())
+    return found
+
+
+def row_of(board, model):
+    return next(row for row in board.rows if row.model == model)
+
+
+def texts(grid):
+    return [[cell.text for cell in row] for row in grid.rows]
+
+
+# ---- summary ---------------------------------------------------------------------------------------------------------
+
+
+def test_models_come_by_group_and_the_best_of_a_group_first(board):
+    assert [row.model for row in board.rows] == ["MostPop", "FDSA", "TIGER", "Mine", "SpecGRPP", "SpecGR_Aux"]
+    assert [row.name for row in board.rows][-2:] == ["SpecGR++", "SpecGR_Aux"]
+
+
+def test_means_and_deviations_over_seeds(board):
+    row = row_of(board, "FDSA")
+    for key in ("recall@50", "in_sample_ndcg@50", "unseen_recall@10"):
+        found = [result.record["metrics"]["test"][key] for result in row.results]
+        assert row.values[key].mean == mean(found) and row.values[key].deviation == stdev(found)
+    (single,) = summarise(some_results(seeds=(1,)))
+    assert row_of(single, "FDSA").values["recall@50"].deviation is None
+
+
+def test_intervals_are_those_of_the_means_over_seeds(board):
+    row = row_of(board, "SpecGRPP")
+    ranks = [result.ranks["rank"] for result in row.results]
+    hits = np.mean([(rank > 0) & (rank <= 50) for rank in ranks], axis=0)
+    users, unseen = row.results[0].ranks["user"], row.results[0].ranks["unseen"]
+    for key, chosen in (
+        ("recall@50", np.ones(240, bool)),
+        ("unseen_recall@50", unseen),
+        ("in_sample_recall@50", ~unseen),
+    ):
+        sums = by_user((hits * chosen)[:, None], users)
+        expected = bootstrap_interval(sums, by_user(chosen[:, None].astype(float), users))[:, 0]
+        np.testing.assert_allclose(row.values[key].interval, expected)
+        assert expected[0] <= row.values[key].mean <= expected[1]
+
+
+def test_ours_are_held_against_the_best_baseline_of_each_column(board):
+    assert board.best_baseline["recall@50"] == "TIGER" and board.best_baseline["unseen_recall@50"] == "Mine"
+    assert not row_of(board, "TIGER").comparisons
+    ours, keys = [row_of(board, model) for model in ("SpecGRPP", "SpecGR_Aux")], list(board.best_baseline)
+    p_values = []
+    for row in sorted(ours, key=lambda row: list(MODELS).index(row.model)):
+        for key in keys:
+            best = row_of(board, board.best_baseline[key])
+            part, metric, k = re.fullmatch(r"(in_sample_|unseen_|)(\w+)@(\d+)", key).groups()
+            ranks = row.results[0].ranks
+            chosen = {"": np.ones(240, bool), "unseen_": ranks["unseen"], "in_sample_": ~ranks["unseen"]}[part]
+            values = [np.zeros(240), np.zeros(240)]
+            for place, who in enumerate((row, best)):
+                for result in who.results:
+                    rank = np.maximum(result.ranks["rank"], 1)
+                    hit = (result.ranks["rank"] > 0) & (result.ranks["rank"] <= int(k))
+                    values[place] += hit / (np.log2(rank + 1) if metric == "ndcg" else 1) / 3
+            p_values.append(((values[0] - values[1]) * chosen)[:, None])
+            change = row.values[key].mean / best.values[key].mean - 1
+            assert row.comparisons[key].change == pytest.approx(change)
+    users = row.results[0].ranks["user"]
+    by_model = [np.concatenate(p_values[start : start + len(keys)], 1) for start in (0, len(keys))]
+    expected = holm(np.concatenate([paired_test(by_user(part, users)) for part in by_model]))
+    found = [
+        row.comparisons[key].p_value
+        for row in sorted(ours, key=lambda row: list(MODELS).index(row.model))
+        for key in keys
+    ]
+    np.testing.assert_allclose(found, expected)
+    assert row_of(board, "SpecGRPP").comparisons["unseen_recall@50"].significant
+
+
+def test_protocols_never_share_a_board():
+    boards = summarise([*some_results(), make_result("TIGER", fingerprint="other")])
+    assert [len(board.rows) for board in boards] == [len(MODELS), 1]
+    tables = leaderboard([*some_results(), make_result("TIGER", fingerprint="other")], "markdown")
+    assert tables.count("| model | seeds") == 2
+
+
+def test_results_of_other_settings_are_left_out_of_the_mean():
+    old = [make_result("TIGER", seed, 0.9, settings={"d_model": 8}) for seed in (1, 2)]
+    new = make_result("TIGER", 3, 0.3, settings={"d_model": 64}, finished="2026-02-01T00:00:00+0000")
+    (board,) = summarise([*old, new])
+    (row,) = board.rows
+    assert [result.record["seed"] for result in row.results] == [3] and len(row.left_out) == 2
+    assert "Left out" in leaderboard([*old, new]) and "TIGER (seed 1, 2)" in leaderboard([*old, new])
+
+
+def test_a_board_without_unseen_targets_or_without_ours():
+    results = [make_result("TIGER", group="generative")]
+    for result in results:
+        result.ranks["unseen"][:] = False
+        test = result.record["metrics"]["test"]
+        result.record["metrics"]["test"] = {key: value for key, value in test.items() if "unseen_" not in key}
+        result.record["metrics"]["test"].update(unseen_count=0, in_sample_count=240)
+    (board,) = summarise(results)
+    at = [f"{column.span} {column.title}".strip() for column in results_table(board).columns].index("unseen Recall@50")
+    assert texts(results_table(board))[0][at] == "-"
+    for write in (to_terminal, to_markdown, to_latex, to_csv):
+        assert write(results_table(board)) and write(every_number(board))
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_results_table(board):
+    grid = results_table(board)
+    columns = [f"{column.span} {column.title}".strip() for column in grid.columns]
+    rows = {row[0].text: dict(zip(columns, row)) for row in grid.rows}
+    best = rows["SpecGR++"]["overall Recall@50"]
+    value = row_of(board, "SpecGRPP").values["recall@50"]
+    assert best.text == f"{value.mean:.4f} ± {value.deviation:.4f}" and (best.place, best.note) == (1, "†")
+    assert rows["SpecGR_Aux"]["overall Recall@50"].place == 2
+    assert rows["TIGER"]["unseen Recall@50"].place is None and rows["TIGER"]["vs best baseline"].text == "-"
+    reference = row_of(board, "TIGER").values["ndcg@50"].mean
+    change = 100 * (row_of(board, "MostPop").values["ndcg@50"].mean / reference - 1)
+    assert rows["MostPop"]["vs best baseline"].text == f"{change:+.1f} %"
+
+
+def test_the_papers_layouts(board):
+    grid = metrics_by_model(board)
+    assert [row[0].text for row in grid.rows] == ["Recall@10", "NDCG@10", "Recall@50", "NDCG@50"]
+    assert grid.columns[-1].title == "Improv." and grid.rows[2][-1].text.startswith("+")
+    assert ("ours", 2) in grid.spans
+    latex = to_latex(grid)
+    assert latex.count(r"\textbf{") == 4 and r"\cmidrule(lr)" in latex and r"\toprule" in latex
+    parts = models_by_part(board)
+    assert [span for span, _ in parts.spans] == ["", "Overall", "In-sample (75.0 %)", "Unseen (25.0 %)"]
+    assert to_latex(parts).count(r"\midrule") == 5  # below the head and between five groups
+
+
+def test_every_number_is_in_the_csv(board):
+    rows = {row["model"]: row for row in csv.DictReader(io.StringIO(to_csv(every_number(board))))}
+    assert set(rows) == set(MODELS) and rows["TIGER"]["group"] == "generative"
+    value = row_of(board, "SpecGRPP").values["unseen_ndcg@50"]
+    found = [float(rows["SpecGRPP"][f"unseen_ndcg@50{side}"]) for side in ("", " sd", " low", " high")]
+    assert found == [float(f"{number:.10g}") for number in (value.mean, value.deviation, *value.interval)]
+    assert rows["SpecGRPP"]["parameters.embedding"] == "400" and rows["SpecGRPP"]["training_seconds"] == "7.5"
+
+
+def test_a_seed_that_ran_beside_other_work_changes_no_cost():
+    seeds = [{"training": {"train": {"seconds": n}}, "test": {"users_per_second": 10 * n}} for n in (2.0, 1.0, 90.0)]
+    row = Row("TIGER", [SimpleNamespace(record=record) for record in seeds], [])
+    assert row.training_seconds == 2.0
+    assert row.median_of("test", "users_per_second") == 20.0
+    assert row.median_of("test", "batch_size") is None
+
+
+def test_costs_name_every_machine_of_a_row(board):
+    row = row_of(board, "TIGER")
+    elsewhere = copy.deepcopy(row.results[0])
+    elsewhere.record["hardware"]["cpu"] = "another processor"
+    moved = replace(board, rows=[replace(row, results=[*row.results, elsewhere])])
+    assert cost_table(board).rows[0][-1].text == "a processor, 2 threads"
+    assert cost_table(moved).rows[0][-1].text == "a processor, 2 threads; another processor, 2 threads"
+
+
+def test_the_paper_stands_beside(board):
+    published = published_results("Games")
+    assert published["SpecGRPP"]["recall@50"] == 0.0717 and published_results("Nothing") == {}
+    grid = published_table(board, published, "Games")
+    assert [row[0].text for row in grid.rows] == ["FDSA", "TIGER", "SpecGR++", "SpecGR_Aux"]
+    at = [f"{column.span} {column.title}" for column in grid.columns].index("overall Recall@50 paper")
+    assert {row[0].text: row[at].text for row in grid.rows}["SpecGR++"] == "0.0717"
+    assert published_table(board, {}, "Games") is None
+
+
+def test_formats():
+    rows = [[Cell("a_b|c"), Cell("0.5 ± 0.1", 1, "†", 0.5)], [Cell("100 % & <"), Cell("-0.2", 2, "", -0.2)]]
+    grid = Grid("T", [Column("model", align="left"), Column("R", "all")], rows, ["x", "y"], "Why.")
+    assert (
+        "**0.5 ± 0.1**†" in to_markdown(grid) and "<u>-0.2</u>" in to_markdown(grid) and r"a_b\|c" in to_markdown(grid)
+    )
+    assert "| *y* |  |" in to_markdown(grid)
+    latex = to_latex(grid)
+    assert r"a\_b|c & \textbf{0.5 $\pm$ 0.1}$^{\dagger}$ \\" in latex
+    assert r"100 \% \& $<$ & \underline{$-$0.2} \\" in latex and r"\midrule" in latex
+    assert escape("\\{~^#") == r"\textbackslash{}\{\textasciitilde{}\textasciicircum{}\#"
+    assert to_csv(grid).splitlines() == ["model,all R,group", "a_b|c,0.5,x", "100 % & <,-0.2,y"]
+    assert "0.5 ± 0.1 *†" in to_terminal(grid)
+
+
+def test_results_by_slices_of_the_test_rows(board, tmp_path):
+    (data,) = study_data(read_study("by_popularity"), tmp_path, "tiny", [board])
+    point = next(p for p in data.points if (p.label, p.axes) == ("FDSA", {"popularity": "10 to 25"}))
+    chosen = row_of(board, "FDSA").results[0].ranks["popularity"]
+    chosen = (chosen >= 10) & (chosen < 25)
+    hits = [result.ranks["rank"][chosen] > 0 for result in row_of(board, "FDSA").results]
+    assert point.values["recall@50"].mean == pytest.approx(np.mean(hits))
+    assert point.values["rows"].mean == chosen.sum()
+    (grid,) = study_grids(data)
+    counts = [int(cell.text) for cell in grid.rows[0][1:]]
+    assert grid.rows[0][0].text == "test rows" and sum(counts) == 240
+    assert next(p for p in data.points if p.axes["popularity"] == "0").values["rows"].mean == 60  # the unseen ones
+
+
+# ---- rendering -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def leaderboards(tmp_path):
+    """A leaderboard of every model and three seeds, rendered."""
+    folder = tmp_path / "leaderboards"
+    list(collect(some_results(), folder))
+    (folder / "tiny" / "about.yaml").write_text(
+        "title: A tiny one\nget_it: fetch it\npaper: Games\nnotes: [Mind this.]\n"
+    )
+    render_all(folder)
+    return folder
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_what_is_deleted_comes_back_byte_for_byte(leaderboards):
+    before = contents(leaderboards)
+    rendered = [name for name in before if "/results/" not in name and not name.endswith("about.yaml")]
+    assert {"index.html", "tiny/README.md", "tiny/rows.yaml"} < set(rendered) and len(rendered) > 10
+    for name in rendered:
+        (leaderboards / name).unlink()
+    command = [sys.executable, str(ROOT / "scripts" / "leaderboard.py"), "--all", f"--leaderboards={leaderboards}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert contents(leaderboards) == before
+    assert sorted(done.stdout.split()) == sorted(str(leaderboards / name) for name in rendered)
+
+
+def test_rendering_does_not_depend_on_the_order_of_collecting(leaderboards, tmp_path):
+    other = tmp_path / "other"
+    list(collect(reversed(some_results()), other))
+    shutil.copy(leaderboards / "tiny" / "about.yaml", other / "tiny" / "about.yaml")
+    render_all(other)
+    before, after = contents(leaderboards), contents(other)
+    assert {name for name in before if before[name] != after[name]} <= {
+        name for name in before if name.endswith("rows.npz")
+    }
+
+
+def test_what_is_no_longer_rendered_goes(leaderboards):
+    stale = leaderboards / "tiny" / "tables" / "0123.csv"
+    stale.write_text("old")
+    render_all(leaderboards)
+    assert not stale.exists()
+
+
+def test_tampering_is_caught_when_rendering(leaderboards):
+    path = next((leaderboards / "tiny" / "results").glob("*/SpecGRPP-seed1.json"))
+    before = path.read_text()
+    for old, new in (('"seed": 1', '"seed": 9'), ("1234.5", "9999.5"), ("run_recbole.py --model", "run_recbole.py -m")):
+        path.write_text(before.replace(old, new))
+        with pytest.raises(UserError, match=r"SpecGRPP-seed1.json is refused"):
+            render_all(leaderboards)
+    path.write_text(before)
+    np.savez(path.with_suffix(".npz"), rank=np.ones(240, dtype=np.int32))
+    with pytest.raises(UserError, match="its ranks say"):
+        render_all(leaderboards)
+
+
+def test_the_readme(leaderboards):
+    text = (leaderboards / "tiny" / "README.md").read_text()
+    assert text.startswith("# A tiny one\n") and "- Mind this." in text and "**Beside the paper**" in text
+    for link in re.findall(r"\]\((.+?)\)", text):
+        assert (leaderboards / "tiny" / link).is_file()
+
+
+def test_about_with_an_unknown_key_is_explained(leaderboards):
+    (leaderboards / "tiny" / "about.yaml").write_text("titel: x")
+    with pytest.raises(UserError, match=r"no key \[titel\].*Did you mean \[title\]"):
+        read_about(leaderboards, "tiny")
+
+
+def test_the_script(tmp_path):
+    runs, board = tmp_path / "runs", tmp_path / "leaderboards"
+    save_run(runs, make_result(seed=1))
+    script = [sys.executable, str(ROOT / "scripts" / "leaderboard.py"), f"--runs={runs}", f"--leaderboards={board}"]
+
+    def call(*words):
+        return subprocess.run([*script, *words], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+
+    shown = call("--dataset=tiny", "--format=markdown")
+    assert shown.returncode == 0 and "| TIGER | 1 |" in shown.stdout and not board.exists()
+    added = call("--collect", str(runs))
+    assert added.returncode == 0 and "added" in added.stdout
+    save_run(runs, make_result(seed=2))
+    both = call("--dataset=tiny", "--format=markdown")
+    assert "| TIGER | 2 |" in both.stdout  # one from the archive, one from the runs
+    broken = save_run(runs, make_result("SASRec"))
+    record = json.loads((broken / "result.json").read_text())
+    (broken / "result.json").write_text(json.dumps({**record, "seed": 7}))
+    refused = call("--collect", str(runs))
+    assert refused.returncode == 1 and "changed by hand" in refused.stderr and "seed2: added" in refused.stdout
+    missing, nothing = call("--dataset=other"), call()
+    assert missing.returncode == 2 and "no result of other" in missing.stderr
+    assert nothing.returncode == 2 and "say what to do" in nothing.stderr
+
+
+# ---- reproduction ----------------------------------------------------------------------------------------------------
+
+
+def test_commands_are_without_this_machine():
+    record = make_result().record
+    for words in (
+        "run_recbole.py --model=TIGER --dataset=tiny --seed=3 --epochs=5",
+        "/there/run_recbole.py --model=TIGER --dataset=tiny --seed=3 --epochs 5 --runs_path=/x --show_progress=False",
+        "run_recbole.py -m TIGER -d tiny --seed=3 --epochs=5 --resume=runs/x --backbone_run=runs/y --data_path=z",
+    ):
+        found = command_of({**record, "command": words})
+        assert found == "python run_recbole.py --model=TIGER --dataset=tiny --seed=3 --epochs=5"
+    nested = command_of({**record, "command": "run_recbole.py --model=TIGER '--topk=[10, 50]' --tokenizer.levels=2"})
+    assert nested == "python run_recbole.py --model=TIGER --dataset=tiny '--topk=[10, 50]' --tokenizer.levels=2"
+
+
+def test_rows_and_their_tolerances(board):
+    rows = yaml.safe_load(rows_yaml([board]))
+    row = rows["SpecGRPP-seed2"]
+    assert row["protocol"] == board.record["protocol_hash"] and row["command"].startswith("python run_recbole.py")
+    value = row_of(board, "SpecGRPP").values["recall@50"]
+    assert row["expected"]["recall@50"]["tolerance"] == pytest.approx(2 * value.deviation, abs=1e-5)
+    assert find_row(rows, "SpecGRPP") == "SpecGRPP-seed1" and find_row(rows, "TIGER-seed3") == "TIGER-seed3"
+    with pytest.raises(UserError, match=r"no row \[TIGRE-seed3\].*Did you mean \[TIGER-seed3\]"):
+        find_row(rows, "TIGRE-seed3")
+
+
+def test_a_run_is_held_against_its_row(leaderboards, tmp_path):
+    row = read_rows(leaderboards, "tiny")["SpecGRPP-seed1"]
+    group, good, unseen = MODELS["SpecGRPP"]
+    same = saved(tmp_path / "same", model="SpecGRPP", good=good, unseen_good=unseen, group=group)
+    assert all(comparison.ok for comparison in compare(row, same.source))
+    worse = saved(tmp_path / "worse", model="SpecGRPP", good=0.1, unseen_good=0.0, group=group)
+    failed = [str(comparison) for comparison in compare(row, worse.source) if not comparison.ok]
+    assert any(line.startswith("[FAIL] recall@50: ") and "expected" in line for line in failed)
+    other = saved(tmp_path / "other", model="SpecGRPP", fingerprint="g")
+    with pytest.raises(UserError, match="its data"):
+        compare(row, other.source)
+
+
+def test_a_row_is_made_again(tmp_path):
+    """A real run from its row: popularity on ml-100k, which takes seconds."""
+    command = [sys.executable, str(ROOT / "run_recbole.py"), "--model=MostPop", "--dataset=ml-100k"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    script = [sys.executable, str(ROOT / "scripts" / "leaderboard.py"), "--collect", "runs", "--all"]
+    subprocess.run(script, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    rows = tmp_path / "leaderboards" / "ml-100k" / "rows.yaml"
+    again = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "MostPop", "--dataset=ml-100k"]
+    good = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert good.returncode == 0 and good.stdout.count("[OK]") == 8, good.stdout + good.stderr
+    wrong = yaml.safe_load(rows.read_text())
+    wrong["MostPop-seed2026"]["expected"]["recall@50"]["score"] += 0.01
+    rows.write_text(yaml.safe_dump(wrong))
+    bad = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert bad.returncode == 1 and "[FAIL] recall@50" in bad.stdout and bad.stdout.count("[OK]") == 7
+    assert resolve("MostPop").name == "MostPop"
+
+
+def test_the_committed_leaderboards_are_rendered_from_their_records(tmp_path):
+    """Whoever changes a record or how it is drawn renders anew."""
+    committed = ROOT / "leaderboards"
+    if not (committed / "index.html").is_file():
+        pytest.skip("no leaderboard is committed")
+    shutil.copytree(committed, tmp_path / "leaderboards")
+    render_all(tmp_path / "leaderboards")
+    assert contents(tmp_path / "leaderboards") == contents(committed)
+
+
+def test_the_docs_way_to_a_new_row(tmp_path):
+    """docs/leaderboard.md: a new baseline file, and two commands to its row with its interval."""
+    page = (ROOT / "docs" / "leaderboard.md").read_text()
+    baseline = re.search(r"```yaml\n# (baselines/.+?)\n(.*?)```", page, re.DOTALL)
+    commands = re.search(r"```bash\n(python run_recbole.*?)```", page, re.DOTALL)[1].splitlines()
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / baseline[1]).write_text(baseline[2])
+    assert len(commands) == 2
+    for command in commands:
+        _, script, *words = command.split()
+        done = subprocess.run(
+            [sys.executable, str(ROOT / script), *words], cwd=tmp_path, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("Popular last week")]
+    assert len(rows) == 2 and re.search(r"0\.\d{4} to 0\.\d{4}", rows[1])
+
+
+def test_the_docs_name_every_study_and_a_study_that_works(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "leaderboard.md").read_text()
+    for name in list_studies():
+        assert f"`{name}`" in page
+    (text,) = re.findall(r"```yaml\n(title:.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "properties" / "study").mkdir(parents=True)
+    (tmp_path / "properties" / "study" / "mine.yaml").write_text(text)
+    study = read_study("mine")
+    assert len(list(study.setups())) == 6
+    for _, target in re.findall(r"\[(.+?)\]\((.+?)\)", page):
+        assert (ROOT / "docs" / target).is_file()

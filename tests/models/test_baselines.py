@@ -1,0 +1,100 @@
+"""The baseline files: what they say about the models, the published numbers, and the page on how to add one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from recbole_specgr.leaderboard.archive import read_runs
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import resolve
+from recbole_specgr.system.errors import UserError
+
+FILES = sorted((ROOT / "baselines").glob("*.yaml"))
+SEEN_SHARE = {"Games": 0.397, "Phones": 0.318}  # of the test rows, from the head of the paper's Table 2
+
+
+@pytest.fixture
+def page() -> str:
+    return (ROOT / "docs" / "add_a_baseline.md").read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+def test_the_page_works_as_it_is_written(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "baselines").mkdir()
+    for block in blocks(page, "python") + blocks(page, "yaml"):
+        first, _, text = block.partition("\n")
+        (tmp_path / first.removeprefix("# ")).write_text(text, encoding="utf-8")
+    (commands,) = blocks(page, "sh")
+    shown = ""
+    for command in commands.splitlines():
+        python, script, *words = shlex.split(command)
+        assert python == "python"
+        done = subprocess.run(
+            [sys.executable, ROOT / script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        shown = done.stdout
+    assert "Mean of items" in shown and "ID" in shown
+    (record,) = (result.record for result in read_runs(tmp_path / "runs", "ml-100k"))
+    assert (record["model"], record["display_name"], record["group"]) == ("MeanItem", "Mean of items", "ID")
+
+
+def test_the_page_is_short_and_is_the_example_that_comes_with_the_package(page):
+    assert page.count("\n") < 40
+    for block in blocks(page, "python") + blocks(page, "yaml"):
+        first, _, text = block.partition("\n")
+        assert (ROOT / first.removeprefix("# ")).read_text(encoding="utf-8") == text
+
+
+def test_metadata_is_no_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baselines").mkdir()
+    file = tmp_path / "baselines" / "Mine.yaml"
+    file.write_text("base: SASRec\ndisplay_name: My own\ngroup: ID\npaper: {Games: {recall@10: 0.1}}\nn_layers: 1\n")
+    entry = resolve("Mine")
+    assert (entry.display_name, entry.group, entry.paper) == ("My own", "ID", {"Games": {"recall@10": 0.1}})
+    assert entry.baseline == {"n_layers": 1}
+    config = Config("Mine", config_dict={"use_gpu": False})
+    assert (config["display_name"], config["group"]) == ("My own", "ID")
+    file.unlink()  # a run knows its name without the file
+    again = Config.from_dict(config.to_dict())
+    assert (again["display_name"], again["group"]) == ("My own", "ID")
+    plain = Config("GRU4Rec", config_dict={"use_gpu": False})
+    assert (plain["display_name"], plain["group"]) == ("GRU4Rec", None)
+
+
+@pytest.mark.parametrize("line", ["group: best", "paper: 0.1", "paper: {Games: 0.1}", "paper: {Games: {recall: high}}"])
+def test_wrong_metadata_is_explained(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "Mine.yaml").write_text(f"base: SASRec\n{line}\n")
+    with pytest.raises(UserError, match=rf"{line.split(':')[0]}.*Mine\.yaml"):
+        resolve("Mine")
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "paper" in yaml.safe_load(file.read_text())], ids=str)
+def test_published_numbers_are_consistent(file):
+    """Longer lists find more, and the two parts of the test rows give the whole."""
+    paper = resolve(file.stem).paper
+    in_table_1 = not file.stem.endswith("Ensemble")  # these are in Table A5, for lists of 50
+    assert set(paper) == ({"Games", "Office", "Phones"} if in_table_1 else {"Games"})
+    for data, table in paper.items():
+        if in_table_1:
+            assert table["recall@10"] < table["recall@50"] and table["ndcg@10"] < table["ndcg@50"]
+        assert all(table[f"ndcg@{k}"] < table[f"recall@{k}"] for k in ((10, 50) if in_table_1 else (50,)))
+        for key in ("recall@50", "ndcg@50"):
+            if f"in_sample_{key}" in table and file.stem != "ScoreEnsemble":  # whose parts are not its whole there
+                share = SEEN_SHARE[data]
+                whole = share * table[f"in_sample_{key}"] + (1 - share) * table.get(f"unseen_{key}", 0)
+                assert whole == pytest.approx(table[key], abs=2e-4)

@@ -1,0 +1,374 @@
+"""One case a registered model: what every model must do, and a test that no model goes without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import write_tiny_dataset
+from operation_recorder import record_operations
+from serving_oracles import assert_same_up_to_ties, forget_unseen
+
+from recbole_specgr.backbones import T5
+from recbole_specgr.decoding.replay import Replay
+from recbole_specgr.evaluation.ranking import check_ranked
+from recbole_specgr.models.generative_recommender import GenerativeRecommender
+from recbole_specgr.quick_start import load_data_and_model, run_recbole
+from recbole_specgr.serving import Recommender
+from recbole_specgr.settings.registry import get_trainer, list_models
+from recbole_specgr.system.errors import UserError
+
+RECBOLE_MODELS = ("SASRec", "FDSA", "S3Rec")
+
+
+def run(model: str, folder: Path, **settings) -> dict:
+    return run_recbole(
+        model,
+        "tiny",
+        config_dict={
+            "data_path": str(folder / "dataset"),
+            "runs_path": str(folder / "runs"),
+            "cache_path": str(folder / "cache"),
+            "show_progress": False,
+            "use_gpu": False,
+            "text_dim": 16,
+            "topk": [5, 10],
+            "metrics": ["Recall", "NDCG", "ItemCoverage"],  # the last wants the lists kept
+            "valid_metric": "NDCG@10",
+            **settings,
+        },
+    )
+
+
+def lists(run_dir: str) -> tuple[torch.Tensor, dict[str, float]]:
+    """The ranked list of every test row, and the metrics, of a run that is loaded again."""
+    config, model, *_, test_data = load_data_and_model(run_dir)
+    trainer = get_trainer(config)(config, model)
+    result = trainer.evaluate(test_data, load_best_model=False)
+    return trainer.rows["rec.items"], result
+
+
+class ModelCase:
+    """Subclass it for each model; `settings` keep its run to seconds."""
+
+    model: str
+    settings: dict = {}
+    recommends_new_items = False
+    later_items_are_as_the_first = True
+    is_trained = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory) -> Path:
+        folder = tmp_path_factory.mktemp(cls.model)
+        write_tiny_dataset(folder / "dataset")
+        return folder
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, folder) -> dict:
+        return run(cls.model, folder, **cls.settings)
+
+    def test_the_loss_falls(self, trained) -> None:
+        for stage, training in trained["record"]["training"].items():
+            losses = [epoch["loss"] for epoch in training["history"]]
+            if self.is_trained:
+                assert min(losses[1:]) < losses[0], stage
+            else:
+                assert not losses
+                assert trained["record"]["parameters"]["total"] == 0
+
+    def test_lists_are_valid(self, trained) -> None:
+        ranked, _ = lists(trained["run_dir"])  # the evaluation itself refuses lists that are not
+        _, _, _, train, _, test = load_data_and_model(trained["run_dir"])
+        unseen = ~train._dataset.seen[ranked.clamp(min=0)] & (ranked > 0)
+        assert (ranked[:, 0] > 0).all()
+        assert bool(unseen.any()) == self.recommends_new_items
+        assert ranked.shape == (len(test._dataset), 10)
+
+    def test_a_loaded_run_gives_the_same_lists_and_metrics(self, trained) -> None:
+        first, result = lists(trained["run_dir"])
+        again, _ = lists(trained["run_dir"])
+        assert torch.equal(first, again)
+        assert result == pytest.approx(trained["test_result"])
+
+    def test_an_explanation_knows_the_place_and_the_score(self, trained) -> None:
+        recommender = Recommender.load(trained["run_dir"], device="cpu")
+        history = ["i3", "i14", "i15"]
+        for place, entry in enumerate(recommender.recommend([history], 10)[0], 1):
+            why = recommender.explain(history, entry.item, 10)
+            assert why.place == place and why.candidates >= 10
+            assert why.score is None or entry.score != entry.score or why.score == pytest.approx(entry.score, abs=1e-6)
+
+    def test_lists_do_not_depend_on_the_batch(self, trained) -> None:
+        recommender = Recommender.load(trained["run_dir"], device="cpu")
+        histories = [[f"i{(user * step) % 80}" for step in range(1, 2 + user % 7)] for user in range(1, 9)]
+        together = recommender.recommend(histories, 10)
+        for user, history in enumerate(histories):
+            assert recommender.recommend([history], 10).items == [together.items[user]]
+
+    def test_items_can_arrive_later(self, trained, folder) -> None:
+        recommender = Recommender.load(trained["run_dir"], device="cpu")
+        table = pd.read_csv(folder / "dataset" / "tiny" / "tiny.item", sep="\t", dtype=str)
+        if not self.recommends_new_items:
+            with pytest.raises(UserError, match="can't take new items"):
+                recommender.add_items(table.head(1).assign(**{"item_id:token": "another"}))
+            return
+        histories = [[f"i{user}", f"i{user + 3}", f"i{user + 40}"] for user in range(30)]
+        ranked = recommender.catalogue.item_tokens[recommender.catalogue.candidates.numpy()]
+        before = recommender.recommend(histories, 10)
+        unseen = forget_unseen(recommender)
+        assert not {item for items in recommender.recommend(histories, 10).items for item in items} & set(unseen)
+        recommender.add_items(table.set_index("item_id:token").loc[unseen].reset_index())
+        after = recommender.recommend(histories, 10, candidates=ranked)  # the data has items that nobody used, too
+        if self.later_items_are_as_the_first:
+            assert_same_up_to_ties(before, after)
+        else:
+            assert {item for items in after.items for item in items} & set(unseen)
+
+    def test_a_seed_decides_everything(self, trained, folder) -> None:
+        again = run(self.model, folder, **self.settings)
+        for stage, training in trained["record"]["training"].items():
+            losses = [epoch["loss"] for epoch in training["history"]]
+            assert losses == [epoch["loss"] for epoch in again["record"]["training"][stage]["history"]]
+        assert again["test_result"] == trained["test_result"]
+
+
+class RecBoleCase(ModelCase):
+    settings = {
+        "epochs": 3,
+        "train_batch_size": 64,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "n_heads": 2,
+        "MAX_ITEM_LIST_LENGTH": 10,
+    }
+
+
+class TestSASRec(RecBoleCase):
+    model = "SASRec"
+
+
+class TestFDSA(RecBoleCase):
+    model = "FDSA"
+
+
+class TestS3Rec(RecBoleCase):
+    model = "S3Rec"
+
+
+class GenerativeCase(ModelCase):
+    settings = {
+        "epochs": 4,
+        "train_batch_size": 64,
+        "warmup_steps": 5,
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 32,
+        "num_layers": 1,
+        "num_heads": 2,
+        "num_beams": 10,
+        "MAX_ITEM_LIST_LENGTH": 10,
+        "tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 3},
+    }
+    recommends_new_items = True  # it can; how well it does is another question
+
+    @torch.no_grad()
+    def test_lists_in_bfloat16_are_valid_and_nearly_the_same(self, trained) -> None:
+        ranked = []
+        for precision in ("fp32", "bf16"):
+            _, model, _, _, _, test = load_data_and_model(trained["run_dir"], {"decoding_precision": precision})
+            t5 = next(module for module in model.modules() if isinstance(module, T5))
+            assert (t5.decoding_dtype == torch.bfloat16) == (precision == "bf16")
+            batch, candidates = next(iter(test))[0], test._dataset.candidates
+            ranked.append(model.eval().full_sort_topk(batch, 10, candidates))
+            check_ranked(ranked[-1], len(batch), 10, candidates)
+        found = (ranked[0][:, :, None] == ranked[1][:, None, :]).any(2)
+        assert found.float().mean() > 0.9
+
+    @torch.no_grad()
+    def test_replayed_decoding_gives_the_same_lists(self, trained) -> None:
+        _, model, _, _, _, test = load_data_and_model(trained["run_dir"])
+        model = model.double().eval()
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        half = len(batch) // 2
+        halves = [batch[:half], batch[half : 2 * half]]
+        expected = [model.full_sort_topk(users, 10, candidates) for users in halves]
+        generative = next(module for module in model.modules() if isinstance(module, GenerativeRecommender))
+        generative.replay = Replay(record_operations)
+        for users, lists in zip((halves[0], *halves), (expected[0], *expected), strict=True):
+            assert torch.equal(model.full_sort_topk(users, 10, candidates), lists)
+        (kept,) = generative.replay.recordings.values()
+        assert kept[0] is not None
+        model.eval()
+        assert generative.replay.recordings
+        model.train()  # wants their memory
+        assert not generative.replay.recordings
+
+
+class TestTIGER(GenerativeCase):
+    model = "TIGER"
+
+    def test_an_unknown_precision_is_named(self, folder) -> None:
+        with pytest.raises(UserError, match=r"\[decoding_precision\] must be fp32 or bf16, but is \[fp8\]"):
+            run(self.model, folder, decoding_precision="fp8")
+
+
+class TestTIGER_C(GenerativeCase):
+    model = "TIGER_C"
+
+
+class TestDSI(GenerativeCase):
+    model = "DSI"
+    settings = {**GenerativeCase.settings, "tokenizer": {"codebook_size": 8, "levels": 2}}
+
+
+class TestLIGER(GenerativeCase):
+    model = "LIGER"
+    settings = {**GenerativeCase.settings, "projection_sizes": [16], "embedding_dropout": 0.1, "learning_rate": 0.003}
+
+
+class TestSpecGRPP(GenerativeCase):
+    model = "SpecGRPP"
+    settings = {
+        **GenerativeCase.settings,
+        "contrastive_batch_size": 128,
+        "draft_size": 10,
+        "accept_threshold": -3.0,
+        "stages": {"pretrain": {}, "finetune": {"epochs": 2}},
+    }
+
+    def test_fine_tuning_leaves_the_item_vectors_and_moves_the_encoder(self, trained) -> None:
+        run_dir = Path(trained["run_dir"])
+        pretrained = load_data_and_model(run_dir / "pretrain.pth")[1]
+        finetuned = load_data_and_model(run_dir / "finetune.pth")[1]
+        assert not pretrained.items_frozen
+        assert finetuned.items_frozen
+        torch.testing.assert_close(pretrained.eval().item_vectors(), finetuned.eval().item_vectors())
+        assert not torch.equal(pretrained.backbone.embedding.weight, finetuned.backbone.embedding.weight)
+
+    @torch.no_grad()
+    def test_an_exact_pool_of_all_items_drafts_what_the_matrix_product_drafts(self, trained) -> None:
+        run_dir = Path(trained["run_dir"])
+        _, model, _, _, _, test = load_data_and_model(run_dir / "finetune.pth")
+        model = model.double().eval()
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        expected = model.full_sort_topk(batch, 20, candidates)
+        model.draft_pool_size = model.n_items
+        assert torch.equal(model.full_sort_topk(batch, 20, candidates), expected)
+        model.draft_pool_size = 15  # more than is drafted in the first round, fewer than in all
+        lists = model.full_sort_topk(batch, 20, candidates)
+        assert candidates[lists[lists >= 0]].all()
+        model.draft_index = "no such index"
+        model._nearest = None
+        with pytest.raises(UserError, match="no such index"):
+            model.full_sort_topk(batch, 20, candidates)
+
+
+class TestSpecGR_Aux(GenerativeCase):
+    model = "SpecGR_Aux"
+    settings = {
+        **GenerativeCase.settings,
+        "drafter_settings": {
+            "epochs": 3,
+            "train_batch_size": 64,
+            "hidden_size": 16,
+            "inner_size": 16,
+            "n_layers": 1,
+        },
+        "draft_size": 10,
+        "accept_threshold": -3.0,
+    }
+
+
+class TextSequenceCase(ModelCase):
+    settings = {
+        "epochs": 4,
+        "train_batch_size": 64,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "MAX_ITEM_LIST_LENGTH": 10,
+    }
+    recommends_new_items = True
+
+
+class TestUniSRec(TextSequenceCase):
+    model = "UniSRec"
+
+
+class TestUniSRecPretrain(TextSequenceCase):
+    model = "UniSRecPretrain"
+
+
+class TestSASRec_T(TextSequenceCase):
+    model = "SASRec_T"
+
+
+class TestRecformer(ModelCase):
+    model = "Recformer"
+    settings = {
+        "epochs": 3,
+        "train_batch_size": 64,
+        "warmup_steps": 0,
+        "learning_rate": 0.005,
+        "vocab_size": 400,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "max_attribute_length": 6,
+        "max_tokens": 64,
+        "attention_window": 16,
+        "MAX_ITEM_LIST_LENGTH": 10,
+    }
+    recommends_new_items = True
+    later_items_are_as_the_first = False  # they are read by a language model that has learned on
+
+
+class TestEnsemble(ModelCase):
+    model = "Ensemble"
+    settings = {
+        "first_settings": {
+            key: value for key, value in TextSequenceCase.settings.items() if key != "MAX_ITEM_LIST_LENGTH"
+        },
+        "second_settings": {
+            key: value for key, value in GenerativeCase.settings.items() if key != "MAX_ITEM_LIST_LENGTH"
+        },
+        "MAX_ITEM_LIST_LENGTH": 10,
+        "list_length": 20,
+    }
+    recommends_new_items = True
+
+
+class TrainingFreeCase(ModelCase):
+    is_trained = False
+
+
+class TestSemanticKNN(TrainingFreeCase):
+    model = "SemanticKNN"
+    recommends_new_items = True
+
+
+class TestMostPop(TrainingFreeCase):
+    model = "MostPop"
+
+
+class TestRecentPop(TrainingFreeCase):
+    model = "RecentPop"
+
+
+class TestItemCoCount(TrainingFreeCase):
+    model = "ItemCoCount"
+
+
+def test_every_registered_model_has_a_case() -> None:
+    cases, found = [ModelCase], set()
+    while cases:
+        case = cases.pop()
+        cases += case.__subclasses__()
+        found.add(getattr(case, "model", None))
+    missing = {*list_models()["recbole_specgr"], *RECBOLE_MODELS} - found
+    assert not missing, f"these models have no case in {Path(__file__).name}: {sorted(missing)}"

@@ -1,0 +1,202 @@
+"""Hyper-parameter search: the parameter file, and searches that end, go on and fail."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from conftest import ROOT, write_tiny_dataset
+
+from recbole_specgr.commands.command_line import main
+from recbole_specgr.commands.search import search_command
+from recbole_specgr.search.space import read_space
+from recbole_specgr.search.trials import Search, finished
+from recbole_specgr.system.errors import UserError
+
+PARAMETERS = """\
+learning_rate loguniform -8,-4   # a comment
+
+hidden_dropout_prob uniform 0.0,0.5
+train_batch_size quniform 64,200,64
+hidden_size choice [8, 12, 16]
+stages choice [{train: {}}]
+"""
+SETTINGS = [
+    "--n_layers=1",
+    "--inner_size=8",
+    "--topk=[5,10]",
+    "--valid_metric=NDCG@10",
+    "--epochs=1",
+    "--use_gpu=False",
+]
+
+
+@pytest.fixture
+def parameters(tmp_path):
+    def write(text: str) -> Path:
+        (tmp_path / "hyper.test").write_text(text)
+        return tmp_path / "hyper.test"
+
+    return write
+
+
+def test_a_parameter_file_is_read_as_recbole_reads_it(parameters):
+    space = read_space(parameters(PARAMETERS))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    drawn = [space.settings(study.ask(space.distributions).params) for _ in range(200)]
+    rates = [values["learning_rate"] for values in drawn]
+    assert min(rates) >= math.exp(-8) and max(rates) <= math.exp(-4)
+    assert 0.3 < sum(math.log(rate) < -6 for rate in rates) / 200 < 0.7
+    assert all(0 <= values["hidden_dropout_prob"] <= 0.5 for values in drawn)
+    assert {values["train_batch_size"] for values in drawn} == {64.0, 128.0, 192.0}
+    assert {values["hidden_size"] for values in drawn} == {8, 12, 16}
+    assert drawn[0]["stages"] == {"train": {}}
+    assert space.combinations() is None
+    inside = {"learning_rate": 0.001, "hidden_dropout_prob": 0.5, "train_batch_size": 128, "hidden_size": 8}
+    inside["stages"] = {"train": {}}
+    assert space.settings(space.sampled(inside)) == inside
+    for key, value in (("learning_rate", 1.0), ("train_batch_size", 100), ("hidden_size", 9), ("learning_rate", None)):
+        assert space.sampled({**inside, key: value}) is None
+
+
+def test_choices_alone_have_all_combinations(parameters):
+    space = read_space(parameters("a choice [1, 2]\nb choice [x, null, true]\n"))
+    found = [tuple(space.settings(one).values()) for one in space.combinations()]
+    assert found == [(1, "x"), (1, None), (1, True), (2, "x"), (2, None), (2, True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["names no parameter"]),
+        ("\nlearning_rate uniform\n", ["line 2", "name type range"]),
+        ("learning_rate unifrom 0,1", ["line 1", "[unifrom]", "[uniform]"]),
+        ("learning_rate uniform 1,0", ["line 1", "low,high"]),
+        ("learning_rate uniform 0,1,2", ["line 1", "low,high"]),
+        ("learning_rate quniform 0,1", ["line 1", "low,high,step"]),
+        ("learning_rate quniform 0,1,0", ["line 1", "step"]),
+        ("learning_rate loguniform a,b", ["line 1", "low,high"]),
+        ("hidden_size choice 64", ["line 1", "list"]),
+        ("hidden_size choice [", ["line 1", "YAML"]),
+        ("a uniform 0,1\na uniform 0,1", ["line 2", "second time"]),
+    ],
+)
+def test_what_is_wrong_with_a_parameter_file_is_said(parameters, text, words):
+    with pytest.raises(UserError) as caught:
+        read_space(parameters(text))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A working directory with the tiny data set."""
+    place = tmp_path_factory.mktemp("search")
+    write_tiny_dataset(place / "dataset")
+    return place
+
+
+@pytest.fixture
+def run_hyper(place, monkeypatch, capsys):
+    """Run a command line in `place`; returns exit status, output and errors. The trials have processes of their own."""
+    monkeypatch.chdir(place)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        status = main(["--model=SASRec", "--dataset=tiny", *SETTINGS, *words], run=search_command)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_the_script_is_this_command(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "run_hyper.py", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: python run_hyper.py")
+
+
+def test_a_search_ends_goes_on_and_reports(place, run_hyper):
+    (place / "hyper.test").write_text("learning_rate loguniform -7,-4\nhidden_size choice [8, 9, 16]\n")
+    assert run_hyper("--params_file=hyper.test", "--trials=2", "--jobs=2")[0] == 0
+    folder = place / "runs" / "hyper" / "tiny" / "SASRec"
+    search = Search("SASRec", "tiny", [], {}, read_space(place / "hyper.test"), 2, folder)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "study.journal")))
+    study = optuna.load_study(study_name="search", storage=storage)
+    assert len(finished(study)) == 2
+    for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):
+        record = json.loads(Path(place, trial.user_attrs["run_dir"], "result.json").read_text())
+        assert trial.value == record["metrics"]["valid"]["ndcg@10"]
+        settings = yaml.safe_load(Path(place, trial.user_attrs["run_dir"], "config.yaml").read_text())
+        assert {key: settings[key] for key in trial.params} == search.space.settings(trial.params)
+        assert not list(Path(place, trial.user_attrs["run_dir"]).glob("*.pth"))
+
+    # A process that was killed leaves a trial behind, and the next call runs it again. 9 does not fit into 2 heads.
+    study.enqueue_trial({"learning_rate": 0.005, "hidden_size": "9"})
+    lost = study.ask(search.space.distributions)
+    status, shown, _ = run_hyper("--params_file=hyper.test", "--trials=4")
+    assert status == 0
+    ended = finished(study)
+    assert len(ended) == 4 and lost.number not in [trial.number for trial in ended]
+    failed = [trial for trial in ended if trial.value is None]
+    assert {"learning_rate": 0.005, "hidden_size": "9"} in [trial.params for trial in failed]
+    assert "multiple of the number of attention heads" in shown and f"{len(failed)} failed" in shown
+
+    summary, best = (folder / "summary.md").read_text(), yaml.safe_load((folder / "best.yaml").read_text())
+    assert best == search.space.settings(study.best_trial.params)
+    scores = [line.split("|")[2].strip() for line in summary.splitlines() if line.startswith("|")][2:]
+    numbers = [float(score) for score in scores if score != "failed"]
+    assert numbers == sorted(numbers, reverse=True) and numbers[0] == pytest.approx(study.best_value, abs=1e-5)
+    assert len(scores) == 4 and scores.count("failed") == len(failed)
+    assert not (place / "runs" / "tiny").exists()  # the leaderboard does not see the trials
+
+    assert run_hyper("--params_file=hyper.test", "--trials=4")[0] == 0 and len(finished(study)) == 4
+
+
+def test_every_combination_is_tried_once(place, run_hyper):
+    (place / "two.test").write_text("hidden_size choice [8, 16]\n")
+    status, shown, _ = run_hyper("--params_file=two.test", "--trials=20", "--study=two")
+    assert status == 0 and "2 trials" in shown and (place / "two" / "best.yaml").is_file()
+    status, _, error = run_hyper("--params_file=two.test", "--trials=20", "--study=two", "--learning_rate=0.01")
+    assert status == 2 and "other settings" in error
+
+
+def test_the_trials_end_with_the_search_that_is_killed(place):
+    (place / "long.test").write_text("hidden_size choice [8, 16]\n")
+    words = ["--model=SASRec", "--dataset=tiny", *(word for word in SETTINGS if "epochs" not in word)]
+    words += ["--epochs=100000", "--eval_step=0", "--params_file=long.test", "--study=long"]
+    search = subprocess.Popen([sys.executable, ROOT / "run_hyper.py", *words], cwd=place, start_new_session=True)
+    until = time.monotonic() + 120
+    log = place / "long" / "worker-0.log"
+    while not (log.is_file() and "train 1/" in log.read_text()):
+        assert search.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    search.kill()
+    search.wait()
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(search.pid, 0)
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("hiden_size choice [8]", [], "[hiden_size]"),
+        ("hidden_size choice [8]", ["--hidden_size=8"], "fixed on the command line"),
+        ("hidden_size choice [8]", ["--trials=0"], "[--trials]"),
+        (None, [], "params_file"),
+    ],
+)
+def test_a_mistake_is_one_line(place, run_hyper, text, words, message):
+    if text:
+        (place / "wrong.test").write_text(text)
+        words = ["--params_file=wrong.test", *words]
+    status, _, error = run_hyper("--study=none", *words)
+    assert status == 2 and message in error and error.count("\n") == 1
+    assert not (place / "none").exists()

@@ -1,0 +1,420 @@
+"""Studies: their files, their cells, and every one of them on a small piece of ml-100k."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from recbole_specgr.commands.command_line import main
+from recbole_specgr.leaderboard.grid import Grid
+from recbole_specgr.leaderboard.render import study_data
+from recbole_specgr.leaderboard.study_data import RUNS, read_cells
+from recbole_specgr.leaderboard.study_view import name_of, study_figures, study_grids
+from recbole_specgr.leaderboard.svg import to_svg
+from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.record import digest
+from recbole_specgr.settings.registry import resolve
+from recbole_specgr.studies.engine import StudyRunner
+from recbole_specgr.studies.measures import MEASURES
+from recbole_specgr.studies.spec import list_studies, read_study
+from recbole_specgr.studies.table_rows import table_rows
+from recbole_specgr.studies.trained import RunFailed, TrainedRuns
+from recbole_specgr.studies.wanted import Wanted
+from recbole_specgr.system.errors import UserError
+
+SMALL = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2, "epochs": 1}
+IDS = {"codebook_size": 48, "levels": 2, "min_utilisation": 0.0, "rqvae": {"epochs": 10, "warmup_epochs": 2}}
+T5 = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_beams": 10, "epochs": 1}
+TUNED = {
+    **dict.fromkeys(("SASRec", "SASRec_T", "UniSRec"), SMALL),
+    "TIGER": {**T5, "warmup_steps": 2, "train_batch_size": 512, "tokenizer": {**IDS, "method": "rqkmeans"}},
+    "DSI": {"tokenizer": {"min_utilisation": 0.0}},
+    "LIGER": {**T5, "projection_sizes": [8], "tune": {"num_generated": [20]}},
+    "TIGER_C": {"tune": {"epsilon": [0.1]}},
+    "SpecGRPP": {"epochs": 1, "contrastive_batch_size": 512, "stages": {"finetune": {"epochs": 1}}},
+}
+for drafting in ("SpecGRPP", "SpecGR_Aux"):
+    few = {"draft_size": [10], "num_beams": [10], "accept_threshold": [-2.0]}
+    TUNED[drafting] = {**TUNED.get(drafting, {}), "draft_size": 10, "tune": few}
+
+
+def write_small_ml100k(data_path: Path) -> None:
+    """`ml`: every 28th user of ml-100k with the first 24 of their films, a quarter of the films launched late."""
+    source = Path(importlib.util.find_spec("recbole").submodule_search_locations[0]) / "dataset_example" / "ml-100k"
+    head, *lines = (source / "ml-100k.inter").read_text().splitlines()
+    kept: dict[str, list[str]] = {}
+    for line in lines:
+        user = line.split("\t")[0]
+        if int(user) % 28 == 0 and len(kept.setdefault(user, [])) < 24:
+            kept[user].append(line)
+    lines = [line for user in kept.values() for line in user]
+    films = {line.split("\t")[1] for line in lines}
+    head_item, *items = (source / "ml-100k.item").read_text().splitlines()
+    (data_path / "ml").mkdir(parents=True)
+    (data_path / "ml" / "ml.inter").write_text("\n".join([head, *lines]) + "\n")
+    items = [line for line in items if line.split("\t")[0] in films]
+    (data_path / "ml" / "ml.item").write_text("\n".join([head_item, *items]) + "\n")
+    settings = yaml.safe_load((ROOT / "properties" / "dataset" / "ml-100k.yaml").read_text())
+    settings["launch_holdout"] = {"share": 0.25, "seed": 1}
+    (data_path / "ml" / "ml.yaml").write_text(yaml.safe_dump(settings))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A working directory with the small data set and models small enough; runs made in it serve all tests."""
+    folder, before = tmp_path_factory.mktemp("studies"), Path.cwd()
+    write_small_ml100k(folder / "dataset")
+    for model, settings in TUNED.items():
+        path = folder / "properties" / "tuned" / "ml" / f"{model}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(settings))
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+class Launches:
+    """Makes runs in this process and remembers how many."""
+
+    def __init__(self):
+        self.commands: list[list[str]] = []
+
+    def __call__(self, words: list[str]) -> None:
+        self.commands.append(words)
+        if main(words):
+            raise RunFailed(" ".join(words))
+
+
+COMMON = {"use_gpu": False, "show_progress": False, "text_dim": 8, "topk": [5, 10], "valid_metric": "NDCG@10"}
+
+
+def runs_of(launches: Launches) -> TrainedRuns:
+    return TrainedRuns("ml", COMMON, launches)
+
+
+def run(name: str, launches: Launches, folder: Path, seeds=(2026,), quick=True) -> list[str]:
+    return StudyRunner(read_study(name), runs_of(launches), folder / name, quick, show_progress=False).run(list(seeds))
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+MEASURED = [name for name in list_studies() if read_study(name).variants]
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_every_study_runs_and_is_drawn(name, workplace):
+    study, folder = read_study(name), workplace / "cells"
+    assert run(name, Launches(), folder) == []
+    data = read_cells(study, folder / name)
+    setups = list(study.setups(quick=True))
+    assert len(data.sources) == len(setups) and data.missing == len(list(study.setups())) - len(setups)
+    assert list(dict.fromkeys(point.label for point in data.points)) == [v["label"] for v in study.variants]
+    for grid in study_grids(data):
+        assert isinstance(grid, Grid) and {len(row) for row in grid.rows} == {len(grid.columns)}
+        for column, cells in zip(grid.columns[1:], list(zip(*(row[1:] for row in grid.rows)))):
+            # what keeps a share of another model's quality may be nothing on a data set as small as this
+            assert "while keeping" in column.span or any(cell.text != "-" for cell in cells), grid.columns
+    figures = study_figures(data)
+    assert len(figures) == len(study.plots) and all(figure["data"] for figure in figures)
+    assert all(to_svg(figure).startswith("<svg") and json.dumps(figure) for figure in figures)
+    again = Launches()
+    assert run(name, again, folder) == [] and not again.commands
+
+
+def test_what_is_measured_holds_together(workplace):
+    """Numbers of the cells against each other and against the runs' records."""
+    folder, launches = workplace / "cells", Launches()
+    for name in ("hyperparameters", "diversity", "size", "capabilities"):
+        run(name, launches, folder)
+    for _, cell in zip(range(40), read_cells(read_study("diversity"), folder / "diversity").sources):
+        found, test = cell["measured"], cell["measured"]
+        share = test["unseen_count"] / (test["unseen_count"] + test["in_sample_count"])
+        overall = share * test["unseen_recall@10"] + (1 - share) * test["in_sample_recall@10"]
+        assert found["recall@10"] == pytest.approx(overall, abs=2e-5)
+        assert 0 <= found["list_unseen_share"] <= 1 and 0 < found["coverage"] <= 1
+        inductive = getattr(resolve(cell["model"]).model_class, "inductive", False)
+        if inductive is False:
+            assert found["list_unseen_share"] == found["unseen_recall@10"] == found["unseen_coverage"] == 0
+        if cell["model"] == "MostPop":
+            assert found["coverage"] < 0.2 and found["popularity"] > 2
+    for cell in read_cells(read_study("hyperparameters"), folder / "hyperparameters").sources:
+        assert 1 <= cell["measured"]["rounds"] <= 3 and 0 <= cell["measured"]["acceptance_rate"] <= 1
+        assert cell["decoding"].items() >= cell["set"].items()
+    strict, lax = (
+        next(
+            c
+            for c in read_cells(read_study("hyperparameters"), folder / "hyperparameters").sources
+            if c["axes"] == axes
+        )
+        for axes in ({"accept_threshold": -1.1}, {"accept_threshold": -4.0})
+    )
+    assert strict["measured"]["acceptance_rate"] <= lax["measured"]["acceptance_rate"]
+    assert strict["measured"]["rounds"] >= lax["measured"]["rounds"]
+
+
+def test_a_cell_of_other_settings_is_measured_again_and_one_that_was_changed_is_refused(workplace, tmp_path):
+    launches = Launches()
+    run("latency", launches, tmp_path)
+    path = sorted((tmp_path / "latency").glob("tiger-*.json"))[0]
+    cell = json.loads(path.read_text())
+    runs = json.loads((tmp_path / "latency" / RUNS).read_text())
+    other = json.loads(json.dumps(runs[cell["run_id"]]))
+    other["settings"]["d_model"] = 99
+    (tmp_path / "latency" / RUNS).write_text(json.dumps({**runs, cell["run_id"]: other}))
+    before = len(launches.commands)
+    run("latency", launches, tmp_path)
+    assert len(launches.commands) == before  # the run is there, the cell is measured again
+    assert json.loads(path.read_text())["finished"] >= cell["finished"]
+    path.write_text(json.dumps({**cell, "measured": {**cell["measured"], "latency_ms": 0.001}}))
+    with pytest.raises(UserError, match="its digest is not that of its content"):
+        read_cells(read_study("latency"), tmp_path / "latency")
+
+
+def test_a_study_that_needs_what_is_not_there_says_so_and_goes_on(workplace, tmp_path):
+    (workplace / "properties" / "study").mkdir(exist_ok=True)
+    text = """
+    title: Needs
+    variants:
+      - {label: none, model: NoSuchModel}
+      - {label: popularity, model: MostPop}
+      - {label: drafts, model: SASRec, measure: {acceptance: {}}}
+      - {label: beams, model: SASRec, decode: {num_beams: 3}}
+      - {label: breaks, model: SASRec, train: {learning_rate: 1.0e+30, clip_grad_norm: null}}
+    measure: {quality: {}}
+    """
+    path = workplace / "properties" / "study" / "needs.yaml"
+    path.write_text(text)
+    faults = run("needs", Launches(), tmp_path)
+    path.unlink()
+    assert [fault.partition(",")[0] for fault in faults] == ["none", "drafts", "breaks"]
+    assert "There is no model [NoSuchModel]" in faults[0]
+    assert "SASRec can't be measured by [acceptance]" in faults[1] and "learning_rate" in faults[2]
+    labels = {json.loads(path.read_text()).get("label") for path in (tmp_path / "needs").glob("popularity*.json")}
+    assert labels == {"popularity"}
+
+
+# ---- trained runs ----------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_found_by_what_they_are(workplace):
+    launches = Launches()
+    runs = runs_of(launches)
+    plain, other = Wanted("SASRec"), Wanted("SASRec", {"hidden_size": 4})
+    first = runs.ensure(plain, 1)
+    made = len(launches.commands)
+    assert runs.ensure(plain, 1) == runs.find(plain, 1) == first and len(launches.commands) == made
+    assert runs.find(other, 1) is None and runs.find(plain, 77) is None
+    variant = runs.ensure(other, 1)
+    assert variant.parts[-5:-1] == ("runs", "variants", "ml", "SASRec") and first.parts[-4] == "runs"
+    assert runs.find(plain, 1) == first and runs.find(other, 1) == variant
+    (variant / "train.pth").unlink()
+    assert runs.find(other, 1) is None
+    assert TrainedRuns("ml", {**COMMON, "epochs": 0}, launches).find(plain, 1) is None
+
+
+def test_what_a_run_uses_is_made_once_and_taken(workplace):
+    launches = Launches()
+    runs = runs_of(launches)
+    tiger, knn = Wanted("TIGER"), Wanted("SemanticKNN")
+    both = Wanted("SpecGR_Aux", {"drafter": "SemanticKNN"}, {"backbone_run": tiger, "drafter_run": knn})
+    run_dir = runs.ensure(both, 2026)
+    settings = yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert Path(settings["backbone_run"]) == runs.find(tiger, 2026)
+    assert Path(settings["drafter_run"]) == runs.find(knn, 2026)
+    assert not any("SpecGR_Aux" in word for words in launches.commands for word in words) or launches.commands
+    made = len(launches.commands)
+    assert runs.ensure(both, 2026) == run_dir and len(launches.commands) == made
+
+
+def test_an_interrupted_run_is_gone_on_with(workplace, monkeypatch):
+    from recbole_specgr.training.staged import StagedTrainer
+
+    launches, runs = Launches(), None
+    runs = runs_of(launches)
+    wanted = Wanted("SASRec", {"epochs": 3})
+    timed_epoch = StagedTrainer._timed_epoch
+
+    def interrupted(trainer, progress, *rest):
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+        return timed_epoch(trainer, progress, *rest)
+
+    monkeypatch.setattr(StagedTrainer, "_timed_epoch", interrupted)
+    with pytest.raises(RunFailed):
+        runs.ensure(wanted, 5)
+    monkeypatch.undo()
+    run_dir = runs.ensure(wanted, 5)
+    assert launches.commands[-1][-1] == f"--resume={run_dir}"
+    record = json.loads((run_dir / "result.json").read_text())
+    assert record["training"]["train"]["epochs"] == 3 and "--seed=5" in " ".join(launches.commands[-1])
+
+
+def test_settings_that_came_later_do_not_count():
+    old = {"d_model": 8, "seed": 1, "tokenizer": {"levels": 2}, "stages": {"train": {}}, "runs_path": "a"}
+    new = {**old, "seed": 2, "later": 5, "tokenizer": {"levels": 2, "later": 1}, "runs_path": "b"}
+    assert alike(old, new)
+    assert not alike(old, {**new, "d_model": 9}) and not alike(old, {**new, "tokenizer": {"levels": 3}})
+    assert not alike(old, {**new, "stages": {"train": {"epochs": 1}}})
+    assert alike({"epsilon": 0.1, "tune": {"epsilon": [0.1, 0.2]}}, {"epsilon": 0.2, "tune": {"epsilon": [0.1, 0.2]}})
+    assert not alike({"epsilon": 0.1, "tune": None}, {"epsilon": 0.2, "tune": None})
+    assert alike({"text_encoder": "/here/x.npz"}, {"text_encoder": "/there/x.npz"})
+
+
+def test_rows_of_the_table_take_from_each_other():
+    rows = table_rows()
+    for name, wanted in rows.items():
+        assert resolve(name).name == name == wanted.model
+        assert all(other.model in rows for other in wanted.uses.values())
+    assert rows["SpecGR_Aux"].uses == {"drafter_run": rows["UniSRec"], "backbone_run": rows["TIGER"]}
+    assert rows["TIGER_C"].uses == {"backbone_run": rows["TIGER"]}
+    assert list(table_rows(["SASRec"])) == ["SASRec"]
+    with pytest.raises(UserError, match=r"no row \[SASRex\].*Did you mean \[SASRec\]"):
+        table_rows(["SASRex"])
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_table_and_figure_of_the_paper_has_a_study():
+    reproduced = {read_study(name).reproduces for name in list_studies()}
+    tables = {f"Table {number}" for number in ("3", "4", "A1", "A3", "A4", "A5", "A6", "A7", "A8", "A9")}
+    assert reproduced >= tables | {"Figure 3", "Figure A1", "Figure A2 (left)", "Figure A2 (right)"}
+
+
+def test_cells_have_names_of_their_own():
+    for name in MEASURED:
+        names = [setup.file_name(seed) for setup in read_study(name).setups() for seed in (1, 2)]
+        assert len(set(names)) == len(names) and all(len(name) < 120 for name in names)
+        assert {name for setup in read_study(name).setups() for name in setup.measure} <= MEASURES.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variants: [{label: a, model: b}]", "needs a title"),
+        ("{title: t}", "either variants or slices"),
+        ("{title: t, variants: [{label: a}]}", "a label and a model"),
+        ("{title: t, variants: [{label: a, model: b}], mesure: {}}", r"no key \[mesure\].*Did you mean \[measure\]"),
+        ("{title: t, variants: [{label: a, model: b, decod: {}}]}", r"no key \[decod\]"),
+        ("{title: t, variants: [{label: a, model: b}, {label: a, model: c}]}", "the same label"),
+        ("{title: t, variants: [{label: a, model: b}], grid: {decode: {x: 3}}}", "must be a list of values"),
+        ("{title: t, variants: [{label: a, model: b}], grid: {measure: {x: [3]}}}", r"must be MEASURE.PARAMETER"),
+    ],
+)
+def test_a_faulty_study_is_explained(text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "properties" / "study").mkdir(parents=True)
+    (tmp_path / "properties" / "study" / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_study("mine")
+    with pytest.raises(UserError, match=r"no study \[ablatio\].*Did you mean \[ablation\]"):
+        read_study("ablatio")
+
+
+def test_an_unknown_measure_or_parameter_is_explained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "properties" / "study").mkdir(parents=True)
+    for measure, message in (("qualitty: {}", r"no measure \[qualitty\]"), ("timing: {size: 1}", r"takes no \[size\]")):
+        text = f"{{title: t, variants: [{{label: a, model: MostPop}}], measure: {{{measure}}}}}"
+        (tmp_path / "properties" / "study" / "mine.yaml").write_text(text)
+        with pytest.raises(UserError, match=message):
+            StudyRunner(read_study("mine"), TrainedRuns("ml"), tmp_path)
+
+
+# ---- showing ---------------------------------------------------------------------------------------------------------
+
+
+def made_up(study, folder, value, seeds=(1, 2), protocol="p"):
+    """Cells with what `value(setup, seed)` gives."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for setup in study.setups():
+        for seed in seeds:
+            cell = {"seed": seed, "label": setup.label, "axes": setup.axes, "protocol_hash": protocol}
+            cell["measured"] = value(setup, seed)
+            (folder / setup.file_name(seed)).write_text(json.dumps({**cell, "digest": digest(cell)}))
+
+
+def texts(grid: Grid) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in grid.rows]
+
+
+def test_means_over_seeds_places_and_ratios(tmp_path):
+    study = read_study("latency")
+    slow = {"TIGER": 8.0, "SpecGR (UniSRec)": 4.0, "SpecGR++": 2.0}
+    made_up(study, tmp_path, lambda setup, seed: {"latency_ms": slow[setup.label] * (0.5 if seed == 1 else 1.5)})
+    data = read_cells(study, tmp_path)
+    (grid,) = study_grids(data)
+    at = [column.title for column in grid.columns].index("speed over TIGER")
+    assert [row[at].text for row in grid.rows] == ["1.00x"] + ["2.00x"] * 3 + ["4.00x"] * 3
+    assert "Seeds 1, 2." in grid.caption
+    (figure,) = study_figures(data)
+    trace = next(trace for trace in figure["data"] if trace["name"] == "SpecGR++")
+    assert trace["x"] == [20, 50, 100] and trace["y"] == [2.0] * 3 and trace["error_y"]["array"][0] > 0
+
+
+def test_pivot_of_lists(tmp_path):
+    study = read_study("acceptance")
+    made_up(study, tmp_path, lambda setup, seed: {"acceptance_by_round": [0.1 * seed, 0.05]}, seeds=(1,))
+    (grid,) = study_grids(read_cells(study, tmp_path))
+    assert [column.title for column in grid.columns[2:]] == ["1", "2"]
+    assert texts(grid)[0] == ["w/o", "-1.4", "10.0 %", "5.0 %"]
+
+
+def test_frontier_takes_what_keeps_its_share(tmp_path):
+    study = read_study("tradeoff")
+
+    def value(setup, seed):
+        epsilon = setup.axes.get("epsilon", 0)
+        good = {"TIGER": 0.4}.get(setup.label, 0.2)
+        return {
+            "in_sample_recall@50": 0.4 - 0.2 * epsilon if setup.label == "TIGER_C" else good,
+            "unseen_recall@50": epsilon,
+        }
+
+    made_up(study, tmp_path, value, seeds=(1,))
+    _, frontier = study_grids(read_cells(study, tmp_path))
+    rows = {row[0]: row[1:] for row in texts(frontier)}
+    assert rows["TIGER"] == ["0.0000"] * 4
+    assert rows["TIGER_C"] == ["0.0000", "0.1000", "0.2000", "0.3000"]  # 0.4 - 0.2 e >= share * 0.4
+    assert rows["UniSRec"] == ["-"] * 4
+
+
+def test_ranges(tmp_path):
+    study = read_study("capabilities")
+    made_up(
+        study, tmp_path, lambda setup, seed: {"users_per_second": 10.0 + setup.axes.get("num_beams", 0)}, seeds=(1,)
+    )
+    (grid,) = study_grids(read_cells(study, tmp_path))
+    rows = {row[0]: row for row in texts(grid)}
+    assert rows["TIGER"][3] == "60 to 110" and rows["UniSRec"][3] == "10"
+
+
+def test_cells_under_another_protocol_are_left_out(tmp_path):
+    study = read_study("redrafting")
+    made_up(study, tmp_path, lambda setup, seed: {"recall@50": 0.1}, seeds=(1, 2))
+    made_up(study, tmp_path, lambda setup, seed: {"recall@50": 0.9}, seeds=(3,), protocol="q")
+    data = read_cells(study, tmp_path)
+    assert data.left_out == 6 and {point.values["recall@50"].mean for point in data.points} == {0.1}
+    assert "6 cells under another protocol are left out" in study_grids(data)[0].caption
+
+
+def test_a_length_that_was_not_measured_is_replaced_by_the_nearest(tmp_path):
+    study = read_study("redrafting")
+    made_up(study, tmp_path, lambda setup, seed: {"recall@5": 0.1, "recall@20": 0.2}, seeds=(1,))
+    (grid,) = study_grids(read_cells(study, tmp_path))
+    assert "overall Recall@20" in [column.title for column in grid.columns]
+
+
+def test_names():
+    assert (
+        name_of("in_sample_recall@50") == "in-sample Recall@50" and name_of("valid_ndcg@10") == "valid overall NDCG@10"
+    )
+    assert name_of("users_per_second") == "users/s" and name_of("draft_size") == "draft size"
+
+
+def test_a_study_without_cells_is_not_shown(tmp_path):
+    assert study_data(read_study("ablation"), tmp_path, "ml") == []

@@ -1,0 +1,115 @@
+"""Settings of inference: the grid in the property files, the choice among them, and what is kept of it."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+from conftest import write_tiny_dataset
+from test_models import GenerativeCase, run
+
+from recbole_specgr.quick_start import load_data_and_model
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import get_trainer
+from recbole_specgr.system.errors import UserError
+
+SHORT = {**GenerativeCase.settings, "epochs": 2}
+GRIDS = {
+    "TIGER_C": {"epsilon": [0.0, 0.3, 0.6], "num_beams": [2, 10]},
+    "LIGER": {"num_generated": [3, 20]},
+    "SpecGRPP": {
+        "draft_size": [3, 20],
+        "num_beams": [4],
+        "accept_threshold": [-3.5, -2.6],
+        "reranking": [True],
+    },
+}
+SETTINGS = {
+    "TIGER_C": {"tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 1}},
+    "LIGER": {"projection_sizes": [16]},
+    "SpecGRPP": {"contrastive_batch_size": 128, "stages": {"pretrain": {}, "finetune": {"epochs": 1}}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tuning")
+    write_tiny_dataset(folder / "dataset")
+    return folder
+
+
+@pytest.mark.parametrize("model", GRIDS)
+def test_the_best_of_the_grid_is_chosen_and_kept(model: str, folder: Path) -> None:
+    result = run(model, folder, **{**SHORT, **SETTINGS[model]}, tune=GRIDS[model])
+    tuning = json.loads((Path(result["run_dir"]) / "result.json").read_text())["tuning"]
+    assert tuning == result["record"]["tuning"]
+
+    # every point by itself, by the evaluation that any user can run
+    metrics = [point.pop("metrics") for point in tuning["points"]]
+    points, scores = tuning["points"], []
+    for point in points:
+        config, loaded, _, _, valid, _ = load_data_and_model(result["run_dir"], point)
+        trainer = get_trainer(config)(config, loaded)
+        scores.append(trainer.evaluate(valid, load_best_model=False))
+    assert metrics == scores
+    wanted = [dict(zip(GRIDS[model], values)) for values in product(*GRIDS[model].values())]
+    assert len(points) == len(wanted)
+    assert all(point in points for point in wanted)
+    by_metric = [score["ndcg@10"] for score in scores]
+    assert tuning["choice"] == points[by_metric.index(max(by_metric))]
+    assert result["best_valid_score"] == max(by_metric)
+    assert result["best_valid_result"] == scores[by_metric.index(max(by_metric))]
+    assert any(score != scores[0] for score in scores), "the grid is too coarse to test anything"
+
+    config, loaded, *_, test = load_data_and_model(result["run_dir"])
+    assert {key: loaded.decoding[key] for key in tuning["choice"]} == tuning["choice"]
+    trainer = get_trainer(config)(config, loaded)
+    assert trainer.evaluate(test, load_best_model=False) == result["test_result"]
+
+
+def test_nothing_is_tuned_where_the_grid_is_empty(folder: Path) -> None:
+    result = run("TIGER_C", folder, **SHORT, tune=None)
+    assert "tuning" not in result["record"]
+
+
+def test_a_setting_that_needs_training_is_an_error(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"\[tune.d_model\]: TIGER has no setting of this name that can change after"):
+        run("TIGER", folder, **{**SHORT, "epochs": 1}, tune={"d_model": [8, 16]})
+
+
+class TestGridOfLayers:
+    def test_a_setting_that_is_given_is_not_tuned(self, tiny_dataset) -> None:
+        whole = Config("SpecGRPP", "tiny", config_dict=tiny_dataset)["tune"]
+        assert set(whole) == {"draft_size", "num_beams", "accept_threshold"}
+        given = Config("SpecGRPP", "tiny", config_dict={**tiny_dataset, "draft_size": 7})
+        assert given["tune"] == {key: values for key, values in whole.items() if key != "draft_size"}
+        assert given["draft_size"] == 7
+
+    def test_the_one_who_gives_a_setting_may_tune_it(self, tiny_dataset) -> None:
+        config = Config(
+            "SpecGRPP", "tiny", config_dict={**tiny_dataset, "draft_size": 7, "tune": {"draft_size": [7, 8]}}
+        )
+        assert config["tune"]["draft_size"] == [7, 8]
+        assert len(config["tune"]) == 3
+
+    def test_none_turns_it_off_for_one_setting_or_all(self, tiny_dataset) -> None:
+        assert Config("SpecGRPP", "tiny", config_dict={**tiny_dataset, "tune": None})["tune"] is None
+        config = Config("SpecGRPP", "tiny", config_dict={**tiny_dataset, "tune.draft_size": None})
+        assert set(config["tune"]) == {"num_beams", "accept_threshold"}
+
+    def test_the_backbones_grid_is_its_own(self, tiny_dataset) -> None:
+        config = Config("LIGER", "tiny", config_dict={**tiny_dataset, "backbone": "TIGER_C"})
+        assert set(config["tune"]) == {"num_generated"}
+
+    @pytest.mark.parametrize(
+        ("tune", "message"),
+        [
+            ({"draft_sise": [1]}, r"Unknown setting \[tune.draft_sise\] from config_dict. Did you mean \[draft_size\]"),
+            ({"draft_size": 10}, r"\[tune.draft_size\] from config_dict must be a list of values to try"),
+            ({"draft_size": []}, r"\[tune.draft_size\] from config_dict must be a list of values to try"),
+            ([10], r"\[tune\] from config_dict must map settings to the values to try"),
+        ],
+    )
+    def test_a_malformed_grid_is_an_error(self, tune, message, tiny_dataset) -> None:
+        with pytest.raises(UserError, match=message):
+            Config("SpecGRPP", "tiny", config_dict={**tiny_dataset, "tune": tune})
