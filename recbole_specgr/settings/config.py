@@ -24,7 +24,7 @@ from recbole_specgr.settings.checks import (
     without_subset,
 )
 from recbole_specgr.settings.precedence import Layer, deep_merge, expand_dotted, stack
-from recbole_specgr.settings.registry import ModelEntry, base_class, find_dataset, resolve
+from recbole_specgr.settings.registry import ModelEntry, base_class, find_dataset, resolve, split_class
 from recbole_specgr.settings.resources import folders
 from recbole_specgr.settings.yaml_values import Loader, read_mapping
 from recbole_specgr.system.compat import alias_numpy
@@ -257,7 +257,7 @@ class Config(RecBoleConfig):
     def _set_default_parameters(self) -> None:
         final = self.final_config_dict
         final.update(model=self.model, dataset=self.dataset)
-        final["eval_args"] = {"split": {"timestamp": final["timestamp_split"]}, **EVAL_ARGS}
+        final["eval_args"] = {**split_class(final["split"]).eval_args(final), "mode": "full"}
         check_values(final)
         # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
         check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})
