@@ -21,7 +21,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from scipy.sparse import spmatrix
 
-from recbole_specgr.data.splits.split import PHASES, Interactions, Split
+from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
 from recbole_specgr.data.times import exact_times
 from recbole_specgr.settings.registry import split_class
 from recbole_specgr.system.errors import UserError

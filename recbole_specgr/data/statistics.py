@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from recbole_specgr.data.splits.split import PHASES, Split
+from recbole_specgr.data.splits.contract import PHASES, Split
 from recbole_specgr.data.times import readable_time, time_unit
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_specgr.data.splits.by_time import ByTime
-from recbole_specgr.data.splits.split import Interactions
+from recbole_specgr.data.splits.bytime import ByTime
+from recbole_specgr.data.splits.contract import Interactions
 from recbole_specgr.data.statistics import interaction_statistics, statistics_table
 from recbole_specgr.importing.atomic_files import (
     base_properties,

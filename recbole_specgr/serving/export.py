@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from recbole_specgr import __version__
 from recbole_specgr.backbones.t5 import T5
-from recbole_specgr.data.splits.split import described
+from recbole_specgr.data.splits.contract import described
 from recbole_specgr.items.catalogue import ITEMS
 from recbole_specgr.runs.checkpoint import load_checkpoint
 from recbole_specgr.runs.checks import read_record

@@ -111,12 +111,11 @@ def split_class(name: str) -> type:
     beside a baseline file or importable. Raises UserError, with near names, when there is none."""
     if ":" in str(name):
         return _own_class(name, f"[split: {name}]")
-    classes = _classes(SPLITS)
-    if _key(str(name)) not in classes:
-        known = [module.rpartition(".")[2] for module, _ in classes.values() if module != f"{SPLITS}.split"]
+    there = {key: getattr(importlib.import_module(file), found) for key, (file, found) in _classes(SPLITS).items()}
+    if _key(str(name)) not in there:
+        known = [split.name for split in there.values()]
         raise UserError(f"There is no [split: {name}].{did_you_mean(name, known)} There are: {', '.join(known)}.")
-    module, class_name = classes[_key(str(name))]
-    return getattr(importlib.import_module(module), class_name)
+    return there[_key(str(name))]
 
 
 def _own_class(path: str, named_by: str) -> type:
@@ -198,7 +197,7 @@ def _classes(package: str) -> dict[str, tuple[str, str]]:
     """key -> (module, class name) of a package, read off the files: importing dozens of models would take seconds."""
     found = {}
     for path in _package_folder(package).glob("*.py"):
-        pattern = rf"^class ({re.escape(path.stem).replace('_', '_?')})\b"
+        pattern = rf"^class ({re.escape(path.stem)})\b"
         match = re.search(pattern, path.read_text(encoding="utf-8"), re.IGNORECASE | re.MULTILINE)
         if match:
             found[_key(path.stem)] = (f"{package}.{path.stem}", match.group(1))

@@ -14,7 +14,7 @@ from recbole.data import data_preparation
 from recbole.data.dataset import SequentialDataset
 
 from recbole_specgr.data.dataset import InductiveDataset
-from recbole_specgr.data.splits.by_time import exact_cuts, launch_times
+from recbole_specgr.data.splits.bytime import exact_cuts, launch_times
 from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.data.times import exact_times, time_unit
 from recbole_specgr.settings.config import Config
@@ -557,7 +557,7 @@ def test_a_split_of_ones_own_needs_one_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baselines").mkdir()
     (tmp_path / "baselines" / "by_user.py").write_text(
-        "from recbole_specgr.data.splits.split import Split\n\n\n"
+        "from recbole_specgr.data.splits.contract import Split\n\n\n"
         "class ByUser(Split):\n"
         "    name = 'by_user'\n\n"
         "    def divide(self):\n"

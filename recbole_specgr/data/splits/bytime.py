@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.data.splits.split import PHASES, Interactions, Split
+from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
 from recbole_specgr.data.times import readable_time, time_unit
 from recbole_specgr.system.errors import UserError
 
