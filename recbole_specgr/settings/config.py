@@ -14,7 +14,6 @@ from recbole.evaluator import smaller_metrics
 from recbole.utils import InputType
 
 from recbole_specgr.settings.checks import (
-    EVAL_ARGS,
     check_eval_args,
     check_extra_files,
     check_item_columns,
