@@ -32,6 +32,7 @@ from recbole_specgr.settings.layer_files import (
     property_layers,
     tuning_grid,
 )
+from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
 from recbole_specgr.settings.resources import package_folder
@@ -217,6 +218,7 @@ class Config(RecBoleConfig):
         if self._settings is not None:
             there_or_derived = self._settings.keys() | DERIVED
             newer = {key: value for key, value in stack(layers, known).items() if key not in there_or_derived}
+            newer |= {key: value for key, value in BEFORE_THE_SETTING.items() if key in newer}
             layers = [  # a run that was made before there was some setting has its default
                 Layer("settings newer than the run", newer, declares=True, open_groups=True),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
