@@ -359,7 +359,9 @@ class T5(nn.Module):
             encoded: its encoding `[B, S, d_model]` where the caller has it already.
         """
         (encoded,) = in_precision(self.encode(tokens) if encoded is None else encoded)
-        return Memory([layer.cross_attention.reading(encoded) for layer in self._decoder_layers], self.padding_bias(tokens))
+        return Memory(
+            [layer.cross_attention.reading(encoded) for layer in self._decoder_layers], self.padding_bias(tokens)
+        )
 
     @in_decoding_precision
     def extend(self, memory: Memory, tree: TokenTree, new: Sequence[NewNodes]) -> list[Tensor]:
