@@ -70,7 +70,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
             )
         if loader.smallest < parts * processes:
             raise UserError(
-                f"[train_batch_size]: a batch of {loader.smallest} {self.config['train_on']} is too small for {processes} "
+                f"[train_batch_size]: a batch of {loader.smallest} {train_on} is too small for {processes} "
                 f"processes and [accumulation_steps: {parts}]."
             )
         return loader

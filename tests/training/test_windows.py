@@ -217,6 +217,11 @@ def test_runs_from_before_the_choice_were_trained_on_rows(tiny_dataset):
     assert alike(before, {**before, "train_on": "rows"}) and not alike(before, {**before, "train_on": "windows"})
 
 
+def test_a_part_of_another_model_learns_from_what_it_would_alone(tiny_dataset):
+    whole = Config("SpecGR_Aux", "tiny", config_dict=tiny_dataset)
+    assert whole["train_on"] == "rows" and whole.part("UniSRec", {}, "here")["train_on"] == "windows"
+
+
 @pytest.mark.parametrize(
     ("model", "changed", "message"),
     [
