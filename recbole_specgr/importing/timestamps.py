@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 
-from recbole_specgr.data.split import TIME_UNITS, exact_times, time_unit
+from recbole_specgr.data.times import TIME_UNITS, exact_times, time_unit
 from recbole_specgr.system.errors import UserError
 
 _NANOSECONDS = 10**17  # epoch times of this size and above; 1e17 us is the year 5138
