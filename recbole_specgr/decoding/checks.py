@@ -1,7 +1,7 @@
 """What makes ranked lists worthless: scores that are NaN.
 
-Decoding itself reads no value on the host, so that a GPU can record it. It hands on whether a score was NaN, and whoever
-takes the lists raises the error with these functions.
+Decoding itself reads no value on the host, so that a GPU can record it. It hands on whether a score was NaN, and
+whoever takes the lists raises the error with these functions.
 """
 
 from __future__ import annotations

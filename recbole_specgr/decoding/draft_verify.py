@@ -1,4 +1,4 @@
-"""SpecGR's inference (paper, "Speculative Generative Recommendation"): draft, verify, accept, exit, re-draft; in batches.
+"""SpecGR's inference (paper, "Speculative Generative Recommendation") for whole batches: draft, verify, accept, exit.
 
 All users of a batch go through a round together, and users that have K accepted items leave. Whatever scores items can
 draft (`DraftPool`), and whatever knows the probability of an item's digits can verify (`Verification`).

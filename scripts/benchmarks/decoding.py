@@ -181,10 +181,11 @@ def subsets(bench: Bench):
         chosen = everything[torch.randperm(len(everything), generator=generator)[:size]]
         subset = torch.zeros_like(test.candidates)
         subset[chosen] = True
-        index = model.index(subset.to(bench.device))
+        subset = subset.to(bench.device)
+        index = model.index(subset)
         items = index.items.expand(32, -1)
         ways = (
-            lambda c=subset.to(bench.device), y=items: model.score_items(batch, y, c).topk(min(K, y.size(1))),
+            lambda c=subset, y=items: model.score_items(batch, y, c).topk(min(K, y.size(1))),
             lambda x=index: generate(model, batch, x),
             lambda x=index: speculate(model, batch, x, DraftVerifySettings(K, K, ALL)),
         )
