@@ -218,7 +218,7 @@ def test_a_bad_config_file_is_named(tiny_dataset, tmp_path):
 
 
 def test_an_unknown_data_set_lists_what_there_is(tiny_dataset):
-    with pytest.raises(UserError, match=r"\[tine\].*Did you mean \[tiny\].*ml-100k.*import_dataset"):
+    with pytest.raises(UserError, match=r"\[tine\].*Did you mean \[tiny\].*ml-100k.*recbole-specgr import-data"):
         Config("SASRec", "tine", config_dict=tiny_dataset)
 
 
