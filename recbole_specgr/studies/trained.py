@@ -15,7 +15,7 @@ from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training.staged import LAST
+from recbole_specgr.training.last_checkpoint import LAST
 
 VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
 
