@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from recbole_specgr.commands.finished_run import load, run_parser
+from recbole_specgr.data.feature_files import read_feature_file
 from recbole_specgr.importing.tables import column_names, read_table
 from recbole_specgr.serving.history_files import read_items_file
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.text.features import read_feature_file
 
 EXAMPLES = """
 my_run --items new_films.csv
