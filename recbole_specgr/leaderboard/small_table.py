@@ -44,11 +44,16 @@ def reading(board: Board) -> str:
 
 
 def chance_of(board: Board) -> float | None:
-    """Expected value of the metric for a list of random candidates; None for a metric that ranks do not give."""
-    metric, k, items = board.metrics[0], board.topk[-1], board.record["data"]["items"]
-    if metric not in GAINS:
+    """Expected value of the metric for a list of random candidates.
+
+    None for a metric that ranks do not give, and where no record says how many candidates there are (those of version
+    0.1 do not).
+    """
+    metric, k = board.metrics[0], board.topk[-1]
+    candidates = max(row.record["data"].get("candidates", 0) for row in board.rows)
+    if metric not in GAINS or not candidates:
         return None
-    return float(row_values(np.arange(1, k + 1), metric, k).sum()) / items
+    return float(row_values(np.arange(1, k + 1), metric, k).sum()) / candidates
 
 
 def next_steps(board: Board) -> str:
@@ -57,12 +62,12 @@ def next_steps(board: Board) -> str:
     steps = [("Every row with its interval", f"recbole-specgr leaderboard --dataset={dataset}")]
     local = [row for row in board.rows if row.local]
     if local:
-        result = max((row for row in local), key=lambda row: row.finished).results[-1]
+        result = max(local, key=lambda row: row.finished).results[-1]
         run, user = result.source.parent, result.ranks["user"][0]
         steps.append(("What a user is recommended", f"recbole-specgr show {run} --user {user}"))
     if not any(row.model == POPULARITY for row in board.rows):
         steps.append(("Popularity, for scale", f"recbole-specgr --model={POPULARITY} --dataset={dataset}"))
-    steps.append(("Your own data", "recbole-specgr import-data --help, docs/your_data.md"))
+    steps.append(("Your own data", "recbole-specgr import-data --help"))
     return "\n".join(f"{what}:\n  {command}" for what, command in steps)
 
 
@@ -72,7 +77,7 @@ def _rows(board: Board) -> list[Row]:
     chosen = [row for row in board.rows if row is latest.get(row.model)]
     if not chosen:
         return board.rows
-    scale = [row for row in board.reference if row.model == POPULARITY and row not in chosen]
+    scale = [row for row in board.reference if row.model == POPULARITY and POPULARITY not in latest]
     by_value = sorted(chosen, key=lambda row: -(_mean(row, board.main_key) or 0))
     return [*by_value, *scale[:1]]
 

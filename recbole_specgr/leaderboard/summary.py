@@ -1,7 +1,7 @@
 """Results -> what a table says of each model: means over seeds, intervals over users, who is better than whom.
 
-Published results and the runs of whoever looks are never mixed: a run is a row of its own beside the published ones, and
-changes nothing about them.
+Published results and the runs of whoever looks are never mixed: a run is a row of its own beside the published ones,
+and changes nothing about them.
 """
 
 from collections import defaultdict

@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from textwrap import fill
 
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
-from recbole_specgr.system.terminal import column_widths, plain_table, table_width, terminal_width
+from recbole_specgr.system.terminal import column_widths, plain_table, table_width, terminal_width, wrapped
 
 WIDE = math.inf  # the width that leaves out nothing
 
@@ -31,9 +30,8 @@ def to_terminal(grid: Grid, width: float | None = None) -> str:
             break
     most = 10**6 if width == WIDE else int(width)
     table = plain_table(texts, headers, [columns[at].align for at in kept], most)
-    notes = [grid.caption, _left_out(columns, kept, short, rows)]
-    caption = "\n".join(fill(note, min(most, 120)) for note in notes if note)
-    return "\n\n".join(part for part in (grid.title, table, caption) if part)
+    notes = "\n".join(note for note in (grid.caption, _left_out(columns, kept, short, rows)) if note)
+    return "\n\n".join(part for part in (wrapped(grid.title, most), table, wrapped(notes, most)) if part)
 
 
 def _attempts(columns: list[Column]) -> Iterator[tuple[list[int], bool]]:

@@ -2,18 +2,20 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from textwrap import fill
 from typing import Any
 
 from tabulate import tabulate
 
 GAP = 2  # blanks between two columns
 HEADER_PADDING = 2  # tabulate keeps a column this much wider than its header
+NO_TERMINAL = 120  # columns of a pipe or a file
 NARROWEST = 40  # a terminal that says it is narrower is taken to be this wide
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, or of the variable COLUMNS; 80 where there is neither, as in a pipe."""
-    return max(NARROWEST, shutil.get_terminal_size(fallback=(80, 24)).columns)
+    """Columns of the terminal, or of the variable COLUMNS; NO_TERMINAL where there is neither."""
+    return max(NARROWEST, shutil.get_terminal_size(fallback=(NO_TERMINAL, 24)).columns)
 
 
 def plain_table(
@@ -38,6 +40,16 @@ def plain_table(
     texts = [[str(cell) for cell in row] for row in rows]
     blocks = _blocks(column_widths(texts, headers), width)
     return "\n\n".join(_block(texts, headers, align, columns, width) for columns in blocks)
+
+
+def wrapped(text: str, width: int | None = None) -> str:
+    """Text whose lines are broken at blanks where they are longer than `width` (None: the terminal's)."""
+    width = terminal_width() if width is None else width
+    lines = [
+        fill(line, width, break_long_words=False, break_on_hyphens=False) if len(line) > width else line
+        for line in text.split("\n")
+    ]
+    return "\n".join(lines)
 
 
 def column_widths(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> list[int]:
