@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
 from recbole_specgr.runs.checkpoint import checkpoint_content, load_checkpoint, restore_model, write_checkpoint
+from recbole_specgr.runs.folder import LAST
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes
@@ -33,7 +34,6 @@ from recbole_specgr.training.progress import StageProgress
 from recbole_specgr.training.steps import EpochSteps
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-LAST = "last.pth"  # where a run stands: what --resume goes on from
 
 
 class FitOptions(NamedTuple):
@@ -74,10 +74,9 @@ class StagedTrainer(InductiveEvaluation):
 
     # ---- the run ---------------------------------------------------------------------------------------------------
 
-    def start_stage(self, stage: str, train_data) -> None:
+    def start_stage(self, stage: str) -> None:
         """Called before a stage is trained (or skipped, on resume), with its settings in place."""
-        if hasattr(self.model, "start_stage"):
-            self.model.start_stage(stage, train_data)
+        self.model.start_stage(stage)
 
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
         """Run the stages and return (best valid score, best valid result) of the last one.
@@ -96,7 +95,7 @@ class StagedTrainer(InductiveEvaluation):
                 progress = self.progress.setdefault(stage, StageProgress(stage))
                 with self._settings(settings):
                     self._check_settings()
-                    self.start_stage(stage, train_data)
+                    self.start_stage(stage)
                     if progress.done:
                         self._load(self.run_dir / f"{stage}.pth")
                     else:
@@ -277,7 +276,7 @@ class StagedTrainer(InductiveEvaluation):
             with self._precision():
                 losses = loss_func(interaction)
             rows = len(interaction) * self.config["world_size"]  # RecBole's sampler gives all processes equally many
-            self.meter.add(named_losses(losses), rows, self._learning_rate(), self._tokens(interaction))
+            self.meter.add(named_losses(losses), rows, self._learning_rate(), self.model.tokens_of(interaction))
             return losses
 
         return counted
@@ -286,12 +285,6 @@ class StagedTrainer(InductiveEvaluation):
         """Computation in the configured precision."""
         dtype = PRECISIONS[self.config["precision"]]
         return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
-
-    def _tokens(self, interaction) -> torch.Tensor:
-        """How many tokens the histories of a batch have: digits of semantic ids, else items."""
-        ids = getattr(self.model, "tokens", None)
-        digits = ids.size(1) if isinstance(ids, torch.Tensor) else 1
-        return digits * interaction[self.model.ITEM_SEQ_LEN].sum()
 
     def _check_nan(self, loss) -> None:
         if torch.isnan(loss):
@@ -400,8 +393,7 @@ class StagedTrainer(InductiveEvaluation):
     @property
     def _trains(self) -> bool:
         """The model has parameters to train, which were not trained in the run that it takes over."""
-        taken = getattr(self.model, "trained_before", False)
-        return not taken and any(parameter.requires_grad for parameter in self.model.parameters())
+        return not self.model.trained_before and any(parameter.requires_grad for parameter in self.model.parameters())
 
     @property
     def _leads(self) -> bool:

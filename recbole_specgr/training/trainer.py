@@ -52,11 +52,9 @@ class Trainer(StagedTrainer, RecBoleTrainer):
 
     def _loader(self, train_data, overrides):
         rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
-        dataset, processes = train_data._dataset, self.config["world_size"]
-        if hasattr(self.model, "training_rows"):
-            dataset = self.model.training_rows(dataset)
+        processes = self.config["world_size"]
         loader = BatchLoader(
-            dataset,
+            self.model.training_rows(train_data._dataset),
             rows,
             self.config["seed"],
             extra_rows=max(0, contrasted - rows),
@@ -64,7 +62,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
             world_size=processes,
         )
         parts = self.config["accumulation_steps"]
-        if parts > 1 and (loader.extra_rows or getattr(self.model, "compares_rows", False)):
+        if parts > 1 and (loader.extra_rows or self.model.compares_rows):
             raise UserError(
                 f"[accumulation_steps: {parts}]: this stage's loss compares the rows of a batch with each other, so it "
                 f"can't be taken in parts. --activation_checkpointing and more processes save memory here."
@@ -84,7 +82,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         for batch in train_data:
             self.optimizer.zero_grad(set_to_none=True)
             losses = self._gradients(batch, train_data.batch_size)
-            self.meter.add(losses, train_data.batch_size, self._learning_rate(), self._tokens(batch))
+            self.meter.add(losses, train_data.batch_size, self._learning_rate(), self.model.tokens_of(batch))
             if self.clip_grad_norm:
                 self.scaler.unscale_(self.optimizer)
                 self.parallel.clip(**self.clip_grad_norm)
