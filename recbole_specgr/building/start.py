@@ -20,7 +20,16 @@ from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError
 
 # What the other data sets have in common with the run's; all else is in their own files.
-SHARED = ("data_path", "cache_path", "text_encoder", "text_dim", "timestamp_split", "MAX_ITEM_LIST_LENGTH", "seed")
+SHARED = (
+    "data_path",
+    "cache_path",
+    "text_encoder",
+    "text_dim",
+    "split",
+    "timestamp_split",
+    "MAX_ITEM_LIST_LENGTH",
+    "seed",
+)
 SHARED += ("use_gpu", "gpu_id", "show_progress", "metrics", "topk", "valid_metric")
 
 

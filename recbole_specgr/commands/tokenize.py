@@ -10,7 +10,6 @@ import numpy as np
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
-from recbole_specgr.commands.command_line import Arguments
 from recbole_specgr.commands.command_line import main as command_line
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.leaderboard.semantic_ids_page import comparison, text_report, write_page
@@ -18,6 +17,7 @@ from recbole_specgr.semantic_ids import health, quality
 from recbole_specgr.semantic_ids.fit import REPORT, MadeIds, make_ids, take_ids
 from recbole_specgr.semantic_ids.table_files import write_csv
 from recbole_specgr.semantic_ids.tokenizer import CLASSES, tokenizer_class
+from recbole_specgr.settings.arguments import Arguments
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.log import run_log
@@ -104,10 +104,9 @@ class _Data:
         init_seed(config["seed"], config["reproducibility"])
         dataset = InductiveDataset(config).build()[0]
         features = load_text_features(config, dataset)
-        users, items, times = dataset.interactions
-        train = times < dataset.split_times[0]
+        users, items, _ = dataset.train_interactions
         seen = np.asarray(dataset.seen, dtype=bool)
-        neighbours = quality.Neighbours.of(features, seen, users[train], items[train], config["seed"])
+        neighbours = quality.Neighbours.of(features, seen, users, items, config["seed"])
         return cls(dataset, features, neighbours)
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.resources import folders, package_folder
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 OURS = "recbole_specgr.models"
+SPLITS = "recbole_specgr.data.splits"
 RECBOLE = "recbole.model.sequential_recommender"
 RECBOLE_OTHERS = tuple(
     f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
@@ -100,35 +101,34 @@ def _check_metadata(metadata: dict[str, Any], file: Path) -> None:
 def base_class(base: str, source: Path | str) -> type:
     """The class that `base` names: a registered model, or `module:Class` with the module beside a baseline file or
     importable. `source` is named in errors."""
-    module_name, _, class_name = base.partition(":")
-    if not class_name:
+    if ":" not in base:
         return _registered(base, f" (`base` of {source})")
+    return _own_class(base, f"`base: {base}` of {source}")
+
+
+def split_class(name: str) -> type:
+    """The class that the setting `split` names: one of `recbole_specgr.data.splits`, or `module:Class` with the module
+    beside a baseline file or importable. Raises UserError, with near names, when there is none."""
+    if ":" in str(name):
+        return _own_class(name, f"[split: {name}]")
+    there = {key: getattr(importlib.import_module(file), found) for key, (file, found) in _classes(SPLITS).items()}
+    if _key(str(name)) not in there:
+        known = [split.name for split in there.values()]
+        raise UserError(f"There is no [split: {name}].{did_you_mean(name, known)} There are: {', '.join(known)}.")
+    return there[_key(str(name))]
+
+
+def _own_class(path: str, named_by: str) -> type:
+    """The class `module:Class`. `named_by` says what names it, for errors."""
+    module_name, _, class_name = path.partition(":")
     try:
         module = _baseline_module(module_name) or importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise UserError(f"`base: {base}` of {source}: {error}.") from error
+        raise UserError(f"{named_by}: {error}.") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        raise UserError(f"`base: {base}` of {source}: {module.__file__} has no class {class_name}.")
+        raise UserError(f"{named_by}: {module.__file__} has no class {class_name}.")
     return found
-
-
-def find_dataset(name: str, data_path: str | Path) -> Path:
-    """The folder with `<name>.inter`: under `data_path`, else among the examples that come with RecBole.
-
-    Raises:
-        UserError: there is no such data set; lists those there are.
-    """
-    examples = _package_folder("recbole") / "dataset_example"
-    for folder in (Path(data_path) / name, examples / name):
-        if (folder / f"{name}.inter").is_file():
-            return folder
-    there = sorted({path.stem for root in (Path(data_path), examples) for path in root.glob("*/*.inter")})
-    raise UserError(
-        f"There is no data set [{name}]: {Path(data_path) / name / f'{name}.inter'} does not exist."
-        f"{did_you_mean(name, there)} There are: {', '.join(there)}. To import one: python scripts/import_dataset.py "
-        f"--interactions FILE --items FILE --name {name}"
-    )
 
 
 def _registered(name: str, where: str = "") -> type:
@@ -154,21 +154,12 @@ def _key(name: str) -> str:
 def _classes(package: str) -> dict[str, tuple[str, str]]:
     """key -> (module, class name) of a package, read off the files: importing dozens of models would take seconds."""
     found = {}
-    for path in _package_folder(package).glob("*.py"):
+    for path in package_folder(package).glob("*.py"):
         pattern = rf"^class ({re.escape(path.stem)})\b"
         match = re.search(pattern, path.read_text(encoding="utf-8"), re.IGNORECASE | re.MULTILINE)
         if match:
             found[_key(path.stem)] = (f"{package}.{path.stem}", match.group(1))
     return found
-
-
-def _package_folder(package: str) -> Path:
-    """The folder of a package, found without importing its modules."""
-    top, *rest = package.split(".")
-    spec = importlib.util.find_spec(top)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"The package {top} is not installed. On Python 3.12 and later: pip install --no-deps recbole")
-    return Path(next(iter(spec.submodule_search_locations)), *rest)
 
 
 def _baseline_files() -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """Stages, loops and checkpoints, and the trainers that a model may name."""
 
-from recbole_specgr.training.staged import LAST, StagedTrainer
+from recbole_specgr.runs.folder import LAST
+from recbole_specgr.training.staged import StagedTrainer
 from recbole_specgr.training.trainer import Trainer
 from recbole_specgr.training.trainers import TRAINERS, make_trainer
 
