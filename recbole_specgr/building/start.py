@@ -21,16 +21,10 @@ from recbole_specgr.system.errors import UserError
 
 # What the other data sets have in common with the run's; all else is in their own files.
 SHARED = (
-    "data_path",
-    "cache_path",
-    "text_encoder",
-    "text_dim",
-    "split",
-    "timestamp_split",
-    "MAX_ITEM_LIST_LENGTH",
-    "seed",
+    *("data_path", "cache_path", "use_gpu", "gpu_id", "show_progress", "seed"),
+    *("text_encoder", "text_dim", "split", "timestamp_split", "MAX_ITEM_LIST_LENGTH"),
+    *("metrics", "topk", "valid_metric"),
 )
-SHARED += ("use_gpu", "gpu_id", "show_progress", "metrics", "topk", "valid_metric")
 
 
 def prepare_training(plan: Plan, model: Any) -> None:
