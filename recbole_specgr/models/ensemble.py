@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import EMPTY, comparable, rank_scores
 from recbole_specgr.models.composite_recommender import CompositeRecommender
-from recbole_specgr.models.contract import ModelContract, Part
+from recbole_specgr.models.contract import ModelContract, Part, ScoresItems
 from recbole_specgr.models.item_scores import item_scores
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.shared_work import SharedWork
@@ -110,13 +110,13 @@ class Ensemble(ItemTables, CompositeRecommender):
         self, part: SequentialRecommender, interaction: Interaction, items: Tensor, candidates: Tensor
     ) -> Tensor:
         """A model's scores of items `[B, n]`; -inf for what it can't score and for empty places."""
-        if hasattr(part, "score_items"):
-            scores = part.score_items(interaction, items, candidates)
-        elif hasattr(part, "full_sort_topk"):
-            n = max(items.size(1), self.decoding["list_length"])
-            scores = -places(items, self.list_of(part, interaction, n, candidates))
-        else:
+        if isinstance(part, ScoresItems):
             scores = item_scores(part, interaction, self.seen, self.drop_unseen).gather(1, items.clamp(min=0))
+        else:
+            scores = part.score_items(interaction, items, candidates)
+            if scores is None:
+                n = max(items.size(1), self.decoding["list_length"])
+                scores = -places(items, self.list_of(part, interaction, n, candidates))
         return scores.masked_fill(items == EMPTY, NOTHING)
 
 
