@@ -109,7 +109,7 @@ def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def _vectors(path: Path, tokens: list[str]):
-    from recbole_specgr.text.features import read_feature_file
+    from recbole_specgr.data.feature_files import read_feature_file
 
     named, vectors = read_feature_file(path)
     row_of = {token: row for row, token in enumerate(named.tolist())}
