@@ -29,6 +29,7 @@ class UniSRecPretrain(UniSRec):
 
     compares_rows = True
     joins_datasets = "pretrain_datasets"
+    trains_on = ("rows",)
 
     def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset, text_vectors)
