@@ -26,8 +26,8 @@ def leaderboard(results: Iterable[Result], style: str = "terminal") -> str:
 
 def protocol_line(board: Board) -> str:
     protocol, test = board.protocol, board.record["metrics"]["test"]
-    split = protocol.get("split", "by_time")  # which all records had before there was a choice
-    line = f"{board.record['dataset']}, split {split}, protocol {board.record['protocol_hash']}: "
+    split = f"split {board.split}, " if board.split else ""
+    line = f"{board.record['dataset']}, {split}protocol {board.record['protocol_hash']}: "
     line += f"{test['in_sample_count']:,} in-sample and {test['unseen_count']:,} unseen targets"
     if holdout := protocol.get("launch_holdout"):
         line += f", launch_holdout {', '.join(f'{key} {value}' for key, value in holdout.items())}"
