@@ -9,7 +9,6 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
-from recbole_specgr.decoding.beam_search import NOTHING
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.ranking import rank
@@ -212,9 +211,9 @@ def _digits(generator: GenerativeRecommender, users: EncodedUsers, row: int, cou
 
 def _drafted_in(model: Any, users: EncodedUsers, row: int, allowed: Tensor, k: int) -> int | None:
     """The round in which an item would be drafted if no user left early, from 1."""
-    rounds = model._all_rounds(users, k, allowed, model.draft_verify_settings)
-    found = ((rounds.drafted.items[0] == row) & (rounds.drafted.scores[0] > NOTHING)).nonzero()
-    return int(rounds.drafted.rounds[0, found[0]]) + 1 if len(found) else None
+    drafted = model.all_rounds(users, k, allowed).drafted
+    found = ((drafted.items[0] == row) & drafted.exist[0]).nonzero()
+    return int(drafted.rounds[0, found[0]]) + 1 if len(found) else None
 
 
 def _neighbours(state: State, tokens: Tensor, row: int, most: int = 10) -> list[Neighbour]:

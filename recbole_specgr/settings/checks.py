@@ -12,6 +12,7 @@ from recbole_specgr.system.errors import UserError
 FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH", "accumulation_steps")
 FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
 CHOSEN = {
+    "train_on": ("rows", "windows"),
     "precision": ("fp32", "bf16", "fp16"),
     "decoding_precision": ("fp32", "bf16"),
     "parallel": ("ddp", "fsdp"),
