@@ -14,6 +14,7 @@ from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 
 CONFIG = "config.yaml"
+LAST = "last.pth"  # where training stands: what --resume goes on from
 
 
 def write_config(run_dir: Path, config: Config) -> None:
