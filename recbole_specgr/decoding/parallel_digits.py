@@ -43,7 +43,5 @@ def log_likelihood_of_all(log_probs: Tensor, codes: Tensor) -> Tensor:
     """
     digits, size = log_probs.shape[1:]
     rows = codes + torch.arange(digits, device=codes.device) * size
-    blocks = [
-        F.embedding_bag(rows, block.flatten(1).T.contiguous(), mode="sum").T for block in log_probs.split(USERS)
-    ]
+    blocks = [F.embedding_bag(rows, block.flatten(1).T.contiguous(), mode="sum").T for block in log_probs.split(USERS)]
     return torch.cat(blocks) / digits
