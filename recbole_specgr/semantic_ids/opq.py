@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import trange
 
 from recbole_specgr.semantic_ids.additive import AdditiveQuantizer, sum_of_codes
-from recbole_specgr.semantic_ids.kmeans import kmeans
+from recbole_specgr.semantic_ids.kmeans import kmeans, principal_components
 from recbole_specgr.system.errors import UserError
 
 NO_VARIANCE = 1e-5  # a standard deviation below this share of the largest is rounding
@@ -47,8 +47,8 @@ class OPQ(AdditiveQuantizer):
 
     def _fit_codebooks(self, points: np.ndarray, seed: int, show_progress: bool) -> np.ndarray:
         if self.whiten:
-            scale = self._whitening(points)
-            self.projection, points = self.projection * scale, points * scale
+            whitening = self._whitening(points)
+            self.projection, points = self.projection @ whitening, points @ whitening
         rotation = deal_out(points.var(axis=0), self.levels)
         if self.rotations and points.shape[1] > self.levels:
             rotation = rotation @ self._optimal_rotation(points @ rotation)
@@ -64,15 +64,16 @@ class OPQ(AdditiveQuantizer):
         return codebooks
 
     def _whitening(self, points: np.ndarray) -> np.ndarray:
-        """What each component is multiplied by, float32 [c]."""
-        deviation = points.std(axis=0, dtype=np.float64)
+        """float32 [c, c]: points @ it are uncorrelated, each dimension with variance 1."""
+        axes = principal_components(points, points.shape[1])
+        deviation = (points @ axes).std(axis=0, dtype=np.float64)
         vary = int((deviation > NO_VARIANCE * deviation.max()).sum())
         if vary < len(deviation):
             raise UserError(
-                f"tokenizer.opq.whiten: the seen items' vectors vary in {vary} components, fewer than the "
+                f"tokenizer.opq.whiten: the seen items' vectors vary in {vary} directions, fewer than the "
                 f"{len(deviation)} that tokenizer.opq.components {self.components} asks for. Set it to {vary} or fewer."
             )
-        return (1 / deviation).astype(np.float32)
+        return (axes / deviation).astype(np.float32)
 
     def _reconstruct(self, codes: np.ndarray) -> np.ndarray:
         if not self.whiten:
