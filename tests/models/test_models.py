@@ -308,6 +308,7 @@ class TestRPG(ModelCase):
         "n_heads": 2,
         "MAX_ITEM_LIST_LENGTH": 10,
         "tokenizer": {"codebook_size": 8, "levels": 8},
+        "unseen_bonus": 0.3,
     }
     recommends_new_items = True
 
