@@ -1,6 +1,13 @@
 """The result as people read it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from recbole_specgr.system.terminal import column_widths, plain_table, table_width, terminal_width
+
+if TYPE_CHECKING:  # records are read without torch
+    from recbole_specgr.data.dataset import InductiveDataset
 
 PARTS = {"": "overall", "in_sample_": "in-sample", "unseen_": "unseen"}  # key prefix -> row title
 
@@ -27,6 +34,18 @@ def three_part_table(result: dict[str, float], metrics: list[str], topk: list[in
     if table_width(column_widths(rows, headers)) > width:
         return plain_table(columns, ["", *PARTS.values()], width=width)
     return plain_table(rows, headers, width=width)
+
+
+def describe_data(train: InductiveDataset, valid: InductiveDataset, test: InductiveDataset) -> str:
+    """The phases' rows and the items in a line."""
+
+    def part(view: InductiveDataset) -> str:
+        targets = view.inter_feat[view.iid_field]
+        unseen = f", {(~view.seen[targets]).float().mean():.1%} unseen" if view.phase != "train" else ""
+        return f"{view.phase} {len(view):,} rows{unseen}"
+
+    candidates, seen = int(test.candidates.sum()), int(test.seen.sum())
+    return f"{'; '.join(map(part, (train, valid, test)))}; {seen:,} of {candidates:,} items seen"
 
 
 def _cell(value: float | None) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.serving.recommendations import BY_BEAM
 from recbole_specgr.serving.recommender import Recommender
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.terminal import plain_table
 
@@ -20,7 +20,7 @@ def user_history(recommender: Recommender, user: str) -> list[str]:
     """
     config = recommender.config
     config.check_data()
-    dataset = get_dataset_class(config)(config)
+    dataset = InductiveDataset(config)
     row = dataset.field2token_id[dataset.uid_field].get(user)
     if row is None or row == 0:
         known = dataset.field2id_token[dataset.uid_field][1:].tolist()
