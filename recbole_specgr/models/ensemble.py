@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import EMPTY, comparable, rank_scores
 from recbole_specgr.models.composite_recommender import CompositeRecommender
+from recbole_specgr.models.contract import ModelContract, Part, ScoresItems
 from recbole_specgr.models.item_scores import item_scores
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.shared_work import SharedWork
@@ -38,18 +40,20 @@ class Ensemble(ItemTables, CompositeRecommender):
     a model that gives lists and nothing else by the place in its list.
     """
 
+    parts_in_order = ("first", "second")
     item_tables = ("seen",)
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    @classmethod
+    def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
         if config["method"] not in METHODS:
             raise UserError(f"[method] must be one of {', '.join(METHODS)}, but is [{config['method']}].")
+
+    def __init__(self, config: Config, dataset: Dataset, parts: Mapping[str, Part]) -> None:
+        super().__init__(config, dataset, parts)
         self.method = METHODS[config["method"]]
         self.decoding = {"weight": config["weight"], "list_length": config["list_length"]}
         self.register_buffer("seen", dataset.seen.clone(), persistent=False)
         self.drop_unseen = config["unseen_history"] == "drop"
-        for name in ("first", "second"):
-            self.add_part(name, config, dataset)
         self.inductive = any(getattr(part, "inductive", False) for part in self.parts.values())
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
@@ -106,13 +110,13 @@ class Ensemble(ItemTables, CompositeRecommender):
         self, part: SequentialRecommender, interaction: Interaction, items: Tensor, candidates: Tensor
     ) -> Tensor:
         """A model's scores of items `[B, n]`; -inf for what it can't score and for empty places."""
-        if hasattr(part, "score_items"):
-            scores = part.score_items(interaction, items, candidates)
-        elif hasattr(part, "full_sort_topk"):
-            n = max(items.size(1), self.decoding["list_length"])
-            scores = -places(items, self.list_of(part, interaction, n, candidates))
-        else:
+        if isinstance(part, ScoresItems):
             scores = item_scores(part, interaction, self.seen, self.drop_unseen).gather(1, items.clamp(min=0))
+        else:
+            scores = part.score_items(interaction, items, candidates)
+            if scores is None:
+                n = max(items.size(1), self.decoding["list_length"])
+                scores = -places(items, self.list_of(part, interaction, n, candidates))
         return scores.masked_fill(items == EMPTY, NOTHING)
 
 

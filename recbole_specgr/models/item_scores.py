@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import torch
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import AbstractRecommender, SequentialRecommender
+from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr.data.unseen_history import without_unseen
-
-
-def scores_items(model_class: type) -> bool:
-    """The class scores all items, and does not only give lists."""
-    gives_lists = hasattr(model_class, "full_sort_topk")
-    return not gives_lists and model_class.full_sort_predict is not AbstractRecommender.full_sort_predict
 
 
 def item_scores(

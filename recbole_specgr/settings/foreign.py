@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from recbole_specgr.settings.checks import check_eval_args
+from recbole_specgr.settings.eval_args import with_split
 from recbole_specgr.settings.precedence import Layer, unknown_setting
 from recbole_specgr.system.errors import UserError
 
@@ -34,9 +34,15 @@ def without_foreign(layers: list[Layer], known: Collection[str], strict: bool) -
         foreign = _foreign(layer, known)
         if foreign and strict:
             raise UserError(next(iter(foreign.values())))
-        kept.append(replace(layer, values={key: layer.values[key] for key in layer.values if key not in foreign}))
-        sentences += [f"{sentence} It is left out (strict: False)." for sentence in foreign.values()]
+        ours = replace(layer, values={key: layer.values[key] for key in layer.values if key not in foreign})
+        kept.append(with_split(ours))
+        sentences += map(left_out, foreign.values())
     return kept, sentences
+
+
+def left_out(sentence: str) -> str:
+    """What is said of a setting that `strict: False` leaves out, after the sentence that says why."""
+    return f"{sentence} It is left out (strict: False)."
 
 
 def _foreign(layer: Layer, known: Collection[str]) -> dict[str, str]:
@@ -48,7 +54,7 @@ def _foreign(layer: Layer, known: Collection[str]) -> dict[str, str]:
         elif key not in known:
             found[key] = unknown_setting(key, known, layer.source)
     try:
-        check_eval_args([layer])
+        with_split(layer)
     except UserError as error:
         found["eval_args"] = str(error)
     return found

@@ -178,7 +178,7 @@ def _stages(trial: Trial) -> dict[str, Callable[[Interaction, Any], Any]]:
             "draft": lambda batch, users: replace(users, draft_scores=model.draft_scores(batch, users)),
             "verify": lambda _, users: model.rank(users, k, candidates),
         }
-    if hasattr(model, "encode_users"):
+    if hasattr(model, "rank"):
         return {
             "encode": lambda batch, _: model.encode_users(batch),
             "decode": lambda _, users: model.rank(users, k, candidates),

@@ -68,10 +68,9 @@ class StagedTrainer(RecBoleLoop, Validation):
 
     # ---- the run ---------------------------------------------------------------------------------------------------
 
-    def start_stage(self, stage: str, train_data) -> None:
+    def start_stage(self, stage: str) -> None:
         """Called before a stage is trained (or skipped, on resume), with its settings in place."""
-        if hasattr(self.model, "start_stage"):
-            self.model.start_stage(stage, train_data)
+        self.model.start_stage(stage)
 
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
         """Run the stages and return (best valid score, best valid result) of the last one.
@@ -91,7 +90,7 @@ class StagedTrainer(RecBoleLoop, Validation):
                 progress = self.progress.setdefault(stage, StageProgress(stage))
                 with stage_settings(self, settings):
                     self._check_settings()
-                    self.start_stage(stage, train_data)
+                    self.start_stage(stage)
                     if progress.done:
                         self._load(self.run_dir / f"{stage}.pth")
                     else:
@@ -280,8 +279,7 @@ class StagedTrainer(RecBoleLoop, Validation):
     @property
     def _trains(self) -> bool:
         """The model has parameters to train, which were not trained in the run that it takes over."""
-        taken = getattr(self.model, "trained_before", False)
-        return not taken and any(parameter.requires_grad for parameter in self.model.parameters())
+        return not self.model.trained_before and any(parameter.requires_grad for parameter in self.model.parameters())
 
     @property
     def _leads(self) -> bool:

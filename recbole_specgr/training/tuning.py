@@ -89,7 +89,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
 def rank_at(model, points: list[dict[str, Any]], interaction, k: int, candidates: Tensor):
     """The lists of one batch at each point."""
     users = None
-    if hasattr(model, "encode_users"):
+    if hasattr(model, "rank"):
         users = model.encode_users(interaction)
         users.shared = {}
     for point in points:
