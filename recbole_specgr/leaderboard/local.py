@@ -39,8 +39,11 @@ def run_cells(board: Board, row: Row) -> list[Cell]:
 
 
 def local_remarks(board: Board) -> list[str]:
-    """A sentence for each local row: how its settings differ from those of the published row of its model."""
-    remarks = []
+    """A sentence for each local row: how its settings differ from those of the published row of its model. None where
+    nothing is published."""
+    remarks: list[str] = []
+    if all(row.local for row in board.reference):
+        return remarks
     for row in (row for row in board.rows if row.local):
         published = board.published(row)
         if published is None:

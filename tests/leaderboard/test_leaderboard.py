@@ -432,11 +432,12 @@ def test_the_committed_leaderboards_are_rendered_from_their_records(tmp_path):
     assert contents(tmp_path / "leaderboards") == contents(committed)
 
 
-def test_the_docs_way_to_a_new_row(tmp_path):
+def test_the_docs_way_to_a_new_row(tmp_path, monkeypatch):
     """docs/leaderboard.md: a new baseline file, and two commands to its row with its interval."""
     page = (ROOT / "docs" / "leaderboard.md").read_text()
     baseline = re.search(r"```yaml\n# (baselines/.+?)\n(.*?)```", page, re.DOTALL)
     commands = re.search(r"```bash\n(python run_recbole.*?)```", page, re.DOTALL)[1].splitlines()
+    monkeypatch.setenv("COLUMNS", "120")
     (tmp_path / "baselines").mkdir()
     (tmp_path / baseline[1]).write_text(baseline[2])
     assert len(commands) == 2
