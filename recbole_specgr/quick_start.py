@@ -15,6 +15,7 @@ from recbole.utils import init_seed
 
 from recbole_specgr.evaluation import check_topk
 from recbole_specgr.items.catalogue import ITEMS, Catalogue
+from recbole_specgr.models.contract import adapted
 from recbole_specgr.models.item_tables import caches
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.collecting import build_record, rank_columns
@@ -85,7 +86,7 @@ def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = N
     checkpoint = load_checkpoint(file, config["device"])
     init_seed(config["seed"], config["reproducibility"])
     dataset, loaders = _load_data(config)
-    model = config.model_class(config, loaders[0]._dataset).to(config["device"])
+    model = adapted(config.model_class)(config, loaders[0]._dataset).to(config["device"])
     restore_model(model, checkpoint, file)
     return config, model, dataset, *loaders
 
@@ -140,7 +141,7 @@ def _run(config: Config, resumes: bool, saved: bool, log) -> dict[str, Any]:
         logger.info(f"{config['model']} on {config['dataset']}, seed {config['seed']}: {run_dir}")
         logger.info(_describe_data(train_data._dataset, valid_data._dataset, test_data._dataset))
         init_seed(config["seed"], config["reproducibility"])
-        model = config.model_class(config, train_data._dataset).to(config["device"])
+        model = adapted(config.model_class)(config, train_data._dataset).to(config["device"])
         trainer = get_trainer(config)(config, model)
         if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
             trainer.resume_checkpoint(run_dir / LAST)

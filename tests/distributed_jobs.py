@@ -11,6 +11,7 @@ import torch
 from recbole.data import data_preparation
 from recbole.utils import init_seed
 
+from recbole_specgr.models.contract import adapted
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.registry import get_dataset_class, get_trainer
@@ -68,11 +69,11 @@ def trained(model: str, folder: Path, interrupted: bool = False, **more):
     init_seed(config["seed"], config["reproducibility"])
     train, valid, test = data_preparation(config, get_dataset_class(config)(config))
     # In float32 the order of a sum shows at once, and Adam makes it larger where a gradient is almost 0.
-    trainer = get_trainer(config)(config, config.model_class(config, train._dataset).double())
+    trainer = get_trainer(config)(config, adapted(config.model_class)(config, train._dataset).double())
     if interrupted:
         with suppress(KeyboardInterrupt):
             trainer.fit(train, valid, callback_fn=stop_in_the_second_epoch)
-        trainer = get_trainer(config)(config, config.model_class(config, train._dataset).double())
+        trainer = get_trainer(config)(config, adapted(config.model_class)(config, train._dataset).double())
         trainer.resume_checkpoint(run_dir / LAST)
     trainer.fit(train, valid)
     curves = {

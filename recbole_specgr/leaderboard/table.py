@@ -28,6 +28,8 @@ def protocol_line(board: Board) -> str:
     line = f"{board.record['dataset']}, protocol {board.record['protocol_hash']}: "
     line += f"{test['in_sample_count']:,} in-sample and {test['unseen_count']:,} unseen targets"
     holdout = protocol.get("launch_holdout")
+    if not protocol.get("repeatable", True):
+        line += ", lists without the history's items"
     return line + (
         f", launch_holdout {', '.join(f'{key} {value}' for key, value in holdout.items())}" if holdout else ""
     )

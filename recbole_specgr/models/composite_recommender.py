@@ -12,6 +12,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import nn
 
+from recbole_specgr.models.contract import adapted
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.folder import CONFIG, check_finished, checkpoint_of, read_config, write_config
 from recbole_specgr.system.processes import first_rank_first
@@ -68,7 +69,7 @@ class CompositeRecommender(SequentialRecommender):
                 if folder:
                     part_config["run_dir"] = part_config["checkpoint_dir"] = str(folder)
                     write_config(folder, part_config)
-        part = part_config.model_class(part_config, dataset)
+        part = adapted(part_config.model_class)(part_config, dataset)
         if run:
             file = checkpoint_of(folder or run, part_config)
             restore_model(part, load_checkpoint(file), file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from recbole.config import Config
@@ -19,9 +20,9 @@ from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import check_finite, search
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.decoding.replay import BUCKET, Replay
+from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.item_tables import ItemTables, NewItems
-from recbole_specgr.models.ranked_list import RankedList, RanksByList
-from recbole_specgr.models.shared_work import SharedWork
+from recbole_specgr.models.reasons import Digit, Reasons
 from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.text.features import load_text_features
@@ -30,7 +31,7 @@ DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass
-class EncodedUsers(SharedWork):
+class EncodedUsers(Users):
     """The histories of B users as the encoder leaves them.
 
     Attributes:
@@ -147,7 +148,7 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
 
     def read(self, interaction: Interaction) -> EncodedUsers:
         """The users of a batch, encoded once."""
-        return EncodedUsers(*self.encode(interaction), self.backbone)
+        return EncodedUsers(*self.encode(interaction), self.backbone, interaction=interaction)
 
     def decode(
         self,
@@ -184,32 +185,51 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         return items, scores
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
-        """All of the batch that `rank` needs and that no setting of `decoding` changes."""
         return self.read(interaction)
 
-    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The k best candidates under the settings in `decoding`, -1 where there are fewer, and their scores, both
-        `[B, k]`."""
+    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
         raise NotImplementedError
 
-    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
-        """The k best candidates `[B, k]` under the settings in `decoding`; -1 where there are fewer."""
-        return self.scored(users, k, candidates)[0]
-
     @torch.no_grad()
-    def ranked(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> RankedList:
-        return RankedList(*self.scored(self.encode_users(interaction), k, candidates))
-
-    @torch.no_grad()
-    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
-        """The k best candidates `[B, k]`; -1 where there are fewer."""
-        return self.rank(self.encode_users(interaction), k, candidates)
-
-    @torch.no_grad()
-    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
-        """What it thinks of given candidates `[B, n]`: the likelihoods of their ids `[B, n]`; -inf beside -1."""
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
+        """The likelihoods of the items' ids `[B, n]`; -inf beside -1."""
         memory, index = self.read(interaction).memory, self.index(candidates)
         return likelihoods(self.backbone, memory, index, self.level_slices, items)
+
+    def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
+        return {
+            "encode": lambda interaction, _: self.encode_users(interaction),
+            "decode": lambda _, users: self.rank_users(users, k, candidates),
+        }
+
+    def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
+        counted = len(self.level_slices) if self.scores_digits else 0
+        return Reasons(self.digits(self.read(interaction), item, counted), self.shared_digits(item))
+
+    def digits(self, users: EncodedUsers, item: int, counted: int) -> list[Digit]:
+        """The digits of an item's id for the one user in `users`, the first `counted` of which enter its score."""
+        tokens = self.tokens[item][None]
+        log_probs = self.backbone.decode(users.encoded, users.tokens, tokens)[0].log_softmax(-1)
+        digits = []
+        for position, columns in enumerate(self.level_slices):
+            token, level = int(tokens[0, position]), log_probs[position, columns]
+            own = log_probs[position, token]
+            digits.append(
+                Digit(
+                    code=token - columns.start,
+                    log_prob=float(own),
+                    rank=int((level > own).sum()) + 1,
+                    codes=len(level),
+                    counts=position < counted,
+                )
+            )
+        return digits
+
+    def shared_digits(self, item: int) -> Tensor:
+        """How many leading digits each item's id has in common with the item's `[n_items]`; the padding item's 0."""
+        shared = (self.tokens == self.tokens[item]).long().cumprod(1).sum(1)
+        shared[0] = 0
+        return shared
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"tokens": new.tokens, "seen": torch.zeros(len(new), dtype=torch.bool)}
@@ -217,10 +237,8 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
     def items_changed(self) -> None:
         self._index = None
 
-    def index(self, candidates: Tensor | None) -> PrefixIndex:
+    def index(self, candidates: Tensor) -> PrefixIndex:
         """The prefix index of the candidates `[n_items]`; the last one is kept."""
-        if candidates is None:
-            candidates = torch.ones_like(self.seen)
         if self._index is None or not (self._index[0] is candidates or torch.equal(self._index[0], candidates)):
             self._index = candidates, PrefixIndex(self.tokens, candidates)
         return self._index[1]

@@ -14,6 +14,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_specgr.backbones.t5 import at_least_float32
+from recbole_specgr.models.contract import ScoresItems
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
 from recbole_specgr.system.errors import UserError
@@ -26,7 +27,7 @@ TOKENIZER, LONGFORMER = "attribute_tokenizer.json", "longformer.json"  # in the 
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
 
 
-class Recformer(ItemTables, SequentialRecommender):
+class Recformer(ItemTables, ScoresItems, SequentialRecommender):
     """A language model reads the history as text and finds the next item by its text.
 
     Li et al., "Text Is All You Need: Learning Language Representations for Sequential Recommendation", KDD 2023. Items
@@ -158,7 +159,7 @@ class Recformer(ItemTables, SequentialRecommender):
 
     # -- stages --------------------------------------------------------------------------------------------------------
 
-    def start_stage(self, stage: str, train_data: object) -> None:
+    def start_stage(self, stage: str) -> None:
         """Training begins with the weights that `pretrained` names."""
         self.stage = stage
         if stage == "pretrain" and self.pretrained:

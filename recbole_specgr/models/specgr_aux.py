@@ -6,8 +6,9 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.models.composite_recommender import CompositeRecommender
+from recbole_specgr.models.contract import ScoresItems, adapted
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
-from recbole_specgr.models.item_scores import item_scores, scores_items
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.settings.registry import get_model
 from recbole_specgr.system.errors import UserError
@@ -25,7 +26,7 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
         super().__init__(config, dataset)
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
-        if not scores_items(get_model(config["drafter"])):
+        if not issubclass(adapted(get_model(config["drafter"])), ScoresItems):
             raise UserError(f"[drafter: {config['drafter']}] can't draft: it ranks items, but gives them no scores.")
         if not issubclass(get_model(config["backbone"]), GenerativeRecommender):
             raise UserError(f"[backbone: {config['backbone']}] can't verify: it has no semantic ids.")
@@ -33,11 +34,11 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
         self.add_part("backbone", config, dataset, inherits=True)
         self.verifier.decode_in(config["decoding_precision"])
         self.verifier.replay_decoding(config)
-        self.drop_unseen = config["unseen_history"] == "drop"
+        self.unseen_history = config["unseen_history"]
 
     @property
     def verifier(self) -> GenerativeRecommender:
         return self.parts["backbone"]
 
     def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
-        return item_scores(self.parts["drafter"], interaction, self.verifier.seen, self.drop_unseen)
+        return Ranker(self.parts["drafter"], self.verifier.seen, self.unseen_history).score_all(interaction)

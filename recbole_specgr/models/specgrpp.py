@@ -74,7 +74,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"_item_vectors": self.frozen_vectors(new.tokens.to(self.tokens))}
 
-    def start_stage(self, stage: str, train_data: object) -> None:
+    def start_stage(self, stage: str) -> None:
         """Fine-tuning begins with a copy of the encoder, from which the items' vectors come from then on."""
         self.stage = stage
         if stage == "finetune" and not self.items_frozen:
@@ -140,7 +140,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
 
-    def draft_pool(self, users: EncodedUsers, candidates: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def draft_pool(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor | None]:
         if not self.draft_pool_size:
             return super().draft_pool(users, candidates)
         index, vectors = self.index(candidates), self.item_vectors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -20,8 +21,9 @@ from recbole_specgr.decoding.draft_verify import (
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.decoding.verifier import Verifier
 from recbole_specgr.evaluation.ranking import comparable
+from recbole_specgr.models.contract import RankedList, RanksByList
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
-from recbole_specgr.models.ranked_list import RankedList, RanksByList
+from recbole_specgr.models.reasons import Draft, Reasons
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
 
@@ -46,7 +48,7 @@ class SpeculativeRecommender(RanksByList):
         """The drafter's score of every item `[B, n_items]`."""
         raise NotImplementedError
 
-    def draft_pool(self, users: EncodedUsers, candidates: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def draft_pool(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor | None]:
         """The drafter's scores, and the items that they are of where those are not all: `draft_items` of
         `draft_verify`."""
         return users.draft_scores, None
@@ -61,38 +63,53 @@ class SpeculativeRecommender(RanksByList):
         return replace(users, draft_scores=comparable(self.draft_scores(interaction, users)))
 
     @torch.no_grad()
-    def speculate(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> DraftVerifyResult:
+    def speculate(self, interaction: Interaction, k: int, candidates: Tensor) -> DraftVerifyResult:
         """Ranked lists with their scores, rounds and acceptance."""
         return self._draft_verify(self.encode_users(interaction), k, candidates)
 
-    @torch.no_grad()
-    def ranked(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> RankedList:
-        result = self.speculate(interaction, k, candidates)
-        return RankedList(result.items, result.scores, result.round_of)
-
-    @torch.no_grad()
-    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
-        """The k best candidates `[B, k]` by draft and verify; -1 where there are fewer."""
-        return self.rank(self.encode_users(interaction), k, candidates)
-
-    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+        """The k best candidates by draft and verify. Where work is shared the lists come without their scores."""
         if users.shared is None:
-            return self._draft_verify(users, k, candidates).items
+            result = self._draft_verify(users, k, candidates)
+            return RankedList(result.items, result.scores, result.round_of)
         settings = self.draft_verify_settings
         rounds = users.once(
             (k, replace(settings, threshold=0.0)), lambda: self._all_rounds(users, k, candidates, settings)
         )
-        return rounds.lists(k, settings.threshold)
+        return RankedList.unscored(rounds.lists(k, settings.threshold))
+
+    def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
+        return {
+            "encode": lambda interaction, _: self.verifier.read(interaction),
+            "draft": lambda interaction, users: replace(users, draft_scores=self.draft_scores(interaction, users)),
+            "verify": lambda _, users: self.rank_users(users, k, candidates),
+        }
+
+    def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
+        model, users, settings = self.verifier, self.encode_users(interaction), self.draft_verify_settings
+        counted = len(model.level_slices)
+        if settings.score_adjustment and not model.seen[item]:
+            counted -= 1
+        scores = self.draft_scores(interaction, users)[0].masked_fill(~candidates, -torch.inf)
+        drafted = self._all_rounds(users, k, candidates, settings).drafted
+        found = ((drafted.items[0] == item) & (drafted.scores[0] > -torch.inf)).nonzero()
+        draft = Draft(
+            score=float(scores[item]),
+            rank=int((scores > scores[item]).sum()) + 1,
+            drafted_in=int(drafted.rounds[0, found[0]]) + 1 if len(found) else None,
+            threshold=float(settings.threshold),
+        )
+        return Reasons(model.digits(users, item, counted), model.shared_digits(item), draft)
 
     @torch.no_grad()
-    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         """The scores that it would rank given candidates `[B, n]` by, drafted or not `[B, n]`; -inf beside -1."""
         model = self.verifier
         unseen = ~model.seen if self.decoding["score_adjustment"] else None
         memory, index = model.read(interaction).memory, model.index(candidates)
         return likelihoods(model.backbone, memory, index, model.level_slices, items, unseen)
 
-    def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> DraftVerifyResult:
+    def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor) -> DraftVerifyResult:
         model, settings = self.verifier, self.draft_verify_settings
         index, seen, levels = model.index(candidates), model.seen, model.level_slices
         scores, items = self.draft_pool(users, candidates)
@@ -107,9 +124,7 @@ class SpeculativeRecommender(RanksByList):
         result.check()
         return result
 
-    def _all_rounds(
-        self, users: EncodedUsers, k: int, candidates: Tensor | None, settings: DraftVerifySettings
-    ) -> Rounds:
+    def _all_rounds(self, users: EncodedUsers, k: int, candidates: Tensor, settings: DraftVerifySettings) -> Rounds:
         model = self.verifier
         verifier = users.once(
             "verifier",

@@ -12,11 +12,12 @@ from recbole.model.layers import TransformerEncoder
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_specgr.models.contract import ScoresItems
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.text.features import load_text_features
 
 
-class TextSequenceRecommender(ItemTables, SequentialRecommender):
+class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
     """SASRec (Kang and McAuley, ICDM 2018) whose item table is a function of the items' frozen text vectors.
 
     An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items

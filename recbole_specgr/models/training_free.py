@@ -8,8 +8,10 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
+from recbole_specgr.models.contract import ScoresItems
 
-class TrainingFreeRecommender(SequentialRecommender):
+
+class TrainingFreeRecommender(ScoresItems, SequentialRecommender):
     """Ranks by `scores`, which a subclass gives, and never what the history holds (no user gets an item twice)."""
 
     input_type = InputType.POINTWISE

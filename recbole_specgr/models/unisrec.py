@@ -47,7 +47,7 @@ class UniSRec(TextSequenceRecommender):
     def project(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1)
 
-    def start_stage(self, stage: str, train_data: object) -> None:
+    def start_stage(self, stage: str) -> None:
         """Take over the parameters of the run that `pretrained` names."""
         if self.pretrained:
             self.load_pretrained(Path(self.pretrained))

@@ -267,7 +267,12 @@ class Config(RecBoleConfig):
         if pairwise and final.get("train_neg_sample_args") is None:
             final["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1}
         check_extra_files(final, self._data_folder)
+        repeatable, final["repeatable"] = (
+            final["repeatable"],
+            True,
+        )  # RecBole itself refuses False for sequential models
         super()._set_default_parameters()
+        final["repeatable"] = repeatable
         final["data_path"] = str(self._data_folder)
         final["valid_metric_bigger"] = without_subset(final["valid_metric"]).split("@")[0] not in smaller_metrics
 

@@ -74,10 +74,9 @@ class StagedTrainer(InductiveEvaluation):
 
     # ---- the run ---------------------------------------------------------------------------------------------------
 
-    def start_stage(self, stage: str, train_data) -> None:
+    def start_stage(self, stage: str) -> None:
         """Called before a stage is trained (or skipped, on resume), with its settings in place."""
-        if hasattr(self.model, "start_stage"):
-            self.model.start_stage(stage, train_data)
+        self.model.start_stage(stage)
 
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
         """Run the stages and return (best valid score, best valid result) of the last one.
@@ -96,7 +95,7 @@ class StagedTrainer(InductiveEvaluation):
                 progress = self.progress.setdefault(stage, StageProgress(stage))
                 with self._settings(settings):
                     self._check_settings()
-                    self.start_stage(stage, train_data)
+                    self.start_stage(stage)
                     if progress.done:
                         self._load(self.run_dir / f"{stage}.pth")
                     else:

@@ -75,6 +75,7 @@ class Bench:
         """The model `name` at the paper's size on ml-100k, and the train and test views."""
         from recbole.utils import init_seed
 
+        from recbole_specgr.models.contract import adapted
         from recbole_specgr.settings.config import Config
         from recbole_specgr.settings.registry import get_dataset_class
 
@@ -90,7 +91,7 @@ class Bench:
         config = Config(name, "ml-100k", config_dict=settings)
         init_seed(config["seed"], False)
         train, _, test = get_dataset_class(config)(config).build()
-        model = config.model_class(config, train).to(self.device)
+        model = adapted(config.model_class)(config, train).to(self.device)
         torch.autograd.set_detect_anomaly(False)  # importing RecBole's models switches it on
         return model, train, test
 

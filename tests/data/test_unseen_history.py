@@ -8,6 +8,7 @@ from recbole.data import data_preparation
 from recbole.data.interaction import Interaction
 
 from recbole_specgr.data.unseen_history import without_unseen
+from recbole_specgr.models.contract import adapted
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.registry import get_dataset_class, get_trainer
@@ -46,7 +47,7 @@ def test_the_setting_decides_what_a_transductive_model_reads(model, setting, tin
     config = Config(model, "tiny", config_dict={**tiny_dataset, **SHORT, "unseen_history": setting})
     dataset = get_dataset_class(config)(config)
     train, _, test = data_preparation(config, dataset)
-    network = config.model_class(config, train._dataset)
+    network = adapted(config.model_class)(config, train._dataset)
     trainer = get_trainer(config)(config, network)
     read = []
     predict = type(network).full_sort_predict

@@ -76,7 +76,7 @@ def test_padding_and_other_rows_do_not_matter(tiny_dataset):
 
 def test_items_are_encoded_anew_in_the_first_stage_only(tiny_dataset):
     model, batch, _ = build(tiny_dataset)
-    model.start_stage("first", None)
+    model.start_stage("first")
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
 
     def epoch() -> torch.Tensor:
@@ -88,7 +88,7 @@ def test_items_are_encoded_anew_in_the_first_stage_only(tiny_dataset):
 
     first, second = epoch(), epoch()
     assert not torch.allclose(first, second)
-    model.start_stage("second", None)
+    model.start_stage("second")
     assert torch.equal(epoch(), second) and torch.equal(epoch(), second)
     encoder = model.item_table.clone()
     model.is_encoded.fill_(False)
@@ -109,16 +109,16 @@ def published(model: Recformer, prefix: str) -> dict[str, torch.Tensor]:
 def test_published_weights_are_taken_over(prefix, tiny_dataset, tmp_path):
     model, _, _ = build(tiny_dataset, pretrained=str(tmp_path / "recformer.bin"))
     with pytest.raises(UserError, match=r"recformer\.bin.*no such file"):
-        model.start_stage("pretrain", None)
+        model.start_stage("pretrain")
     state = published(model, prefix)
     torch.save(state, tmp_path / "recformer.bin")
-    model.start_stage("pretrain", None)
+    model.start_stage("pretrain")
     torch.testing.assert_close(model.item_position.weight, state[f"{prefix}embeddings.item_position_embeddings.weight"])
     for name, value in model.longformer.state_dict().items():
         assert torch.equal(value, state[prefix + name])
     other, _, _ = build(tiny_dataset, hidden_size=8, pretrained=str(tmp_path / "recformer.bin"))
     with pytest.raises(UserError, match=r"recformer\.bin.*does not fit"):
-        other.start_stage("pretrain", None)
+        other.start_stage("pretrain")
 
 
 def test_a_pretrained_longformer_is_read_from_its_folder(tiny_dataset, tmp_path):

@@ -15,6 +15,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType, early_stopping, init_seed
 from torch import nn
 
+from recbole_specgr.models.contract import adapted
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.registry import get_dataset_class, get_trainer
@@ -43,7 +44,7 @@ class MeanOfHistory(SequentialRecommender):
         self.started = []
         self.batch_sizes = set()
 
-    def start_stage(self, stage, train_data):
+    def start_stage(self, stage):
         self.started.append(stage)
 
     def scores(self, interaction):
@@ -84,7 +85,7 @@ def prepare(tiny_dataset, tmp_path):
         config = Config(model, "tiny", config_dict=settings | (NARROW if isinstance(model, str) else {}))
         init_seed(config["seed"], config["reproducibility"])
         loaders = data_preparation(config, get_dataset_class(config)(config))
-        built = config.model_class(config, loaders[0]._dataset)
+        built = adapted(config.model_class)(config, loaders[0]._dataset)
         return get_trainer(config)(config, built), *loaders
 
     return prepared
