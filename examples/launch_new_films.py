@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from recbole_specgr.commands.command_line import parse
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.serving import Recommender
+from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.registry import find_dataset
 
 NEW_FILMS = [

@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout that is not installed
 
-from recbole_specgr.commands.command_line import parse
 from recbole_specgr.leaderboard.archive import collect, read_run
 from recbole_specgr.leaderboard.render import render_all
+from recbole_specgr.settings.arguments import parse
 from recbole_specgr.studies.table_rows import table_rows
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 from recbole_specgr.system.errors import UserError

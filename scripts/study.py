@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout that is not installed
 
-from recbole_specgr.commands.command_line import parse
 from recbole_specgr.leaderboard.formats import to_terminal
 from recbole_specgr.leaderboard.render import render_all, study_data, study_folder
 from recbole_specgr.leaderboard.study_view import study_grids
+from recbole_specgr.settings.arguments import parse
 from recbole_specgr.studies.spec import list_studies, read_study
 from recbole_specgr.system.errors import UserError
 

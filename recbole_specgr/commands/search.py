@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.commands.command_line import Arguments
+from recbole_specgr.settings.arguments import Arguments
 from recbole_specgr.system.errors import UserError
 
 USAGE = """\

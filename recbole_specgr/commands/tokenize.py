@@ -10,13 +10,13 @@ import numpy as np
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
-from recbole_specgr.commands.command_line import Arguments
 from recbole_specgr.commands.command_line import main as command_line
 from recbole_specgr.leaderboard.semantic_ids_page import comparison, text_report, write_page
 from recbole_specgr.semantic_ids import health, quality
 from recbole_specgr.semantic_ids.fit import REPORT, MadeIds, make_ids, take_ids
 from recbole_specgr.semantic_ids.table_files import write_csv
 from recbole_specgr.semantic_ids.tokenizer import CLASSES, tokenizer_class
+from recbole_specgr.settings.arguments import Arguments
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.files import atomic_write

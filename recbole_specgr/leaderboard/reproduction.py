@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from recbole_specgr.commands.command_line import parse
 from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import shown_keys
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.comparison import ENVIRONMENT, SOURCE
+from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 

@@ -11,7 +11,7 @@ import numpy as np
 from recbole_specgr.evaluation.rank_metrics import GAINS, row_values
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.leaderboard.summary import Board, Value
-from recbole_specgr.runs.record import digest, read_json
+from recbole_specgr.studies.cells import cell_files, read_cell, seed_of
 from recbole_specgr.studies.spec import Study
 from recbole_specgr.system.errors import UserError
 
@@ -53,14 +53,13 @@ class StudyData:
         return list(dict.fromkeys(axis for point in self.points for axis in point.axes))
 
 
-RUNS = "runs.json"  # in a study's folder, beside the cells: run_id -> the settings of the run that was measured
 Raw = tuple[str, dict[str, Any], dict[str, Any]]  # label, axes, values of one seed
 
 
 def read_cells(study: Study, folder: Path) -> StudyData:
     """The cells of a study that are in its folder. Raises UserError for one that is malformed or was changed."""
-    files = {path.name: path for path in sorted(folder.glob("*.json")) if path.name != RUNS}
-    seeds = sorted({seed for path in files.values() if (seed := _seed(path)) is not None})
+    files = cell_files(folder)
+    seeds = sorted({seed for path in files.values() if (seed := seed_of(path)) is not None})
     found, missing = [], 0
     for setup in study.setups():
         cells = [read_cell(files[name]) for seed in seeds if (name := setup.file_name(seed)) in files]
@@ -131,17 +130,3 @@ def _over_seeds(measured: list[dict[str, Any]]) -> dict[str, Value]:
         if numbers:
             found[key] = Value(mean(numbers), stdev(numbers) if len(numbers) > 1 else None)
     return found
-
-
-def _seed(path: Path) -> int | None:
-    """Of a cell's file name, `...-seed<seed>-<hash>.json`."""
-    words = [word[4:] for word in path.stem.split("-") if word.startswith("seed")]
-    return int(words[-1]) if words and words[-1].isdecimal() else None
-
-
-def read_cell(path: Path) -> dict[str, Any]:
-    """Raises UserError for a cell that is malformed or was changed."""
-    cell = read_json(path)
-    if not isinstance(cell, dict) or cell.get("digest") != digest(cell):
-        raise UserError(f"{path} is refused: its digest is not that of its content. Delete it.")
-    return cell

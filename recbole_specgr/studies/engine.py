@@ -8,20 +8,18 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from recbole_specgr.leaderboard.study_data import RUNS, read_cell
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.comparison import alike, what_it_is
 from recbole_specgr.runs.record import RESULT, digest, read_json, write_json
 from recbole_specgr.settings.registry import get_trainer
+from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell
 from recbole_specgr.studies.measures import MEASURES, Trial
 from recbole_specgr.studies.spec import Setup, Study
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError, did_you_mean
-
-SCHEMA = 1
 
 
 class StudyRunner:

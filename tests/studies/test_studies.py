@@ -12,12 +12,13 @@ from conftest import ROOT
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.leaderboard.grid import Grid
 from recbole_specgr.leaderboard.render import study_data
-from recbole_specgr.leaderboard.study_data import RUNS, read_cells
+from recbole_specgr.leaderboard.study_data import read_cells
 from recbole_specgr.leaderboard.study_view import name_of, study_figures, study_grids
 from recbole_specgr.leaderboard.svg import to_svg
 from recbole_specgr.runs.comparison import alike
 from recbole_specgr.runs.record import digest
 from recbole_specgr.settings.registry import resolve
+from recbole_specgr.studies.cells import RUNS
 from recbole_specgr.studies.engine import StudyRunner
 from recbole_specgr.studies.measures import MEASURES
 from recbole_specgr.studies.spec import list_studies, read_study
