@@ -29,8 +29,6 @@ def check_values(settings: dict[str, Any]) -> None:
         _check_numbers(overrides, f"stages.{stage}.")
     if settings["unseen_history"] not in CHOICES:
         raise UserError(f"[unseen_history] must be {' or '.join(CHOICES)}, but is [{settings['unseen_history']}].")
-    if not isinstance(settings["repeatable"], bool):
-        raise UserError(f"[repeatable] must be True or False, but is [{settings['repeatable']}].")
     _check_topk(settings)
     _check_metrics(settings)
 

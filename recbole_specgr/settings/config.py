@@ -267,10 +267,7 @@ class Config(RecBoleConfig):
         if pairwise and final.get("train_neg_sample_args") is None:
             final["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1}
         check_extra_files(final, self._data_folder)
-        repeatable, final["repeatable"] = (
-            final["repeatable"],
-            True,
-        )  # RecBole itself refuses False for sequential models
+        repeatable, final["repeatable"] = final["repeatable"], True  # RecBole refuses False
         super()._set_default_parameters()
         final["repeatable"] = repeatable
         final["data_path"] = str(self._data_folder)
