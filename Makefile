@@ -1,5 +1,5 @@
 # make demo        train TIGER and SpecGR++ on MovieLens 100k and show them side by side
-# make test        lint and tests
+# make test        lint, types and tests
 # make lint        format and fix what the linter can
 # make benchmark   the speed table
 # make leaderboard  draw tables, plots and page anew from the records
@@ -40,6 +40,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 lint: $(STAMP)

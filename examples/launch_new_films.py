@@ -18,7 +18,7 @@ import pandas as pd
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.serving import Recommender
 from recbole_specgr.settings.arguments import parse
-from recbole_specgr.settings.registry import find_dataset
+from recbole_specgr.settings.datasets import find_dataset
 
 NEW_FILMS = [
     "Toy Story",

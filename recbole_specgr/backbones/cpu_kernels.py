@@ -7,10 +7,11 @@ gradients are those of the plain operations (`tests/test_backbone.py` compares t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx
 
 from recbole_specgr.backbones.precision import in_precision
 
@@ -46,7 +47,7 @@ class Dropout(Function):
     """`x * mask / share kept`; a byte an element is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, rate: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
         chances = random_bytes(x.numel())
         ctx.save_for_backward(chances)
         ctx.rate = rate
@@ -54,7 +55,7 @@ class Dropout(Function):
         return mask.mul_(x).mul_(1 / kept)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (chances,) = ctx.saved_tensors
         mask, kept = keep_mask(chances, ctx.rate, grad)
         return mask.mul_(grad).mul_(1 / kept), None
@@ -64,14 +65,14 @@ class RMSNorm(Function):
     """`weight * x / rms(x)`."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         rms = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.size(-1)).add_(eps)
         scale = rms.rsqrt_()
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, scale = ctx.saved_tensors
         unit = x * scale
         projected = grad * unit
@@ -84,7 +85,7 @@ class FeedForward(Function):
     """`wo @ dropout(relu(wi @ x))` for rows `[R, d]`; only the hidden activations are kept."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, wi: Tensor, wo: Tensor, rate: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, wi: Tensor, wo: Tensor, rate: float) -> Tensor:
         x, wi, wo = in_precision(x, wi, wo)
         hidden, out = x.new_empty(len(x), len(wi)), x.new_empty(len(x), len(wo))
         kept = 1.0
@@ -99,7 +100,7 @@ class FeedForward(Function):
         return out.mul_(1 / kept)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, wi, wo, hidden = ctx.saved_tensors
         grad = grad * (1 / ctx.kept)
         grad_x = torch.empty_like(x)
@@ -122,7 +123,7 @@ class SelfAttention(Function):
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, qkv: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, qkv: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
         x, qkv, bias, mask = in_precision(x, qkv, bias, mask)
         ctx.save_for_backward(x, qkv, bias, mask)
         heads, block = len(bias), _user_block(x.size(1))
@@ -134,7 +135,7 @@ class SelfAttention(Function):
         return out
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, qkv, bias, mask = ctx.saved_tensors
         heads, block = len(bias), _user_block(x.size(1))
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)

@@ -13,7 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -114,8 +114,8 @@ class SelfAttention(nn.Module):
         kernel the positions' part `[H, n, n]` and the padding's `[B, 1, 1, n]`."""
         if mask is not None:
             return self.o(cpu_kernels.SelfAttention.apply(x, self.qkv.weight, bias, mask))
-        parts = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
-        return self.o(merge_heads(attend(*parts, bias)))
+        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
+        return self.o(merge_heads(attend(query, key, value, bias)))
 
 
 class CrossAttention(nn.Module):
@@ -194,7 +194,8 @@ class DecoderLayer(nn.Module):
         return x + self.dropout(self.ff(self.ff_norm(x)))
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def in_decoding_precision(method: Callable[Concatenate[T5, P], R]) -> Callable[Concatenate[T5, P], R]:
@@ -270,10 +271,12 @@ class T5(nn.Module):
 
         def encode(tokens: Tensor, x: Tensor) -> Tensor:
             position = torch.arange(tokens.size(1), device=tokens.device)
-            bias, mask = self.encoder_bias(position, position), self.padding_bias(tokens)
-            x = self.dropout(x)
-            if not cpu_kernels.apply_to(x):  # once for all layers
-                bias, mask = bias + mask if may_mask(mask) else bias[None], None
+            bias, padding = self.encoder_bias(position, position), self.padding_bias(tokens)
+            x, mask = self.dropout(x), None
+            if cpu_kernels.apply_to(x):
+                mask = padding
+            else:  # once for all layers
+                bias = bias + padding if may_mask(padding) else bias[None]
             for layer in self.encoder:
                 x = layer(x, bias, mask)
             return self.dropout(self.encoder_norm(x))
@@ -332,6 +335,10 @@ class T5(nn.Module):
 
         return self.logits(self._by_length(decode, tokens, encoded, shifted, pad=False))
 
+    @property
+    def _decoder_layers(self) -> list[DecoderLayer]:
+        return cast("list[DecoderLayer]", self.decoder)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """`[..., d_model]` -> `[..., vocab_size]` by the tied head."""
         return F.linear(hidden * self.config.d_model**-0.5, self.embedding.weight)
@@ -352,7 +359,9 @@ class T5(nn.Module):
             encoded: its encoding `[B, S, d_model]` where the caller has it already.
         """
         (encoded,) = in_precision(self.encode(tokens) if encoded is None else encoded)
-        return Memory([layer.cross_attention.reading(encoded) for layer in self.decoder], self.padding_bias(tokens))
+        return Memory(
+            [layer.cross_attention.reading(encoded) for layer in self._decoder_layers], self.padding_bias(tokens)
+        )
 
     @in_decoding_precision
     def extend(self, memory: Memory, tree: TokenTree, new: Sequence[NewNodes]) -> list[Tensor]:
@@ -382,7 +391,7 @@ class T5(nn.Module):
         def spread(y: Tensor) -> Tensor:  # [R, d] -> [B, all n, d]
             return joined([nodes.spread(part) for nodes, part in zip(new, y.split(sizes), strict=True)], 1)
 
-        for i, layer in enumerate(self.decoder):
+        for i, layer in enumerate(self._decoder_layers):
             attention = layer.self_attention
             query, keys_values = attention.qkv(layer.self_norm(x)).split([inner, 2 * inner], -1)
             x = x + attention.o(attend_to_paths(query, tree.add(i, keys_values)))

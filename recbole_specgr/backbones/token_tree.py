@@ -86,7 +86,7 @@ class TokenTree:
     def __init__(self, layers: int, longest: int, capacity: int) -> None:
         self.longest, self.capacity = longest, capacity
         self.slots = self.rows = 0
-        self.paths: Tensor | None = None  # [users, slots, longest]: the rows from the root to the node, then zeros
+        self.paths = torch.empty(0, dtype=torch.long)  # [users, slots, longest]: rows from the root to the node, then 0
         self.store: list[Tensor | None] = [None] * layers  # [capacity, 2 * heads * d_kv]
 
     def grow(self, new: NewNodes) -> Tensor:
@@ -112,13 +112,14 @@ class TokenTree:
         """Write the keys and values `[R, 2 * heads * d_kv]` of the rows that `grow` reserved last; returns all."""
         while self.capacity < self.rows:
             self.capacity *= 2
-        store, first = self.store[layer], self.rows - len(keys_values)
+        before, first = self.store[layer], self.rows - len(keys_values)
+        store = before
         if store is None or len(store) < self.rows:
-            self.store[layer] = keys_values.new_empty(self.capacity, keys_values.size(1))
-            if store is not None:
-                self.store[layer][:first] = store[:first]
-        self.store[layer][first : self.rows] = keys_values
-        return self.store[layer]
+            store = self.store[layer] = keys_values.new_empty(self.capacity, keys_values.size(1))
+            if before is not None:
+                store[:first] = before[:first]
+        store[first : self.rows] = keys_values
+        return store
 
     def select(self, users: Tensor) -> TokenTree:
         """The trees of some users, `users` `[b]`, which take over the store: only one of the two may grow on."""

@@ -6,8 +6,6 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-CHOICES = ("keep", "drop")
-
 
 def without_unseen(interaction: Interaction, items_field: str, length_field: str, seen: Tensor) -> Interaction:
     """`interaction` with only the seen items in its histories.

@@ -11,7 +11,7 @@ plots:
     only: labels; log: [x, y]; title
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from recbole_specgr.evaluation.rank_metrics import PARTS
@@ -201,10 +201,10 @@ def _caption(data: StudyData) -> str:
 def _figure(
     data: StudyData,
     x: str,
-    lines: list[Any] = (),
-    bars: list[Any] = (),
-    only: list[str] = (),
-    log: list[str] = (),
+    lines: Sequence[Any] = (),
+    bars: Sequence[Any] = (),
+    only: Sequence[str] = (),
+    log: Sequence[str] = (),
     title: str = "",
 ) -> dict[str, Any]:
     points = [point for point in data.points if not only or point.label in only]

@@ -1,6 +1,7 @@
 """Boards -> the leaderboard's tables."""
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 from recbole_specgr.evaluation.rank_metrics import PARTS
@@ -257,12 +258,12 @@ def _change(board: Board, row: Row) -> Cell:
 
 def _improvement(board: Board, key: str) -> Cell:
     """The best model of the group `ours` against the best baseline."""
-    found = [row.comparisons[key] for row in board.rows if key in row.comparisons]
-    found = [comparison for comparison in found if comparison.change is not None]
-    if not found:
+    compared = [row.comparisons[key] for row in board.rows if key in row.comparisons]
+    changes = [(found.change, found) for found in compared if found.change is not None]
+    if not changes:
         return NOTHING
-    best = max(found, key=lambda comparison: comparison.change)
-    return number(100 * best.change, "{:+.2f} %", note=SIGNIFICANT if best.significant else "")
+    change, best = max(changes, key=itemgetter(0))
+    return number(100 * change, "{:+.2f} %", note=SIGNIFICANT if best.significant else "")
 
 
 def _interval(value: Value | None) -> Cell:

@@ -57,6 +57,12 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         ) from error
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed has left of a checkpoint."""
+    for file in folder.glob(".*.pth"):
+        file.unlink(missing_ok=True)
+
+
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint.
 

@@ -174,7 +174,9 @@ def _work(search: Search, number: int, jobs: int, tickets) -> None:
 
 def _end_with_parent() -> None:
     """Nobody counts the trials of a search that was killed, and the next one starts its trial again."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 

@@ -3,8 +3,10 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import torch
 
 from recbole_specgr.semantic_ids.kmeans import nearest, principal_components
 from recbole_specgr.semantic_ids.tokenizer import Tokenizer
@@ -25,17 +27,18 @@ class AdditiveQuantizer(Tokenizer):
 
     components: int | None = 32
 
-    mean = None  # float32 [d] once fitted
-    projection = None  # float32 [d, components], orthonormal columns
-    codebooks = None  # float32 [levels, codebook_size, components]
-    prices = None  # float32 [levels, codebook_size]: added to a code's squared distances, to even out its use
+    # None until it is fitted, which `Tokenizer` asks before it encodes.
+    mean = cast("np.ndarray", None)  # float32 [d]
+    projection = cast("np.ndarray", None)  # float32 [d, components], orthonormal columns
+    codebooks = cast("np.ndarray", None)  # float32 [levels, codebook_size, components]
+    prices = cast("np.ndarray", None)  # float32 [levels, codebook_size], added to squared distances to even out use
 
     @property
     def n_features(self) -> int:
         """Width of the vectors it was fitted on."""
         return len(self.mean)
 
-    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: object) -> None:
+    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: torch.device | str) -> None:
         self.mean = features.mean(axis=0)
         n = self._n_components(features.shape[1])
         centred = features - self.mean

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import torch
 from tqdm import trange
 
 from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, nearest_few
@@ -30,9 +32,10 @@ class HierarchicalKMeans(Tokenizer):
 
     method = "hierarchical_kmeans"
     least_items = 1
-    centres = None  # float32 [nodes, d] once fitted; node 0 is the root, children follow one another, level by level
-    first_child = None  # int64 [nodes], 0 for a leaf
-    n_children = None  # int64 [nodes], 0 for a leaf
+    # None until it is fitted, which `Tokenizer` asks before it encodes.
+    centres = cast("np.ndarray", None)  # float32 [nodes, d]; node 0 is the root, children follow one another by level
+    first_child = cast("np.ndarray", None)  # int64 [nodes], 0 for a leaf
+    n_children = cast("np.ndarray", None)  # int64 [nodes], 0 for a leaf
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,7 +64,7 @@ class HierarchicalKMeans(Tokenizer):
             start, end = end, end + int(children.sum())
         return tuple(sizes)
 
-    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: object) -> None:
+    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: torch.device | str) -> None:
         centres, first_child, n_children = [features.mean(axis=0)], [0], [0]
         nodes = [(0, np.arange(len(features)))]  # of the level above: number, rows of its items
         for level in trange(self.levels, desc="hierarchical k-means", unit="level", disable=not show_progress):
@@ -94,7 +97,7 @@ class HierarchicalKMeans(Tokenizer):
         for _ in range(self.levels):
             code = np.zeros(len(features), dtype=np.int64)
             order = np.argsort(node, kind="stable")
-            starts = np.flatnonzero(np.r_[True, np.diff(node[order]) > 0]) if len(order) else []
+            starts = np.flatnonzero(np.r_[[True] * bool(len(order)), np.diff(node[order]) > 0])
             for rows in np.split(order, starts[1:]):
                 if not len(rows):
                     continue

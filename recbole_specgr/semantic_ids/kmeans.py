@@ -74,7 +74,7 @@ def _lloyd(
         max_points_per_centroid=SAMPLE,
     )
     algorithm.train(points, init_centroids=start)
-    return algorithm.centroids.reshape(k, -1).copy()
+    return np.array(algorithm.centroids).reshape(k, -1)
 
 
 def principal_components(centred: np.ndarray, n: int) -> np.ndarray:

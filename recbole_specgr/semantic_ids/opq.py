@@ -73,7 +73,8 @@ def deal_out(variances: np.ndarray, levels: int) -> np.ndarray:
     The dimension of the largest variance goes first, each to the open sub-space with the smallest product of variances.
     """
     n = len(variances)
-    groups, load = [[] for _ in range(levels)], np.zeros(levels)
+    groups: list[list[int]] = [[] for _ in range(levels)]
+    load = np.zeros(levels)
     for dimension in np.argsort(-variances, kind="stable"):
         full = np.array([len(group) * levels >= n for group in groups])
         least = int(np.where(full, np.inf, load).argmin())

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -57,9 +58,10 @@ class RQVAE(Tokenizer):
 
     method = "rqvae"
     evaluate_every = 5  # epochs
-    encoder = decoder = None  # nn.Sequential on the CPU once fitted
-    codebooks = None  # float32 [levels, codebook_size, latent_size]
-    mean = scale = None  # float32 [d]
+    # None until it is fitted, which `Tokenizer` asks before it encodes.
+    encoder = decoder = cast(nn.Sequential, None)  # on the CPU
+    codebooks = cast("np.ndarray", None)  # float32 [levels, codebook_size, latent_size]
+    mean = scale = cast("np.ndarray", None)  # float32 [d]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,7 +76,7 @@ class RQVAE(Tokenizer):
         """Width of the vectors it was fitted on."""
         return len(self.mean)
 
-    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: object) -> None:
+    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: torch.device | str) -> None:
         self.mean = features.mean(axis=0)
         spread = features.std(axis=0) if self.standardize else np.full_like(self.mean, (features - self.mean).std())
         self.scale = np.where(spread > 1e-8, spread, 1).astype(np.float32)
@@ -90,7 +92,9 @@ class RQVAE(Tokenizer):
         bar = trange(self.warmup_epochs + self.epochs, desc="RQ-VAE", unit="epoch", disable=not show_progress)
         batch_size = min(self.batch_size, max(32, len(inputs) // 5))
         possible = min(self.codebook_size, len(np.unique(features, axis=0)))
-        quantizer, best, best_healthy, best_error, best_epoch = None, None, False, float("inf"), 0
+        quantizer: ResidualQuantizer | None = None
+        best: tuple[Autoencoder, Tensor] | None = None
+        best_healthy, best_error, best_epoch = False, float("inf"), 0
         for epoch in bar:
             if epoch == self.warmup_epochs:
                 with torch.no_grad():
@@ -116,6 +120,7 @@ class RQVAE(Tokenizer):
                 if epoch - best_epoch >= self.patience:
                     bar.close()
                     break
+        assert best is not None  # the last epoch is always evaluated
         autoencoder = best[0].cpu().requires_grad_(False)
         self.encoder, self.decoder = autoencoder.encoder, autoencoder.decoder
         self.codebooks = best[1].cpu().numpy()
@@ -128,15 +133,17 @@ class RQVAE(Tokenizer):
             quantized = quantizer(autoencoder.encoder(rows))
             errors.append((autoencoder.decoder(quantized.vectors) - rows).square().mean(1))
             codes.append(quantized.codes)
-        errors = torch.cat(errors)
-        self._require_finite(errors)
-        return errors.mean().item(), [len(column.unique()) for column in torch.cat(codes).T]
+        error = torch.cat(errors)
+        self._require_finite(error)
+        return error.mean().item(), [len(column.unique()) for column in torch.cat(codes).T]
 
     def _require_finite(self, values: Tensor) -> None:
         if not values.isfinite().all():
             raise UserError(f"The RQ-VAE diverged. Lower tokenizer.rqvae.learning_rate, now {self.learning_rate}.")
 
-    def _loss(self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer", x: Tensor, learn=False) -> Tensor:
+    def _loss(
+        self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer | None", x: Tensor, learn: bool = False
+    ) -> Tensor:
         """Reconstruction error plus `commitment` times the commitment loss; x is [B, d]."""
         latent = autoencoder.encoder(x)
         if quantizer is None:
@@ -255,12 +262,11 @@ class ResidualQuantizer:
     ) -> "ResidualQuantizer":
         """Start each level from k-means on the residuals of `latent` [n, d]; counts as a batch would have them."""
         k = settings.codebook_size
-        codebooks, residual = [], latent
+        centres, residual = [], latent
         for level in range(settings.levels):
-            centres = torch.from_numpy(kmeans(residual.cpu().numpy(), k, seed + level)).to(latent)
-            codebooks.append(centres)
-            residual = residual - quantize(residual, centres[None]).vectors
-        codebooks = torch.stack(codebooks)
+            centres.append(torch.from_numpy(kmeans(residual.cpu().numpy(), k, seed + level)).to(latent))
+            residual = residual - quantize(residual, centres[-1][None]).vectors
+        codebooks = torch.stack(centres)
         codes = quantize(latent, codebooks).codes
         counts = torch.stack([torch.bincount(column, minlength=k) for column in codes.T]) * (batch_size / len(latent))
         return cls(codebooks, counts, settings.decay, settings.restart_below, generator)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.files import atomic_write
@@ -60,7 +62,9 @@ class Tokenizer(ABC):
         """Number of items a fit takes at least."""
         return self.codebook_size
 
-    def fit(self, features: np.ndarray, seed: int, show_progress: bool = False, device: object = "cpu") -> "Tokenizer":
+    def fit(
+        self, features: np.ndarray, seed: int, show_progress: bool = False, device: torch.device | str = "cpu"
+    ) -> "Tokenizer":
         """Fit the codebooks.
 
         Args:
@@ -115,7 +119,7 @@ class Tokenizer(ABC):
         """Width of the vectors it was fitted on."""
 
     @abstractmethod
-    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: object) -> None: ...
+    def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: torch.device | str) -> None: ...
 
     @abstractmethod
     def _encode(self, features: np.ndarray) -> np.ndarray: ...
@@ -136,9 +140,9 @@ class Tokenizer(ABC):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write method, settings (JSON) and the arrays of the state to `path` (.npz)."""
-        settings = json.dumps(asdict(self))
+        settings, state = json.dumps(asdict(self)), dict[str, Any](self.state())
         with atomic_write(path) as temporary:
-            np.savez(temporary, method=np.array(self.method), settings=np.array(settings), **self.state())
+            np.savez(temporary, method=np.array(self.method), settings=np.array(settings), **state)
 
 
 def build_tokenizer(group: Mapping) -> Tokenizer:

@@ -6,30 +6,38 @@ command line hands its `--key=value` in as the last: a Config never looks at `sy
 """
 
 import copy
-import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.evaluator import smaller_metrics
 from recbole.utils import InputType
 
 from recbole_specgr.settings.checks import (
+    EVAL_ARGS,
+    check_eval_args,
     check_extra_files,
     check_item_columns,
     check_model_class,
     check_values,
     without_subset,
 )
-from recbole_specgr.settings.precedence import Layer, deep_merge, expand_dotted, stack
-from recbole_specgr.settings.registry import ModelEntry, base_class, find_dataset, resolve
-from recbole_specgr.settings.resources import folders
-from recbole_specgr.settings.yaml_values import Loader, read_mapping
+from recbole_specgr.settings.datasets import find_dataset
+from recbole_specgr.settings.device import find_device
+from recbole_specgr.settings.layer_files import (
+    layer_of,
+    layer_of_file,
+    merged,
+    property_files,
+    property_layers,
+    tuning_grid,
+)
+from recbole_specgr.settings.precedence import Layer, deep_merge, stack
+from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
+from recbole_specgr.settings.resources import package_folder
+from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.system.processes import join_processes
 
 # What is derived anew from the other settings on whatever machine a run is loaded.
 DERIVED = {
@@ -47,8 +55,8 @@ DERIVED = {
     "world_size",
     "verbose",
 }
-# The protocol: what RecBole calls eval_args is not a choice here, except for the cuts.
-EVAL_ARGS = {"order": "TO", "group_by": "none", "mode": "full"}
+# What a loss that compares pairs draws where nothing else is said; RecBole's defaults, written out.
+ONE_NEGATIVE = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}
 # What a model that is made of others never shares with them: what it is, where it is kept, how it is trained and tuned.
 OWN = {"model", "base", "base_model", "display_name", "group", "dataset", "backbone"}
 OWN |= {"run_dir", "checkpoint_dir", "stages", "tune"}
@@ -100,11 +108,11 @@ class Config(RecBoleConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain data for YAML, without what depends on the machine; `from_dict` takes it back."""
-        plain = {key: _plain(value) for key, value in self.final_config_dict.items() if key not in DERIVED}
-        plain["data_path"] = self._data_root
-        if plain["train_neg_sample_args"]["distribution"] == "none":
-            plain["train_neg_sample_args"] = None
-        return plain
+        values = {key: plain(value) for key, value in self.final_config_dict.items() if key not in DERIVED}
+        values["data_path"] = self._data_root
+        if values["train_neg_sample_args"]["distribution"] == "none":
+            values["train_neg_sample_args"] = None
+        return values
 
     def check_data(self) -> None:
         """Raise UserError where the data set is not there, which a Config of a finished run bears."""
@@ -130,7 +138,7 @@ class Config(RecBoleConfig):
     def shared_settings(self) -> dict[str, Any]:
         """The settings that a model and its parts have in common: data, text, evaluation and environment."""
         names = {name for category in ("General", "Evaluation", "Dataset") for name in self.parameters[category]}
-        names |= _merged([_file_layer(path) for path in _property_files("overall")]).keys()
+        names |= merged([layer_of_file(path) for path in property_files("overall")]).keys()
         names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps"}
         return {key: value for key, value in self.to_dict().items() if key in names}
 
@@ -150,20 +158,21 @@ class Config(RecBoleConfig):
     def _load_config_files(self, file_list: list[str] | None) -> dict[str, Any]:
         if isinstance(file_list, (str, Path)):
             file_list = [file_list]
-        layers = [_user_layer(read_mapping(Path(file)), str(file)) for file in file_list or []]
+        layers = [layer_of(read_mapping(Path(file)), str(file)) for file in file_list or []]
         self._user_layers += layers
-        return _merged(layers)
+        return merged(layers)
 
     def _load_variable_config_dict(self, config_dict: dict[str, Any] | None) -> dict[str, Any]:
-        layers = [_user_layer(config_dict, getattr(config_dict, "source", "config_dict"))] if config_dict else []
+        source = config_dict.source if isinstance(config_dict, Settings) else "config_dict"
+        layers = [layer_of(config_dict, source)] if config_dict else []
         self._user_layers += layers
-        return _merged(layers)
+        return merged(layers)
 
     def _load_cmd_line(self) -> dict[str, Any]:
         return {}
 
     def _merge_external_config_dict(self) -> None:
-        self.external_config_dict = _merged(self._user_layers)
+        self.external_config_dict = merged(self._user_layers)
 
     def _get_model_and_dataset(self, model: str | type | None, dataset: str | None) -> tuple[str, type, str]:
         model = model or self.external_config_dict.get("model")
@@ -171,7 +180,7 @@ class Config(RecBoleConfig):
             raise UserError("No model is named. Give --model=NAME (--list-models shows them all).")
         self._entry = self._resolve(model)
         check_model_class(self._entry.name, self._entry.model_class)
-        overall = _merged([_file_layer(path) for path in _property_files("overall")])
+        overall = merged([layer_of_file(path) for path in property_files("overall")])
         dataset = dataset or self.external_config_dict.get("dataset") or overall["dataset"]
         saved = self._settings or {}
         self._data_root = str(
@@ -201,7 +210,10 @@ class Config(RecBoleConfig):
         super()._load_internal_config_dict(base_model, model_class, dataset)
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         known = {name for names in self.parameters.values() for name in names}
-        layers = self._property_layers(dataset)
+        layers = [
+            Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),
+            *property_layers(self._entry, dataset, self._data_folder, self._user_layers),
+        ]
         if self._settings is not None:
             there_or_derived = self._settings.keys() | DERIVED
             newer = {key: value for key, value in stack(layers, known).items() if key not in there_or_derived}
@@ -209,10 +221,10 @@ class Config(RecBoleConfig):
                 Layer("settings newer than the run", newer, declares=True, open_groups=True),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
             ]
-        self._reject_eval_args([*layers, *self._user_layers])
+        check_eval_args([*layers, *self._user_layers])
         layers += self._user_layers
         self.internal_config_dict = stack(layers, known | {"model", "dataset"})
-        self.internal_config_dict["tune"] = _grid(layers)
+        self.internal_config_dict["tune"] = tuning_grid(layers)
         self.internal_config_dict.update(
             MODEL_TYPE=model_type,
             base_model=base_model,
@@ -221,35 +233,6 @@ class Config(RecBoleConfig):
         )
         if self._entry.base is not None:
             self.internal_config_dict["base"] = self._entry.base
-
-    def _property_layers(self, dataset: str) -> list[Layer]:
-        own = self._data_folder / f"{dataset}.yaml"  # what the importer found
-        dataset_files = [path for path in (own, *_property_files(f"dataset/{dataset}")) if path.is_file()]
-        model_layers = _model_layers(self._entry, dataset)
-        return [
-            Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),
-            *(_file_layer(path, declares=index == 0) for index, path in enumerate(_property_files("overall"))),
-            *(_file_layer(path) for path in dataset_files),
-            *_backbone_layers(model_layers, self._user_layers, dataset, (self._entry.name,)),
-            *model_layers,
-        ]
-
-    @staticmethod
-    def _reject_eval_args(layers: list[Layer]) -> None:
-        for layer in layers:
-            if layer.open_groups:
-                continue
-            for key, value in (layer.values.get("eval_args") or {}).items():
-                if key == "split":
-                    raise UserError(
-                        f"[eval_args.split] from {layer.source} can't be set: the split is by time. Set the cuts with "
-                        f"[timestamp_split], such as --timestamp_split=[0.8,0.9]."
-                    )
-                if value != EVAL_ARGS.get(key):
-                    raise UserError(
-                        f"[eval_args.{key}: {value}] from {layer.source} can't be set: the inductive protocol "
-                        f"splits by time and ranks every candidate, see [timestamp_split]."
-                    )
 
     def _get_final_config_dict(self) -> dict[str, Any]:
         return copy.deepcopy(self.internal_config_dict)
@@ -261,132 +244,23 @@ class Config(RecBoleConfig):
         check_values(final)
         # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
         check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})
-        pairwise = (
-            getattr(self.model_class, "input_type", None) == InputType.PAIRWISE or final.get("loss_type") == "BPR"
-        )
-        if pairwise and final.get("train_neg_sample_args") is None:
-            final["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1}
         check_extra_files(final, self._data_folder)
         repeatable, final["repeatable"] = final["repeatable"], True  # RecBole refuses False
         super()._set_default_parameters()
         final["repeatable"] = repeatable
+        pairwise = final["MODEL_INPUT_TYPE"] == InputType.PAIRWISE or final.get("loss_type") == "BPR"
+        if pairwise and final.get("train_neg_sample_args") is None:
+            final["train_neg_sample_args"] = dict(ONE_NEGATIVE)
         final["data_path"] = str(self._data_folder)
         final["valid_metric_bigger"] = without_subset(final["valid_metric"]).split("@")[0] not in smaller_metrics
 
     def _model_keys(self) -> set[str]:
         """The settings that RecBole's property file of the model declares."""
-        import recbole.config
-
-        base_model = self.final_config_dict["base_model"]
-        path = Path(recbole.config.__file__).parent.parent / "properties" / "model" / f"{base_model}.yaml"
+        path = package_folder("recbole") / "properties" / "model" / f"{self.final_config_dict['base_model']}.yaml"
         return set(read_mapping(path)) if path.is_file() else set()
 
     def _init_device(self) -> None:
-        """Read torchrun's environment; RecBole expects its own launcher, nccl, and hides GPUs."""
         final = self.final_config_dict
-        world_size = int(os.environ.get("WORLD_SIZE", 1))
-        rank, local_rank = int(os.environ.get("RANK", 0)), int(os.environ.get("LOCAL_RANK", 0))
-        cuda = bool(final["use_gpu"]) and torch.cuda.is_available()
-        device = torch.device("cuda", local_rank if world_size > 1 else _gpu_index(final["gpu_id"])) if cuda else None
-        if device is not None:
-            if device.index >= torch.cuda.device_count():
-                raise UserError(f"There is no GPU {device.index}: this machine shows {torch.cuda.device_count()}.")
-            torch.cuda.set_device(device)
-        join_processes(cuda, final["wait_minutes"])
-        final.update(
-            device=device or torch.device("cpu"),
-            single_spec=world_size == 1,
-            rank=rank,
-            local_rank=local_rank,
-            world_size=world_size,
-        )
-        if rank:
+        final.update(find_device(final["use_gpu"], final["gpu_id"], final["wait_minutes"]))
+        if final["rank"]:
             final.update(state="error", show_progress=False, verbose=False, log_wandb=False)
-
-
-def _user_layer(values: dict[str, Any], source: str, declares: bool = False) -> Layer:
-    return Layer(source, expand_dotted(values, source), declares)
-
-
-def _file_layer(path: Path, declares: bool = False) -> Layer:
-    return _user_layer(read_mapping(path), str(path), declares)
-
-
-def _model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
-    """The property files of a model, then what is tuned for it, then its baseline file where it is a baseline."""
-    base_model = entry.model_class.__name__
-    layers = [
-        # Whoever writes a model writes its property file, so a model file of the working directory may declare.
-        *(_file_layer(path, declares=True) for path in _property_files(f"model/{base_model}")),
-        *(_file_layer(path) for path in _property_files(f"tuned/{dataset}/{base_model}")),
-    ]
-    if entry.baseline_file is not None:
-        own_class = ":" in entry.base
-        layers.append(_user_layer(entry.baseline, str(entry.baseline_file), declares=own_class))
-        if entry.name != base_model:
-            layers += [_file_layer(path) for path in _property_files(f"tuned/{dataset}/{entry.name}")]
-    return layers
-
-
-def _backbone_layers(model_layers: list[Layer], over: list[Layer], dataset: str, above: tuple[str, ...]) -> list[Layer]:
-    """The settings of the model that `backbone` names; they lie below those of the model that is built on it.
-
-    Args:
-        model_layers: of the model that is built on it. They must declare the key.
-        over: layers that may name another backbone.
-        above: the names of the models that are built on it.
-    """
-    if not any(layer.declares and "backbone" in layer.values for layer in model_layers):
-        return []
-    entry = resolve(_merged([*model_layers, *over])["backbone"])
-    if entry.name in above:
-        raise UserError(f"[backbone: {entry.name}] goes round in a circle: {' on '.join([*above, entry.name])}.")
-    layers = _model_layers(entry, dataset)
-    lent = [
-        replace(layer, values={key: layer.values[key] for key in layer.values if key not in ("stages", "tune")})
-        for layer in layers
-    ]
-    return _backbone_layers(layers, [], dataset, (*above, entry.name)) + lent
-
-
-def _grid(layers: list[Layer]) -> dict[str, list[Any]] | None:
-    """The grid of `tune`, without what a higher layer sets itself: a choice that was made is not tuned away."""
-    grid: dict[str, Any] = {}
-    for layer in layers:
-        above = layer.values.get("tune", {})
-        grid = {} if above is None else {key: grid[key] for key in grid if key not in layer.values} | above
-    return {key: values for key, values in grid.items() if values is not None} or None
-
-
-def _property_files(name: str) -> list[Path]:
-    """The property files of that name: the package's own, then the working directory's, which goes over it."""
-    return [file for folder in folders("properties") if (file := folder / f"{name}.yaml").is_file()]
-
-
-def _merged(layers: list[Layer]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = deep_merge(merged, layer.values)
-    return merged
-
-
-def _gpu_index(gpu_id: Any) -> int:
-    text = "" if gpu_id is None else str(gpu_id).strip()
-    if not text:
-        return 0
-    if not text.isdecimal():
-        raise UserError(
-            f"[gpu_id] must be one GPU's number, but is [{gpu_id}]. For several: torchrun --nproc_per_node=N"
-        )
-    return int(text)
-
-
-def _plain(value: Any) -> Any:
-    """`value` in the types that safe YAML has."""
-    if isinstance(value, dict):
-        return {str(key): _plain(member) for key, member in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(member) for member in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return value.item() if hasattr(value, "item") else str(value)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.resources import folders, package_folder
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
@@ -137,24 +137,6 @@ def get_trainer(config) -> type:
     return training.Trainer
 
 
-def find_dataset(name: str, data_path: str | Path) -> Path:
-    """The folder with `<name>.inter`: under `data_path`, else among the examples that come with RecBole.
-
-    Raises:
-        UserError: there is no such data set; lists those there are.
-    """
-    examples = _package_folder("recbole") / "dataset_example"
-    for folder in (Path(data_path) / name, examples / name):
-        if (folder / f"{name}.inter").is_file():
-            return folder
-    there = sorted({path.stem for root in (Path(data_path), examples) for path in root.glob("*/*.inter")})
-    raise UserError(
-        f"There is no data set [{name}]: {Path(data_path) / name / f'{name}.inter'} does not exist."
-        f"{did_you_mean(name, there)} There are: {', '.join(there)}. To import one: python scripts/import_dataset.py "
-        f"--interactions FILE --items FILE --name {name}"
-    )
-
-
 def _registered(name: str, where: str = "") -> type:
     for package in (OURS, RECBOLE):
         if _key(name) in _classes(package):
@@ -178,21 +160,12 @@ def _key(name: str) -> str:
 def _classes(package: str) -> dict[str, tuple[str, str]]:
     """key -> (module, class name) of a package, read off the files: importing dozens of models would take seconds."""
     found = {}
-    for path in _package_folder(package).glob("*.py"):
+    for path in package_folder(package).glob("*.py"):
         pattern = rf"^class ({re.escape(path.stem)})\b"
         match = re.search(pattern, path.read_text(encoding="utf-8"), re.IGNORECASE | re.MULTILINE)
         if match:
             found[_key(path.stem)] = (f"{package}.{path.stem}", match.group(1))
     return found
-
-
-def _package_folder(package: str) -> Path:
-    """The folder of a package, found without importing its modules."""
-    top, *rest = package.split(".")
-    spec = importlib.util.find_spec(top)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"The package {top} is not installed. On Python 3.12 and later: pip install --no-deps recbole")
-    return Path(next(iter(spec.submodule_search_locations)), *rest)
 
 
 def _baseline_files() -> dict[str, Path]:

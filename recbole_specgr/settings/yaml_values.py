@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from recbole_specgr.system.errors import UserError
@@ -50,7 +51,20 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return values
 
 
+def plain(value: Any) -> Any:
+    """`value` in the types that safe YAML has."""
+    if isinstance(value, dict):
+        return {str(key): plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(member) for member in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
 def _reason(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return str(error)
+    mark = error.problem_mark
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{getattr(error, 'problem', None) or error}{where}"
+    return f"{error.problem or error}{where}"

@@ -16,7 +16,7 @@ from recbole_specgr.settings.resources import PACKAGE
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training.staged import LAST
+from recbole_specgr.training.last_checkpoint import LAST
 
 VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
 SCRIPT = PACKAGE.parent / "run_recbole.py"

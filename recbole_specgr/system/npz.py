@@ -25,7 +25,7 @@ def unpack(data: np.ndarray) -> list[str]:
     return data.tobytes().decode("utf-8", "surrogatepass").split("\0")[:-1]
 
 
-def write_npz(path: str | os.PathLike, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write_npz(path: str | os.PathLike, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """Write `arrays` and `facts`, a mapping for JSON that has the number of the `format`."""
     with atomic_write(path) as temporary:
         np.savez(temporary, facts=pack([json.dumps(facts)]), **arrays)

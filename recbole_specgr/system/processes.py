@@ -165,7 +165,7 @@ def from_all_processes(value: T) -> list[T]:
     """The plain values of all processes, in their order."""
     if world()[1] == 1:
         return [value]
-    values: list[T | None] = [None] * world()[1]
+    values = [value] * world()[1]
     dist.all_gather_object(values, value)
     return values
 
@@ -192,9 +192,9 @@ class _GatherRows(torch.autograd.Function):
 
 def _gather(rows: Tensor) -> tuple[Tensor, list[int]]:
     """The rows of all processes, and how many each has. They travel as bytes: gloo knows few types."""
-    sizes = [torch.empty(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
-    dist.all_gather(sizes, torch.tensor([len(rows)]))  # CPU tensors: no GPU waits for them
-    sizes = [int(size) for size in sizes]
+    counts = [torch.empty(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, torch.tensor([len(rows)]))  # CPU tensors: no GPU waits for them
+    sizes = [int(count) for count in counts]
     width = prod(rows.shape[1:])
     sent = rows.new_zeros(max(sizes), width)
     sent[: len(rows)] = rows.detach().reshape(len(rows), width)

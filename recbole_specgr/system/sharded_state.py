@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 def is_spread(value: Any) -> bool:
     """It is a DTensor, told without importing DTensor's module, which takes seconds that few runs need."""
-    return isinstance(value, Tensor) and hasattr(value, "device_mesh")
+    return isinstance(value, Tensor) and type(value).__name__ == "DTensor"
 
 
 def gathered(value: Any) -> Any:
@@ -24,7 +24,7 @@ def gathered(value: Any) -> Any:
     return value
 
 
-def spread(value: Tensor, like: Tensor) -> Tensor:
+def spread(value: Tensor, like: Any) -> Tensor:
     """A whole tensor spread as `like` is."""
     if not is_spread(like):
         return value

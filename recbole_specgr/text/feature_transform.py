@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class FeatureTransform:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write it to `path` (.npz)."""
-        arrays = {"mean": self.mean, "axes": self.axes, "scale": self.scale}
+        arrays: dict[str, Any] = {"mean": self.mean, "axes": self.axes, "scale": self.scale}
         with atomic_write(path) as temporary:
             np.savez(temporary, **{name: array for name, array in arrays.items() if array is not None})
 

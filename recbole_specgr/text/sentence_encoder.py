@@ -57,7 +57,7 @@ class SentenceEncoder:
             raise UserError("No item has text, so there is nothing to encode. Check text_fields.")
         lengths = np.array([len(texts[row]) for row in filled])
         order = filled[np.argsort(-lengths, kind="stable")]
-        features = None
+        features = np.zeros((len(texts), 0), dtype=np.float32)
         with tqdm(total=len(order), desc="text vectors", unit="item", disable=not show_progress) as bar:
             for start in range(0, len(order), _PIECE):
                 rows = order[start : start + _PIECE]
@@ -69,7 +69,7 @@ class SentenceEncoder:
                         np.save(temporary, vectors)
                 else:
                     bar.update(len(rows))
-                if features is None:
+                if not features.shape[1]:  # the first vectors say how wide they are
                     features = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
                 features[rows] = vectors
         return features
@@ -86,13 +86,13 @@ class SentenceEncoder:
                 found = self._model.encode(some, batch_size=batch, show_progress_bar=False, convert_to_tensor=True)
                 vectors.append(found.float().cpu().numpy())
                 progress(len(some))
-        vectors = np.concatenate(vectors)
-        if not np.isfinite(vectors).all():
+        found = np.concatenate(vectors)
+        if not np.isfinite(found).all():
             raise UserError(
                 f"text_encoder {self.name} gives NaN or infinite vectors in {self.precision}. Set text_precision to "
                 f"{'bf16 or fp32' if self.precision == 'fp16' else 'fp32'}."
             )
-        return vectors
+        return found
 
     @cached_property
     def _model(self):

@@ -6,10 +6,11 @@ from pathlib import Path
 from recbole.data.utils import create_samplers, get_dataloader
 from recbole.trainer import Trainer as RecBoleTrainer
 
-from recbole_specgr.runs.checkpoint import load_checkpoint
+from recbole_specgr.runs.checkpoint import load_checkpoint, remove_unfinished
 from recbole_specgr.settings.registry import get_trainer
+from recbole_specgr.training.last_checkpoint import LAST
 from recbole_specgr.training.progress import StageProgress
-from recbole_specgr.training.staged import LAST, StagedTrainer
+from recbole_specgr.training.staged import StagedTrainer
 
 
 class CompositeRecommenderTrainer(StagedTrainer, RecBoleTrainer):
@@ -26,11 +27,11 @@ class CompositeRecommenderTrainer(StagedTrainer, RecBoleTrainer):
 
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
         """Train the parts and return (valid score, valid result) of the whole."""
-        self.scheduler = self.scaler = None
-        self._remove_unfinished()
+        if self._leads:
+            remove_unfinished(self.run_dir)
         self.evaluation_folder = self.run_dir / "evaluation" if saved else None
         if saved:
-            self._save_last()
+            self._write_last()
         for name in self.model.parts:
             config = self.model.part_configs[name]
             if name in self.model.taken:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from recbole.utils import init_seed
 
 
 def generator_states(device: torch.device) -> dict[str, Any]:
@@ -28,3 +29,10 @@ def restore_generators(states: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(states["torch"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def seed_generators(key: list[int], reproducibility: bool) -> int:
+    """Seed every generator by `key`, and return the seed. Keys that differ give independent random numbers."""
+    seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+    init_seed(seed, reproducibility)
+    return seed

@@ -1,39 +1,34 @@
 """Training in stages: each with its own settings, optimiser, early stopping and best checkpoint, in one run folder."""
 
-import os
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from functools import partial
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from recbole.utils import init_seed
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.tensorboard import SummaryWriter
 
-from recbole_specgr.runs.checkpoint import checkpoint_content, load_checkpoint, restore_model, write_checkpoint
+from recbole_specgr.runs.checkpoint import (
+    checkpoint_content,
+    load_checkpoint,
+    remove_unfinished,
+    restore_model,
+    write_checkpoint,
+)
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.system.interruption import Terminated, asked, safe_points
-from recbole_specgr.system.processes import any_process, from_all_processes
-from recbole_specgr.system.sharded_state import load_optimizer
+from recbole_specgr.system.interruption import Terminated, safe_points
 from recbole_specgr.training.activations import checkpoint_activations
-from recbole_specgr.training.curves import write_curves
-from recbole_specgr.training.generators import generator_states, restore_generators
-from recbole_specgr.training.inductive_evaluation import InductiveEvaluation
+from recbole_specgr.training.epoch_report import EpochReports
+from recbole_specgr.training.generators import seed_generators
+from recbole_specgr.training.last_checkpoint import Continuation, LastCheckpoint, Trained
 from recbole_specgr.training.memory import out_of_memory_advice
-from recbole_specgr.training.meter import EpochMeter, describe, named_losses
+from recbole_specgr.training.meter import EpochMeter
 from recbole_specgr.training.profiling import traced_steps
 from recbole_specgr.training.progress import StageProgress
+from recbole_specgr.training.recbole_loop import RecBoleLoop
+from recbole_specgr.training.stage_settings import stage_settings
 from recbole_specgr.training.steps import EpochSteps
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-LAST = "last.pth"  # where a run stands: what --resume goes on from
+from recbole_specgr.training.validation import Validation
 
 
 class FitOptions(NamedTuple):
@@ -41,34 +36,33 @@ class FitOptions(NamedTuple):
 
     valid_data: Any
     saved: bool
-    verbose: bool
     show_progress: bool
     callback_fn: Callable[[int, float], None] | None
 
 
-class StagedTrainer(InductiveEvaluation):
+class StagedTrainer(RecBoleLoop, Validation):
     """Mixin over any RecBole trainer: its loss, optimiser and epoch; our stages, evaluation and checkpoints.
 
     `config["stages"]` maps each stage to the settings that differ from the run's during it. The best parameters of a
-    stage, by `valid_metric`, are in `<run_dir>/<stage>.pth` and in the model when the stage ends. `last.pth` is written
-    after every epoch, every `checkpoint_steps` and every `checkpoint_minutes`, and after SIGTERM. An epoch's random
-    numbers depend on the seed, the stage, the epoch and the process only, and `last.pth` has the generators' state in
-    its middle, so a resumed run ends like one that was never interrupted.
+    stage, by `valid_metric`, are in `<run_dir>/<stage>.pth` and in the model when the stage ends. An epoch's random
+    numbers depend on the seed, the stage, the epoch and the process only.
+
+    Attributes:
+        run_dir: the run's folder.
+        resume_dir: the folder that --resume takes; of a part of a composite model it is the whole's.
+        progress: where each stage stands that has begun.
+        last: `last.pth`, what an interrupted run goes on from.
     """
 
     def __init__(self, config, model):
-        distributed, config["single_spec"] = not config["single_spec"], True  # DDP is set up for each stage, below
-        with _scratch_directory(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            super().__init__(config, model)
-        config["single_spec"] = not distributed
-        self.tensorboard.close()
+        super().__init__(config, model)
+        self.tensorboard.close()  # RecBole's own, in a folder that is thrown away
         self.run_dir = self.resume_dir = Path(config["run_dir"] or config["checkpoint_dir"])
         self.stages: dict[str, dict[str, Any]] = config["stages"]
         self.saved_model_file = str(self.run_dir / f"{list(self.stages)[-1]}.pth")
         self.progress: dict[str, StageProgress] = {}
-        self._resumed: dict[str, Any] | None = None
-        self._saved_at = monotonic()
+        self.last = LastCheckpoint(self.run_dir, config)
+        self.scheduler = self.scaler = None
         self._profiled: str | None = None  # the stage whose steps are in the trace
         self._init_evaluation()
 
@@ -83,17 +77,18 @@ class StagedTrainer(InductiveEvaluation):
 
         Raises:
             UserError: the loss is not a number; valid_metric is not among the results; memory or disk ran out.
-            Terminated: after SIGTERM; `last.pth` has all that is done.
+            Terminated: termination was requested; `last.pth` has all that is done.
         """
         torch.autograd.set_detect_anomaly(False)  # importing RecBole's models turns it on, which costs half the speed
-        self.tensorboard = SummaryWriter(self.run_dir / "tensorboard") if self._leads else None
-        options = FitOptions(valid_data, saved, verbose, show_progress, callback_fn)
-        self._remove_unfinished()
+        if self._leads:
+            remove_unfinished(self.run_dir)
         self.evaluation_folder = self.run_dir / "evaluation" if saved else None
+        options = FitOptions(valid_data, saved, show_progress, callback_fn)
+        self.reports = EpochReports(self.run_dir, self._leads, verbose, self.wandblogger)
         try:
             for number, (stage, settings) in enumerate(self.stages.items()):
                 progress = self.progress.setdefault(stage, StageProgress(stage))
-                with self._settings(settings):
+                with stage_settings(self, settings):
                     self._check_settings()
                     self.start_stage(stage)
                     if progress.done:
@@ -101,61 +96,75 @@ class StagedTrainer(InductiveEvaluation):
                     else:
                         self._train_stage(number, progress, self._loader(train_data, settings), options)
         except KeyboardInterrupt:
-            next_step = (
-                f"Go on after epoch {progress.epoch} with --resume={self.resume_dir}" if saved else "Nothing is saved."
-            )
-            self.logger.warning(f"Interrupted in stage {stage}. {next_step}")
+            go_on = f"Go on after epoch {progress.epoch} with --resume={self.resume_dir}"
+            self.logger.warning(f"Interrupted in stage {stage}. {go_on if saved else 'Nothing is saved.'}")
             raise
         finally:
-            if self.tensorboard is not None:
-                with suppress(OSError):  # of a disk that is full or gone, which has been said
-                    self.tensorboard.close()
+            self.reports.close()
         self.best_valid_score, self.best_valid_result = progress.best_score, progress.best_result
         return self.best_valid_score, self.best_valid_result
 
+    def resume_checkpoint(self, resume_file: str | Path) -> None:
+        """Let `fit` go on from a `last.pth`. Raises UserError when it is not one of this run's model and stages."""
+        self.progress = self.last.read(Path(resume_file), self.stages)
+
     def _train_stage(self, number: int, progress: StageProgress, loader, options: FitOptions) -> None:
-        resumed = self._resumed_in(progress)
-        if resumed:
-            restore_model(self.model, resumed, resumed["path"])
-        if self._trains:
-            if self.config["activation_checkpointing"]:
-                checkpoint_activations(self.model)
-            self._wrap_distributed()
-            self.optimizer = self._build_optimizer()
-            self.scheduler = self._build_scheduler(len(loader) * self.epochs)
-            self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config["precision"] == "fp16")
-        else:
-            self.optimizer, self.scheduler, self.scaler = None, None, None
-            self.epochs = 0  # it is only evaluated
-        generators = self._continue(progress, resumed) if resumed else None
-        if options.saved and not resumed:  # what was resumed stands in the file, with the generators' state
-            self._save_last()
+        """Train one stage from where it stands to its end.
+
+        Args:
+            number: of the stage, from 0.
+        """
+        continuation = self.last.continued(progress)
+        if continuation:
+            continuation.restore_parameters(self.model)
+        self._set_up(len(loader))
+        if continuation:
+            continuation.restore_steps(self._trained)
+        elif options.saved:  # what is continued stands in the file already, with the generators' state
+            self._write_last()
         try:
             with safe_points():
                 while progress.epoch < self.epochs and not progress.stopped:
-                    self._train_one_epoch(number, progress, loader, options, generators)
-                    generators = None
+                    self._train_one_epoch(number, progress, loader, options, continuation)
+                    continuation = None
                 self._finish(progress, options)
         except Terminated:
             if options.saved:
-                self._save_last()
+                self._write_last()
             where = f"stage {progress.stage}, epoch {progress.epoch + 1}, step {progress.step}"
-            next_step = f"Go on with --resume={self.resume_dir}" if options.saved else "Nothing is saved."
-            self.logger.warning(f"Stopped by SIGTERM in {where}. {next_step}")
+            go_on = f"Go on with --resume={self.resume_dir}"
+            self.logger.warning(f"Stopped by SIGTERM in {where}. {go_on if options.saved else 'Nothing is saved.'}")
             raise
 
-    def _train_one_epoch(self, number: int, progress: StageProgress, loader, options: FitOptions, generators) -> None:
-        """Train the rest of the epoch that `progress` is in, validate, and write down both.
+    def _set_up(self, steps: int) -> None:
+        """Build what the steps of a stage need around the model: the processes, optimiser, schedule, loss scaling.
 
         Args:
-            generators: the state to go on with in the middle of the epoch; None seeds anew.
+            steps: that an epoch has.
         """
+        if not self._trains:
+            self.optimizer = self.scheduler = self.scaler = None
+            self.epochs = 0  # it is only evaluated
+            return
+        if self.config["activation_checkpointing"]:
+            checkpoint_activations(self.model)
+        self._wrap_distributed()
+        self.optimizer = self._build_optimizer()
+        self.scheduler = self._build_scheduler(steps * self.epochs)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config["precision"] == "fp16")
+
+    def _train_one_epoch(
+        self, number: int, progress: StageProgress, loader, options: FitOptions, continuation: Continuation | None
+    ) -> None:
+        """Train the rest of the epoch that `progress` is in, validate, and write down both."""
         self._shuffle(loader, self._seed(number, progress.epoch), progress.epoch)
-        if progress.step and generators is None:  # resumed by another number of processes
-            start = partial(self._seed, number, progress.epoch, progress.step)
-        else:
-            start = partial(restore_generators, generators, self.device) if generators else lambda: None
-        entry = self._timed_epoch(progress, loader, options, start)
+
+        def restore_random_numbers() -> None:  # after the loader has gone to where the epoch goes on
+            restored = continuation is not None and continuation.restore_generators()
+            if progress.step and not restored:
+                self._seed(number, progress.epoch, progress.step)
+
+        entry = self._timed_epoch(progress, loader, options, restore_random_numbers)
         progress.epoch += 1
         if self._validates(progress.epoch, options.valid_data):
             try:
@@ -168,38 +177,9 @@ class StagedTrainer(InductiveEvaluation):
         progress.rows += self.meter.rows
         progress.seconds += self.meter.seconds
         progress.history.append(entry)
-        self._report(progress, entry, options.verbose)
+        self.reports.add(self.progress.values(), progress, self.epochs, self.valid_metric)
         if options.saved:
-            self._save_last()
-
-    def _step_done(self, progress: StageProgress, options: FitOptions, steps: int, step: int) -> None:
-        """Save when it is time to; all processes decide alike.
-
-        Raises:
-            Terminated: after SIGTERM to any of them.
-        """
-        every, minutes = self.config["checkpoint_steps"], self.config["checkpoint_minutes"]
-        late = bool(minutes) and self._leads and monotonic() - self._saved_at > 60 * minutes
-        stop, late = any_process(asked(), late)
-        due = options.saved and step < steps and (late or (bool(every) and step % every == 0))
-        progress.step = step
-        if stop or due:
-            progress.partial = self.meter.state()
-            self._collect()
-        if stop:
-            raise Terminated
-        if due:
-            self._save_last()
-
-    def _validate(self, progress: StageProgress, options: FitOptions) -> dict[str, float]:
-        """Evaluate on the valid phase, and keep the parameters when they are the best so far."""
-        score, result = self._valid_epoch(options.valid_data, options.show_progress)
-        best = progress.judge(score, result, self.stopping_step, self.valid_metric_bigger)
-        if best and options.saved:
-            self._save(self.run_dir / f"{progress.stage}.pth")
-        if options.callback_fn:
-            options.callback_fn(progress.epoch - 1, score)
-        return result
+            self._write_last()
 
     def _finish(self, progress: StageProgress, options: FitOptions) -> None:
         """Leave the stage's best parameters in the model and in its file."""
@@ -213,7 +193,7 @@ class StagedTrainer(InductiveEvaluation):
                 self._load(file)
         progress.done = True
         if options.saved:
-            self._save_last()
+            self._write_last()
 
     # ---- one epoch -------------------------------------------------------------------------------------------------
 
@@ -264,137 +244,36 @@ class StagedTrainer(InductiveEvaluation):
             "tokens_per_second": round(self.meter.token_rate(), 1),
         }
 
-    def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
-            return super()._train_epoch(train_data, epoch_idx, self._metered(loss_func or self.model.calculate_loss))
+    def _step_done(self, progress: StageProgress, options: FitOptions, steps: int, step: int) -> None:
+        """Save when it is time to. Raises Terminated when termination was requested of any process."""
+        termination_requested, due = self.last.after_step(step, steps)
+        progress.step = step
+        if termination_requested or (due and options.saved):
+            progress.partial = self.meter.state()
+            self._collect()
+        if termination_requested:
+            raise Terminated
+        if due and options.saved:
+            self._write_last()
 
-    def _metered(self, loss_func: Callable) -> Callable:
-        """`loss_func` in the configured precision, counted by the meter."""
+    # ---- validation ------------------------------------------------------------------------------------------------
 
-        def counted(interaction):
-            with self._precision():
-                losses = loss_func(interaction)
-            rows = len(interaction) * self.config["world_size"]  # RecBole's sampler gives all processes equally many
-            self.meter.add(named_losses(losses), rows, self._learning_rate(), self._tokens(interaction))
-            return losses
-
-        return counted
-
-    def _precision(self):
-        """Computation in the configured precision."""
-        dtype = PRECISIONS[self.config["precision"]]
-        return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
-
-    def _tokens(self, interaction) -> torch.Tensor:
-        """How many tokens the histories of a batch have: digits of semantic ids, else items."""
-        ids = getattr(self.model, "tokens", None)
-        digits = ids.size(1) if isinstance(ids, torch.Tensor) else 1
-        return digits * interaction[self.model.ITEM_SEQ_LEN].sum()
-
-    def _check_nan(self, loss) -> None:
-        if torch.isnan(loss):
-            raise FloatingPointError("the loss became nan")
-
-    def _valid_epoch(self, valid_data, show_progress=False) -> tuple[float, dict[str, float]]:
-        result = self.evaluate(valid_data, load_best_model=False, show_progress=show_progress)
-        return self.score_of(result), result
-
-    def score_of(self, result: dict[str, float]) -> float:
-        """The valid_metric among the results of the valid phase. Raises UserError when it is not there."""
-        if self.valid_metric not in result:
-            empty = [key for key, value in result.items() if key.endswith("_count") and not value]
-            why = f" (its {empty[0]} is 0)" if empty else ""
-            raise UserError(
-                f"[valid_metric: {self.config['valid_metric']}] is not among the results of the valid phase{why}: "
-                f"{', '.join(result)}."
-            )
-        return result[self.valid_metric]
-
-    def _validates(self, epoch: int, valid_data) -> bool:
-        """After every `eval_step` epochs, and after the last; never when it is 0."""
-        return bool(valid_data) and self.eval_step > 0 and (epoch % self.eval_step == 0 or epoch == self.epochs)
-
-    def _report(self, progress: StageProgress, entry: dict[str, Any], verbose: bool) -> None:
-        losses = {name: value for name, value in entry.items() if name.startswith("loss")}
-        line = f"{progress.stage} {progress.epoch}/{self.epochs}  {describe(losses)}  "
-        line += f"{entry['seconds']:.1f} s, {entry['rows_per_second']:,.0f} rows/s"
-        if self.valid_metric in entry:
-            line += f"  {self.valid_metric} {entry[self.valid_metric]:.4f}"
-            line += " *" if progress.best_epoch == progress.epoch else f" (best {progress.best_score:.4f})"
-        if verbose:
-            self.logger.info(line)
-        try:
-            if self._leads:
-                write_curves(self.run_dir, self.progress.values())
-            if self.tensorboard is not None:
-                for name, value in entry.items():
-                    self.tensorboard.add_scalar(f"{progress.stage}/{name}", value, progress.epoch)
-        except OSError as error:  # a run can do without; the checkpoint that comes next says it when it can't
-            self.logger.warning(f"The training curves could not be written: {error}")
-        self.wandblogger.log_metrics({"train_step": progress.epoch, **entry}, head=progress.stage)
+    def _validate(self, progress: StageProgress, options: FitOptions) -> dict[str, float]:
+        """Evaluate on the valid phase, and keep the parameters when they are the best so far."""
+        score, result = self._valid_epoch(options.valid_data, options.show_progress)
+        best = progress.judge(score, result, self.stopping_step, self.valid_metric_bigger)
+        if best and options.saved:
+            self._save(self.run_dir / f"{progress.stage}.pth")
+        if options.callback_fn:
+            options.callback_fn(progress.epoch - 1, score)
+        return result
 
     # ---- what a stage is set up with -------------------------------------------------------------------------------
 
-    @contextmanager
-    def _settings(self, overrides: dict[str, Any]) -> Iterator[None]:
-        """The stage's settings over the run's, in the config and in the attributes RecBole's trainer reads."""
-        before = {key: self.config[key] for key in overrides}
-        try:
-            for key, value in overrides.items():
-                self.config[key] = value
-            for key in ("epochs", "learner", "learning_rate", "weight_decay", "eval_step", "stopping_step"):
-                setattr(self, key, self.config[key])
-            self.valid_metric = self.config["valid_metric"].lower()
-            norm = self.config["clip_grad_norm"]
-            self.clip_grad_norm = {"max_norm": norm} if isinstance(norm, (int, float)) else norm
-            yield
-        finally:
-            for key, value in before.items():
-                self.config[key] = value
-
-    def _check_settings(self) -> None:
-        """Raise UserError for what RecBole's own epoch can't do."""
-        for key, plain in (("precision", ("fp32", "bf16")), ("accumulation_steps", (1,)), ("parallel", ("ddp",))):
-            if self.config[key] not in plain:
-                raise UserError(
-                    f"[{key}: {self.config[key]}] is for the models of this package; {self.config['model']} is trained "
-                    f"by RecBole's own loop. Take {' or '.join(map(str, plain))}."
-                )
-
-    def _loader(self, train_data, overrides: dict[str, Any]):
-        """The training batches of the stage."""
-        if "train_batch_size" in overrides:
-            train_data = type(train_data)(self.config, train_data._dataset, train_data._sampler, train_data.shuffle)
-        if (self.config["train_neg_sample_args"] or {}).get("dynamic"):
-            train_data.get_model(self.model)
-        return train_data
-
-    def _shuffle(self, loader, seed: int, epoch: int) -> None:
-        """Give the batches of an epoch their order."""
-        loader.generator.manual_seed(seed)
-
-    def _build_scheduler(self, total_steps: int):
-        """A learning rate scheduler, stepped by `_train_epoch`; RecBole's trainers have none."""
-        return None
-
-    def _learning_rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
-
-    def _seed(self, stage_number: int, epoch: int, step: int = 0) -> int:
+    def _seed(self, stage_number: int, epoch: int, *step: int) -> int:
         """Seed every generator for one epoch of this process, or for the rest of it, and return the seed."""
-        key = [self.config["seed"], stage_number, epoch, self.config["rank"], *([step] if step else [])]
-        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-        init_seed(seed, self.config["reproducibility"])
-        return seed
-
-    def _wrap_distributed(self) -> None:
-        if not self.config["single_spec"]:
-            devices = [self.device] if self.device.type == "cuda" else None
-            self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
-
-    def _collect(self) -> None:
-        """Have the parameters as they are now in `model`; another object may be trained."""
+        key = [self.config["seed"], stage_number, epoch, self.config["rank"], *step]
+        return seed_generators(key, self.config["reproducibility"])
 
     @property
     def _trains(self) -> bool:
@@ -409,8 +288,15 @@ class StagedTrainer(InductiveEvaluation):
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
-    def _save(self, path: Path, **content: Any) -> None:
-        content = checkpoint_content(self.model, **content)
+    @property
+    def _trained(self) -> Trained:
+        return Trained(self.model, self.optimizer, self.scheduler, self.scaler)
+
+    def _write_last(self) -> None:
+        self.last.write(self.progress.values(), self._trained)
+
+    def _save(self, path: Path) -> None:
+        content = checkpoint_content(self.model)
         if self._leads:
             write_checkpoint(path, content)
 
@@ -418,64 +304,3 @@ class StagedTrainer(InductiveEvaluation):
         if not self.config["single_spec"]:
             torch.distributed.barrier()
         restore_model(self.model, load_checkpoint(Path(path), self.device), Path(path))
-
-    def _remove_unfinished(self) -> None:
-        """Remove what a process that was killed has left of a checkpoint."""
-        if self._leads:
-            for file in self.run_dir.glob(".*.pth"):
-                file.unlink(missing_ok=True)
-
-    def _save_last(self) -> None:
-        self._save(
-            self.run_dir / LAST,
-            stages=[asdict(progress) for progress in self.progress.values()],
-            optimizer=self.optimizer.state_dict() if self.optimizer else None,
-            scheduler=self.scheduler.state_dict() if self.scheduler else None,
-            scaler=self.scaler.state_dict() if self.scaler else None,
-            generators=from_all_processes(generator_states(self.device)),
-        )
-        self._saved_at = monotonic()
-
-    def resume_checkpoint(self, resume_file: str | Path) -> None:
-        """Let `fit` go on from a `last.pth`. Raises UserError when it is not one of this run's model and stages."""
-        checkpoint = load_checkpoint(Path(resume_file))  # not on the GPU: Adam keeps its step counts on the CPU
-        stages = [StageProgress(**progress) for progress in checkpoint.get("stages", [])]
-        known = list(self.stages)[: len(stages)]
-        if not stages or [progress.stage for progress in stages] != known:
-            raise UserError(f"{resume_file} can't be resumed: it holds no training state of the stages {known}.")
-        self.progress = {progress.stage: progress for progress in stages}
-        self._resumed = {**checkpoint, "path": Path(resume_file)}
-
-    def _resumed_in(self, progress: StageProgress) -> dict[str, Any] | None:
-        """The checkpoint to go on from, when `progress` is the stage that was interrupted."""
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None and progress.stage in (stage["stage"] for stage in resumed["stages"]):
-            return resumed
-        return None
-
-    def _continue(self, progress: StageProgress, resumed: dict[str, Any]) -> dict[str, Any] | None:
-        """Restore optimiser, schedule and scaler, and return the generators' state where this process has one."""
-        if self.optimizer:
-            load_optimizer(self.optimizer, resumed["optimizer"])
-        if self.scheduler:
-            self.scheduler.load_state_dict(resumed["scheduler"])
-        if self.scaler:
-            self.scaler.load_state_dict(resumed["scaler"])
-        where = f"epoch {progress.epoch + 1}, step {progress.step}" if progress.step else f"epoch {progress.epoch}"
-        self.logger.info(f"Resumed stage {progress.stage} after {where}.")
-        generators = resumed["generators"]
-        if not progress.step or len(generators) != self.config["world_size"]:
-            return None
-        return generators[self.config["rank"]]
-
-
-@contextmanager
-def _scratch_directory() -> Iterator[None]:
-    """A working directory that is thrown away: RecBole's Trainer.__init__ writes ./log_tensorboard into it."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as scratch:
-        os.chdir(scratch)
-        try:
-            yield
-        finally:
-            os.chdir(before)

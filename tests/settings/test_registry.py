@@ -8,7 +8,8 @@ from recbole.model import sequential_recommender
 from recbole.utils import get_model as get_recbole_model
 
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import find_dataset, get_dataset_class, get_model, list_models, resolve
+from recbole_specgr.settings.datasets import find_dataset
+from recbole_specgr.settings.registry import get_dataset_class, get_model, list_models, resolve
 from recbole_specgr.system.errors import UserError
 
 

@@ -1,0 +1,98 @@
+"""The layers of settings that are files: which ones a run reads, and in which order they lie over each other."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recbole_specgr.settings.precedence import Layer, deep_merge, expand_dotted
+from recbole_specgr.settings.registry import ModelEntry, resolve
+from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError
+
+
+def property_layers(entry: ModelEntry, dataset: str, data_folder: Path, user_layers: list[Layer]) -> list[Layer]:
+    """The files of a model on a data set, lowest first: what all share, the data set's, the backbone's, the model's.
+
+    Args:
+        data_folder: of the data set, whose `<dataset>.yaml` the importer wrote.
+        user_layers: what lies above these files and may name another backbone.
+    """
+    own = data_folder / f"{dataset}.yaml"
+    dataset_files = [path for path in (own, *property_files(f"dataset/{dataset}")) if path.is_file()]
+    of_model = model_layers(entry, dataset)
+    return [
+        *(layer_of_file(path, declares=index == 0) for index, path in enumerate(property_files("overall"))),
+        *(layer_of_file(path) for path in dataset_files),
+        *backbone_layers(of_model, user_layers, dataset, (entry.name,)),
+        *of_model,
+    ]
+
+
+def layer_of(values: dict[str, Any], source: str, declares: bool = False) -> Layer:
+    """Settings as they were written, with dotted keys expanded."""
+    return Layer(source, expand_dotted(values, source), declares)
+
+
+def layer_of_file(path: Path, declares: bool = False) -> Layer:
+    """The settings in a YAML file."""
+    return layer_of(read_mapping(path), str(path), declares)
+
+
+def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
+    """The property files of a model, then what is tuned for it, then its baseline file where it is a baseline."""
+    base_model = entry.model_class.__name__
+    layers = [
+        # Whoever writes a model writes its property file, so a model file of the working directory may declare.
+        *(layer_of_file(path, declares=True) for path in property_files(f"model/{base_model}")),
+        *(layer_of_file(path) for path in property_files(f"tuned/{dataset}/{base_model}")),
+    ]
+    if entry.baseline_file is not None:
+        own_class = ":" in entry.base
+        layers.append(layer_of(entry.baseline, str(entry.baseline_file), declares=own_class))
+        if entry.name != base_model:
+            layers += [layer_of_file(path) for path in property_files(f"tuned/{dataset}/{entry.name}")]
+    return layers
+
+
+def backbone_layers(built: list[Layer], over: list[Layer], dataset: str, above: tuple[str, ...]) -> list[Layer]:
+    """The settings of the model that `backbone` names; they lie below those of the model that is built on it.
+
+    Args:
+        built: of the model that is built on it. They must declare the key.
+        over: layers that may name another backbone.
+        above: the names of the models that are built on it.
+    """
+    if not any(layer.declares and "backbone" in layer.values for layer in built):
+        return []
+    entry = resolve(merged([*built, *over])["backbone"])
+    if entry.name in above:
+        raise UserError(f"[backbone: {entry.name}] goes round in a circle: {' on '.join([*above, entry.name])}.")
+    layers = model_layers(entry, dataset)
+    lent = [
+        replace(layer, values={key: layer.values[key] for key in layer.values if key not in ("stages", "tune")})
+        for layer in layers
+    ]
+    return backbone_layers(layers, [], dataset, (*above, entry.name)) + lent
+
+
+def tuning_grid(layers: list[Layer]) -> dict[str, list[Any]] | None:
+    """The grid of `tune`, without what a higher layer sets itself: a choice that was made is not tuned away."""
+    grid: dict[str, Any] = {}
+    for layer in layers:
+        above = layer.values.get("tune", {})
+        grid = {} if above is None else {key: grid[key] for key in grid if key not in layer.values} | above
+    return {key: values for key, values in grid.items() if values is not None} or None
+
+
+def property_files(name: str) -> list[Path]:
+    """The property files of that name: the package's own, then the working directory's, which goes over it."""
+    return [file for folder in folders("properties") if (file := folder / f"{name}.yaml").is_file()]
+
+
+def merged(layers: list[Layer]) -> dict[str, Any]:
+    """The layers' values, unchecked, a later layer over an earlier one."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = deep_merge(values, layer.values)
+    return values

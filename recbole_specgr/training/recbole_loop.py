@@ -1,0 +1,122 @@
+"""What a stage needs of RecBole's own training loop: its batches, its epoch, its losses counted by our meter."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.interaction import Interaction
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.training.meter import EpochMeter, named_losses
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class RecBoleLoop:
+    """Mixin over any RecBole trainer. Our own `Trainer` has another loop, and overrides most of it.
+
+    Attributes:
+        meter: counts the steps of the epoch that is trained.
+    """
+
+    meter: EpochMeter
+
+    def __init__(self, config: Config, model: torch.nn.Module) -> None:
+        distributed, config["single_spec"] = not config["single_spec"], True  # DDP is set up for each stage
+        with _scratch_directory(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            super().__init__(config, model)
+        config["single_spec"] = not distributed
+
+    def _check_settings(self) -> None:
+        """Raise UserError for what RecBole's own epoch can't do."""
+        for key, plain in (("precision", ("fp32", "bf16")), ("accumulation_steps", (1,)), ("parallel", ("ddp",))):
+            if self.config[key] not in plain:
+                raise UserError(
+                    f"[{key}: {self.config[key]}] is for the models of this package; {self.config['model']} is trained "
+                    f"by RecBole's own loop. Take {' or '.join(map(str, plain))}."
+                )
+
+    def _loader(self, train_data: AbstractDataLoader, overrides: dict[str, Any]) -> Any:
+        """The training batches of a stage with these settings of its own."""
+        if "train_batch_size" in overrides:
+            train_data = type(train_data)(self.config, train_data._dataset, train_data._sampler, train_data.shuffle)
+        if (self.config["train_neg_sample_args"] or {}).get("dynamic"):
+            train_data.get_model(self.model)
+        return train_data
+
+    def _shuffle(self, loader: Any, seed: int, epoch: int) -> None:
+        """Give the batches of an epoch their order."""
+        loader.generator.manual_seed(seed)
+
+    def _build_scheduler(self, total_steps: int) -> Any:
+        """A learning rate scheduler, stepped by `_train_epoch`; RecBole's trainers have none."""
+        return None
+
+    def _wrap_distributed(self) -> None:
+        if not self.config["single_spec"]:
+            devices = [self.device] if self.device.type == "cuda" else None
+            self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
+
+    def _collect(self) -> None:
+        """Have the parameters as they are now in `model`; another object may be trained."""
+
+    def _train_epoch(
+        self, train_data: Any, epoch_idx: int, loss_func: Callable | None = None, show_progress: bool = False
+    ) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
+            return super()._train_epoch(train_data, epoch_idx, self._metered(loss_func or self.model.calculate_loss))
+
+    def _metered(self, loss_func: Callable) -> Callable:
+        """`loss_func` in the configured precision, counted by the meter."""
+
+        def counted(interaction: Interaction) -> Any:
+            with self._precision():
+                losses = loss_func(interaction)
+            rows = len(interaction) * self.config["world_size"]  # RecBole's sampler gives all processes equally many
+            self.meter.add(named_losses(losses), rows, self._learning_rate(), self._tokens(interaction))
+            return losses
+
+        return counted
+
+    def _precision(self) -> AbstractContextManager:
+        """Computation in the configured precision."""
+        dtype = PRECISIONS[self.config["precision"]]
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
+
+    def _tokens(self, interaction: Interaction) -> Tensor:
+        """How many tokens the histories of a batch have: digits of semantic ids, else items."""
+        ids = getattr(self.model, "tokens", None)
+        digits = ids.size(1) if isinstance(ids, Tensor) else 1
+        return digits * interaction[self.model.ITEM_SEQ_LEN].sum()
+
+    def _learning_rate(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def _check_nan(self, loss: Tensor) -> None:
+        if torch.isnan(loss):
+            raise FloatingPointError("the loss became nan")
+
+
+@contextmanager
+def _scratch_directory() -> Iterator[None]:
+    """A working directory that is thrown away: RecBole's Trainer.__init__ writes ./log_tensorboard into it."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        try:
+            yield
+        finally:
+            os.chdir(before)
