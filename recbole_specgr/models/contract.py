@@ -23,7 +23,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import rank_scores
-from recbole_specgr.models.reasons import Reasons
+from recbole_specgr.models.explaining import Reasons
 
 if TYPE_CHECKING:
     from recbole.config import Config

@@ -21,8 +21,8 @@ from recbole_specgr.decoding.beam_search import check_finite, search
 from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.decoding.replay import BUCKET, Replay
 from recbole_specgr.models.contract import RankedList, RanksByList, Users
+from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
-from recbole_specgr.models.reasons import Digit, Reasons
 from recbole_specgr.semantic_ids import load_semantic_ids
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.text.features import load_text_features

@@ -22,8 +22,8 @@ from recbole_specgr.decoding.likelihood import likelihoods
 from recbole_specgr.decoding.verifier import Verifier
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.contract import RankedList, RanksByList
+from recbole_specgr.models.explaining import Draft, Reasons
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
-from recbole_specgr.models.reasons import Draft, Reasons
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
 

@@ -9,8 +9,8 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.ranking import Ranker
-from recbole_specgr.models.reasons import Digit, Reasons
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
