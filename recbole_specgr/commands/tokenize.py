@@ -104,10 +104,9 @@ class _Data:
         init_seed(config["seed"], config["reproducibility"])
         dataset = get_dataset_class(config)(config).build()[0]
         features = load_text_features(config, dataset)
-        users, items, times = dataset.interactions
-        train = times < dataset.split_times[0]
+        users, items, _ = dataset.train_interactions
         seen = np.asarray(dataset.seen, dtype=bool)
-        neighbours = quality.Neighbours.of(features, seen, users[train], items[train], config["seed"])
+        neighbours = quality.Neighbours.of(features, seen, users, items, config["seed"])
         return cls(dataset, features, neighbours)
 
 

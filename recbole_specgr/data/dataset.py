@@ -1,4 +1,4 @@
-"""RecBole's sequential data set, split at two timestamps, with histories that are never materialised.
+"""RecBole's sequential data set, split as a setting says, with histories that are never materialised.
 
 A row is an interaction that has an earlier one by the same user: the *target*. Its history is everything the user did
 before it, over phases, cut to the last `MAX_ITEM_LIST_LENGTH`. All interactions lie in one array sorted by (user,
@@ -21,14 +21,9 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from scipy.sparse import spmatrix
 
-from recbole_specgr.data.split import (
-    PHASES,
-    exact_times,
-    first_times,
-    launch_times,
-    readable_time,
-    split_times,
-)
+from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
+from recbole_specgr.data.times import exact_times
+from recbole_specgr.settings.registry import split_class
 from recbole_specgr.system.errors import UserError
 
 #: RecBole's settings that decide which interactions there are.
@@ -39,35 +34,28 @@ FILTERS = (
     "item_inter_num_interval",
 )
 NO_FILTER = (None, "[0,inf)")
-RULES = {
-    "candidates": "valid: items first seen before t_test; test: all interacted items; never the padding item",
-    "ties": "line of the interaction file",
-    "repeats": "first of every (user, item)",
-    "targets": "interactions with an earlier one by the same user",
-}
+RULES = {"ties": "line of the interaction file", "repeats": "first of every (user, item)"}
 Index = int | slice | list | np.ndarray | torch.Tensor
 
 
 class InductiveDataset(SequentialDataset):
-    """Timestamp-split sequences and what each phase may rank.
+    """Sequences in three phases, and what each phase may rank.
 
     The data set and the three views that `build` returns share all arrays and have
 
     ==============  ===============================  ======================================================
     `phase`         "train" | "valid" | "test"       None on the whole data set
+    `split`         Split                            which phase each interaction is in
     `seen`          BoolTensor [n_items]             the item occurs in train (the padding item never)
     `candidates`    BoolTensor [n_items]             what the phase ranks
     `first_seen`    LongTensor [n_items]             when the item first exists, largest int64 if never
-    `split_times`   (int, int)                       t_valid, t_test in the unit of the data
     `fingerprint`   str                              sha256 of the interactions (tokens, times, order)
     `protocol`      dict                             plain data: everything that two results must share to compare
     ==============  ===============================  ======================================================
-
-    An item that `launch_holdout` holds back exists from its launch on: what was done with it before is dropped, from
-    histories too. It stays a candidate even when nothing is left of it.
     """
 
     phase: str | None = None
+    split: Split
 
     # ---- loading: RecBole's pipeline, with exact times -------------------------------------------------------------
 
@@ -80,7 +68,7 @@ class InductiveDataset(SequentialDataset):
         if self.config["benchmark_filename"] is not None:
             raise UserError(
                 f"benchmark_filename [{self.config['benchmark_filename']}] brings its own split; "
-                "InductiveDataset splits one .inter file by timestamp_split. Remove the setting."
+                "InductiveDataset splits one .inter file itself, as [split] says. Remove the setting."
             )
         super()._load_data(token, dataset_path)
         if self.time_field not in self.inter_feat:
@@ -129,42 +117,18 @@ class InductiveDataset(SequentialDataset):
     # ---- the split -------------------------------------------------------------------------------------------------
 
     def _split(self) -> None:
-        """Sorts, cuts, holds back, and marks the items; all before RecBole turns the frame into tensors."""
-        frame, times = self.inter_feat, self._times
-        items = frame[self.iid_field].to_numpy()
-        self.split_times = split_times(times, self.config["timestamp_split"])
-        self.fingerprint = self._fingerprint(frame[self.uid_field].to_numpy(), items, times)
-
-        launch = self._launch(items)
-        existed = first_times(items, times, self.item_num)
-        interacted = existed < np.iinfo(np.int64).max
-        first_seen = np.maximum(existed, launch)
-
-        # RecBole numbers users by appearance in the file; lexsort is stable, so the file's order breaks ties.
-        order = np.lexsort((times, frame[self.uid_field].to_numpy()))
-        order = order[times[order] >= launch[items[order]]]
-        self.inter_feat = frame.iloc[order].reset_index(drop=True)
-        self._times = times[order]
-
-        self._users, self._items = self.inter_feat[self.uid_field].to_numpy(), items[order]
-        self._phases = np.searchsorted(np.asarray(self.split_times), self._times, side="right")
-        seen = np.zeros(self.item_num, dtype=bool)
-        seen[self._items[self._phases == 0]] = True
-        self.rows = torch.arange(len(order))
-        self.starts = torch.from_numpy(np.searchsorted(self._users, self._users))
-        self.seen = torch.from_numpy(seen)
-        self.first_seen = torch.from_numpy(first_seen)
-        self.interacted = torch.from_numpy(interacted)
-        self.held_back = torch.from_numpy(launch > np.iinfo(np.int64).min)
-
-    def _launch(self, items: np.ndarray) -> np.ndarray:
-        """int64 [n_items]: the launch of the items held back, the smallest int64 for all others."""
-        launch = np.full(self.item_num, np.iinfo(np.int64).min)
-        if self.config["launch_holdout"]:
-            tokens = self.id2token(self.iid_field, np.unique(items))
-            held = launch_times(tokens.tolist(), self.config["launch_holdout"], self.split_times)
-            launch[self.token2id(self.iid_field, list(held))] = list(held.values())
-        return launch
+        """Sorts, splits, and marks the items; all before RecBole turns the frame into tensors."""
+        frame = self.inter_feat
+        users, items = (frame[field].to_numpy() for field in (self.uid_field, self.iid_field))
+        self.fingerprint = self._fingerprint(users, items, self._times)
+        found = Interactions(users, items, self._times, self.field2id_token[self.iid_field])
+        self.split = split_class(self.config["split"])(found, self.config)
+        self.inter_feat = frame.iloc[self.split.order].reset_index(drop=True)
+        del self._times
+        self.rows = torch.arange(len(self.split.order))
+        self.starts = torch.from_numpy(self.split.starts)
+        self.seen = torch.from_numpy(self.split.seen)
+        self.first_seen = torch.from_numpy(self.split.first_seen)
 
     def _fingerprint(self, users: np.ndarray, items: np.ndarray, times: np.ndarray) -> str:
         """sha256 of the filtered interactions by token: equal data give it whatever RecBole's internal ids are."""
@@ -184,34 +148,35 @@ class InductiveDataset(SequentialDataset):
     @property
     def interactions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Users, items and exact times, int64 [N] each, of all interactions of all phases in (user, time) order."""
-        return self._users, self._items, self._times
+        return self.split.users, self.split.items, self.split.times
+
+    @property
+    def train_interactions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Users, items and exact times, int64 [N] each, of the train phase, targets or not; the same from every
+        view."""
+        train = self.split.phases == 0
+        return self.split.users[train], self.split.items[train], self.split.times[train]
 
     @property
     def train_counter(self) -> Counter[int]:
         """How often each item is a target in train; the same from every view."""
-        repeated = np.append(False, self._users[1:] == self._users[:-1])
-        items, counts = np.unique(self._items[repeated & (self._phases == 0)], return_counts=True)
+        targets = self.split.items[self.split.targets & (self.split.phases == 0)]
+        items, counts = np.unique(targets, return_counts=True)
         return Counter(dict(zip(items.tolist(), counts.tolist())))
 
     @property
     def candidates(self) -> torch.Tensor:
         """BoolTensor [n_items]: what this phase ranks; on the whole data set what test ranks."""
-        if self.phase == "train":
-            return self.seen
-        if self.phase == "valid":
-            return self.interacted & (self.first_seen < self.split_times[1])
-        return self.interacted
+        return torch.from_numpy(self.split.rankable(self.phase or "test"))
 
     @property
     def protocol(self) -> dict[str, Any]:
         """Plain data that two results must share to be comparable."""
-        holdout = self.config["launch_holdout"]
         return {
             "dataset": self.dataset_name,
             "fingerprint": self.fingerprint,
-            "split_times": list(self.split_times),
+            **self.split.protocol,
             "filters": {key: self.config[key] for key in FILTERS if self.config[key] not in NO_FILTER},
-            "launch_holdout": dict(holdout) if holdout else None,
             "max_item_list_length": int(self.max_item_list_len),
             **RULES,
         }
@@ -223,27 +188,18 @@ class InductiveDataset(SequentialDataset):
         if isinstance(self.inter_feat, pd.DataFrame):
             self._change_feat_format()
             self._drop_unused_col()
-        target = (self.rows > self.starts).numpy()
-        rows = [np.flatnonzero(target & (self._phases == number)) for number in range(len(PHASES))]
+        views = []
         for number, phase in enumerate(PHASES):
-            if len(rows[number]) == 0:
-                raise UserError(self._empty_message(number, phase))
-        return [self._view(phase, torch.from_numpy(found)) for phase, found in zip(PHASES, rows)]
-
-    def _empty_message(self, number: int, phase: str) -> str:
-        cuts = [readable_time(cut) for cut in self.split_times]
-        bounds = (f"before {cuts[0]}", f"from {cuts[0]} to before {cuts[1]}", f"from {cuts[1]} on")[number]
-        inside = int((self._phases == number).sum())
-        return (
-            f"The {phase} phase of [{self.dataset_name}] is empty: {bounds} there are {inside:,} interactions and none "
-            f"with an earlier one by the same user. timestamp_split is {self.config['timestamp_split']}; the times run "
-            f"from {readable_time(int(self._times.min()))} to {readable_time(int(self._times.max()))}. Choose two cuts "
-            "inside that range, or quantiles such as [0.8, 0.9]."
-        )
+            rows = np.flatnonzero(self.split.targets & (self.split.phases == number))
+            if len(rows) == 0:
+                why = self.split.why_empty(phase)
+                raise UserError(f"The {phase} phase of [{self.dataset_name}] is empty: {why}")
+            views.append(self._view(phase, torch.from_numpy(rows)))
+        return views
 
     def _change_feat_format(self) -> None:
         Dataset._change_feat_format(self)  # past SequentialDataset's, which would materialise every history
-        self._history_items = torch.from_numpy(self._items)
+        self._history_items = torch.from_numpy(self.split.items)
         self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
         for field, kind, length in (
             (self.item_id_list_field, FeatureType.TOKEN_SEQ, self.max_item_list_len),

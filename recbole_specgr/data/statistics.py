@@ -2,61 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
-from recbole_specgr.data.split import PHASES, first_times, readable_time, time_unit
-
-if TYPE_CHECKING:
-    from recbole_specgr.data.dataset import InductiveDataset
+from recbole_specgr.data.splits.contract import PHASES, Split
+from recbole_specgr.data.times import readable_time, time_unit
 
 
-def interaction_statistics(
-    users: np.ndarray, items: np.ndarray, times: np.ndarray, split_times: tuple[int, int]
-) -> dict[str, Any]:
+def interaction_statistics(split: Split) -> dict[str, Any]:
     """Counts, time range, and per phase the number of targets and the share of them that is unseen.
 
-    Args:
-        users, items, times: integers [N], one interaction each, in the order of the file (which breaks ties).
-        split_times: t_valid, t_test.
-
     Returns:
-        users, items, seen_items (that occur in train), interactions, first_time, last_time, time_unit, split_times,
-        and for each phase `<phase>_interactions`, `<phase>_targets` (interactions with an earlier one by the same
-        user), and for valid and test `<phase>_unseen_share` (of the targets, whose item does not occur in train; None
-        without targets).
+        users, items, seen_items (that occur in train), interactions, first_time, last_time, time_unit, the `facts` of
+        the split (the two `split_times` of the split by time), and for each phase `<phase>_interactions`,
+        `<phase>_targets`, and for valid and test `<phase>_unseen_share` (of the targets, whose item does not occur in
+        train; None without targets).
     """
-    order = np.lexsort((times, users))
-    users, items, times = users[order], items[order], times[order]
-    target = np.r_[False, users[1:] == users[:-1]]
-    phase = np.searchsorted(np.asarray(split_times), times, side="right")
-    first = first_times(items, times, int(items.max()) + 1)
-    unseen = first[items] >= split_times[0]
+    unseen = ~split.seen[split.items]
     found: dict[str, Any] = {
-        "users": len(np.unique(users)),
-        "items": len(np.unique(items)),
-        "seen_items": int((first < split_times[0]).sum()),
-        "interactions": len(users),
-        "first_time": int(times.min()),
-        "last_time": int(times.max()),
-        "time_unit": time_unit(times),
-        "split_times": tuple(split_times),
+        "users": len(np.unique(split.users)),
+        "items": len(np.unique(split.items)),
+        "seen_items": int(split.seen.sum()),
+        "interactions": len(split.users),
+        "first_time": int(split.times.min()),
+        "last_time": int(split.times.max()),
+        "time_unit": time_unit(split.times),
+        **split.facts,
     }
     for number, name in enumerate(PHASES):
-        rows = target & (phase == number)
-        found[f"{name}_interactions"] = int((phase == number).sum())
-        found[f"{name}_targets"] = int(rows.sum())
+        inside = split.phases == number
+        targets = split.targets & inside
+        found[f"{name}_interactions"] = int(inside.sum())
+        found[f"{name}_targets"] = int(targets.sum())
         if name != "train":
-            found[f"{name}_unseen_share"] = float(unseen[rows].mean()) if rows.any() else None
+            found[f"{name}_unseen_share"] = float(unseen[targets].mean()) if targets.any() else None
     return found
-
-
-def dataset_statistics(dataset: InductiveDataset) -> dict[str, Any]:
-    """`interaction_statistics` of a loaded data set, after its filters and its `launch_holdout`."""
-    users, items, times = dataset.interactions
-    return interaction_statistics(users, items, times, dataset.split_times)
 
 
 def statistics_table(found: dict[str, Any], split: str, more: dict[str, Any] | None = None) -> str:

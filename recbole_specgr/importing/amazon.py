@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.data.published import published_statistics, published_table
+from recbole_specgr.data.splits.bytime import ByTime
+from recbole_specgr.data.splits.contract import Interactions
 from recbole_specgr.data.statistics import interaction_statistics, statistics_table
 from recbole_specgr.importing.amazon_files import REVISION, fetch_files, find_files
 from recbole_specgr.importing.amazon_reviews import FIELDS, LIST_FIELDS, SPLIT, TEXT_FIELDS, read_metadata, read_splits
@@ -89,7 +91,11 @@ def prepare_amazon(
     items = match_items(interacted, metadata, TEXT_FIELDS, files.metadata[0], counts)
 
     users, ids = (frame[field].cat.codes.to_numpy().astype(np.int64) for field in ("user_id", "item_id"))
-    statistics = interaction_statistics(users, ids, frame["timestamp"].to_numpy(), SPLIT)
+    split = ByTime(
+        Interactions(users, ids, frame["timestamp"].to_numpy(), interacted.to_numpy()),
+        {"timestamp_split": list(SPLIT), "launch_holdout": None},
+    )
+    statistics = interaction_statistics(split)
     report = AmazonReport(folder, statistics, counts, published_statistics(name))
     with whole_folder(folder) as scratch:
         write_interactions(scratch / f"{name}.inter", frame)

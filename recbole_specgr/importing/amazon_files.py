@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recbole_specgr.data.split import PHASES
+from recbole_specgr.data.splits.contract import PHASES
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.hub import reach_hub

@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as parquet
 from tqdm import tqdm
 
+from recbole_specgr.data.splits.bytime import phases_at
 from recbole_specgr.importing.filters import Filters
 from recbole_specgr.importing.interactions import clean_interactions
 from recbole_specgr.importing.item_table import labels, one_text
@@ -63,7 +64,7 @@ def read_splits(splits: Mapping[str, Path], counts: dict[str, int]) -> pd.DataFr
     source["timestamp"] = table["timestamp"].to_numpy()
     frame = clean_interactions(source, where, f"{where}, column [timestamp]", Filters(), counts)
     phase = np.repeat(np.arange(len(sizes)), sizes)[frame.index]
-    misplaced = phase != np.searchsorted(np.asarray(SPLIT), frame["timestamp"].to_numpy(), side="right")
+    misplaced = phase != phases_at(frame["timestamp"].to_numpy(), SPLIT)
     if misplaced.any():
         counts["kept: interactions in another file than their time says"] = int(misplaced.sum())
     _check_histories(frame, phase, table["history"].to_numpy()[frame.index], list(splits.values()), counts)

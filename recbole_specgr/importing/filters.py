@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_specgr.data.split import TIME_UNITS, readable_time, time_unit
+from recbole_specgr.data.times import TIME_UNITS, readable_time, time_unit
 from recbole_specgr.importing.timestamps import parse_moment
 from recbole_specgr.system.errors import UserError
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_specgr.data.split import split_times
+from recbole_specgr.data.splits.bytime import ByTime
+from recbole_specgr.data.splits.contract import Interactions
 from recbole_specgr.data.statistics import interaction_statistics, statistics_table
 from recbole_specgr.importing.atomic_files import (
     base_properties,
@@ -99,7 +100,11 @@ def import_dataset(
 
     users, ids = (frame[field].cat.codes.to_numpy().astype(np.int64) for field in ("user_id", "item_id"))
     times = frame["timestamp"].to_numpy()
-    statistics = interaction_statistics(users, ids, times, split_times(times, SPLIT))
+    split = ByTime(
+        Interactions(users, ids, times, frame["item_id"].cat.categories.to_numpy()),
+        {"timestamp_split": SPLIT, "launch_holdout": None},
+    )
+    statistics = interaction_statistics(split)
     report = ImportReport(folder, {**columns, **_roles(table)}, statistics, counts, filters.note, not dry_run)
     if dry_run:
         return report

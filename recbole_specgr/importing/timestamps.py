@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from recbole_specgr.data.split import TIME_UNITS, exact_times, time_unit
+from recbole_specgr.data.times import TIME_UNITS, exact_times, time_unit
 from recbole_specgr.system.errors import UserError
 
 _NANOSECONDS = 10**17  # epoch times of this size and above; 1e17 us is the year 5138

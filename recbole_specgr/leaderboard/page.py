@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from recbole_specgr.data.split import readable_time
+from recbole_specgr.data.times import readable_time
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.html import to_html
 from recbole_specgr.leaderboard.published import About, published_results

@@ -19,9 +19,7 @@ class ItemCoCount(TrainingFreeRecommender):
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        users, items, times = dataset.interactions
-        train = times < dataset.split_times[0]
-        users, items = users[train], items[train]
+        users, items, _ = dataset.train_interactions
         used = csr_matrix(
             (np.ones(len(items), dtype=np.float32), (users, items)), shape=(users.max() + 1, self.n_items)
         )

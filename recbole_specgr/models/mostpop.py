@@ -15,9 +15,9 @@ class MostPop(TrainingFreeRecommender):
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        _, items, times = dataset.interactions
-        train = times < dataset.split_times[0]
-        counts = self.count(items[train], times[train], dataset.split_times[0], config)
+        _, items, times = dataset.train_interactions
+        end = times.max() + 1 if dataset.split.train_end is None else dataset.split.train_end
+        counts = self.count(items, times, end, config)
         self.register_buffer("counts", torch.from_numpy(counts.astype(np.float32)), persistent=False)
 
     def count(self, items: np.ndarray, times: np.ndarray, end: int, config: Config) -> np.ndarray:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from recbole.config import Config
 
-from recbole_specgr.data.split import TIME_UNITS, time_unit
+from recbole_specgr.data.times import TIME_UNITS, time_unit
 from recbole_specgr.models.mostpop import MostPop
 from recbole_specgr.system.errors import UserError
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from recbole_specgr import __version__
-from recbole_specgr.data.split import TIME_UNITS, time_unit
-from recbole_specgr.data.statistics import dataset_statistics
+from recbole_specgr.data.statistics import interaction_statistics
+from recbole_specgr.data.times import TIME_UNITS, time_unit
 from recbole_specgr.runs.comparison import what_it_is
 from recbole_specgr.runs.record import SCHEMA, protocol_hash
 
@@ -49,7 +49,7 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),
         "settings": what_it_is(config.to_dict()),
-        "data": dataset_statistics(dataset),
+        "data": interaction_statistics(dataset.split),
         "training": {
             progress.stage: {
                 "epochs": progress.epoch,
@@ -89,7 +89,7 @@ def rank_columns(rows, view) -> dict[str, np.ndarray]:
     _, items, times = view.interactions
     target = view.rows.numpy()
     seconds = (times[target] - view.first_seen.numpy()[items[target]]) / TIME_UNITS[time_unit(times)]
-    trained = np.bincount(items[times < view.split_times[0]], minlength=view.item_num)
+    trained = np.bincount(view.train_interactions[1], minlength=view.item_num)
     return {
         "rank": rows["rec.rank"].numpy().astype(np.int32),
         "unseen": rows["rec.unseen"].numpy(),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from recbole_specgr import __version__
 from recbole_specgr.backbones.t5 import T5
+from recbole_specgr.data.splits.contract import described
 from recbole_specgr.items.catalogue import ITEMS
 from recbole_specgr.runs.checkpoint import load_checkpoint
 from recbole_specgr.runs.checks import read_record
@@ -224,7 +225,7 @@ All settings: `{CONFIG}`. All results: `{RESULT}`.
 
 ## Results on the test phase
 
-Users whose next item came on or after time {protocol["split_times"][1]} (as in the data).
+Split, {described(protocol)}.
 Candidates, {protocol["candidates"]}.
 An item is unseen when no training interaction has it. Protocol {record["protocol_hash"]}.
 

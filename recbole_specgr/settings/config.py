@@ -14,7 +14,6 @@ from recbole.evaluator import smaller_metrics
 from recbole.utils import InputType
 
 from recbole_specgr.settings.checks import (
-    EVAL_ARGS,
     check_eval_args,
     check_extra_files,
     check_item_columns,
@@ -33,7 +32,7 @@ from recbole_specgr.settings.layer_files import (
     tuning_grid,
 )
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack
-from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
+from recbole_specgr.settings.registry import ModelEntry, base_class, resolve, split_class
 from recbole_specgr.settings.resources import package_folder
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
@@ -240,7 +239,7 @@ class Config(RecBoleConfig):
     def _set_default_parameters(self) -> None:
         final = self.final_config_dict
         final.update(model=self.model, dataset=self.dataset)
-        final["eval_args"] = {"split": {"timestamp": final["timestamp_split"]}, **EVAL_ARGS}
+        final["eval_args"] = {**split_class(final["split"]).eval_args(final), "mode": "full"}
         check_values(final)
         # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
         check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})

@@ -20,6 +20,7 @@ from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 OURS = "recbole_specgr.models"
+SPLITS = "recbole_specgr.data.splits"
 RECBOLE = "recbole.model.sequential_recommender"
 RECBOLE_OTHERS = tuple(
     f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
@@ -100,16 +101,33 @@ def _check_metadata(metadata: dict[str, Any], file: Path) -> None:
 def base_class(base: str, source: Path | str) -> type:
     """The class that `base` names: a registered model, or `module:Class` with the module beside a baseline file or
     importable. `source` is named in errors."""
-    module_name, _, class_name = base.partition(":")
-    if not class_name:
+    if ":" not in base:
         return _registered(base, f" (`base` of {source})")
+    return _own_class(base, f"`base: {base}` of {source}")
+
+
+def split_class(name: str) -> type:
+    """The class that the setting `split` names: one of `recbole_specgr.data.splits`, or `module:Class` with the module
+    beside a baseline file or importable. Raises UserError, with near names, when there is none."""
+    if ":" in str(name):
+        return _own_class(name, f"[split: {name}]")
+    there = {key: getattr(importlib.import_module(file), found) for key, (file, found) in _classes(SPLITS).items()}
+    if _key(str(name)) not in there:
+        known = [split.name for split in there.values()]
+        raise UserError(f"There is no [split: {name}].{did_you_mean(name, known)} There are: {', '.join(known)}.")
+    return there[_key(str(name))]
+
+
+def _own_class(path: str, named_by: str) -> type:
+    """The class `module:Class`. `named_by` says what names it, for errors."""
+    module_name, _, class_name = path.partition(":")
     try:
         module = _baseline_module(module_name) or importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise UserError(f"`base: {base}` of {source}: {error}.") from error
+        raise UserError(f"{named_by}: {error}.") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        raise UserError(f"`base: {base}` of {source}: {module.__file__} has no class {class_name}.")
+        raise UserError(f"{named_by}: {module.__file__} has no class {class_name}.")
     return found
 
 

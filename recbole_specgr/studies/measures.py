@@ -81,7 +81,7 @@ def quality(trial: Trial) -> Measured:
     result = trainer.evaluate(trial.test_data, load_best_model=False, show_progress=trial.show_progress)
     lists, view = trainer.rows["rec.items"].numpy(), trial.view
     listed, seen, candidates = lists[lists >= 0], view.seen.numpy(), view.candidates.numpy()
-    counts = np.bincount(view.interactions[1][view.interactions[2] < view.split_times[0]], minlength=view.item_num)
+    counts = np.bincount(view.train_interactions[1], minlength=view.item_num)
     shown = np.zeros(view.item_num, dtype=bool)
     shown[listed] = True
     surprise = -np.log2((counts + 1) / (counts.sum() + candidates.sum()))

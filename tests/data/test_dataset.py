@@ -14,8 +14,9 @@ from recbole.data import data_preparation
 from recbole.data.dataset import SequentialDataset
 
 from recbole_specgr.data.dataset import InductiveDataset
-from recbole_specgr.data.split import exact_times, launch_times, split_times, time_unit
-from recbole_specgr.data.statistics import dataset_statistics
+from recbole_specgr.data.splits.bytime import exact_cuts, launch_times
+from recbole_specgr.data.statistics import interaction_statistics
+from recbole_specgr.data.times import exact_times, time_unit
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
@@ -120,7 +121,7 @@ def test_split_seen_candidates_and_histories_match_the_brute_force_oracle(tmp_pa
     rows = random_rows(seed)
     write(tmp_path, rows)
     dataset = load(tmp_path, timestamp_split=[30, 45])
-    assert dataset.split_times == (30, 45)
+    assert dataset.split.cuts == (30, 45)
     check(dataset, Oracle(rows, (30, 45)))
 
 
@@ -212,7 +213,7 @@ def test_items_without_interactions_are_never_candidates(tmp_path):
 )
 def test_quantile_cuts_make_the_phases_that_numpy_makes(times, percents):
     times = np.array(times)
-    cuts = split_times(times, [percents[0] / 100, percents[1] / 100])
+    cuts = exact_cuts(times, [percents[0] / 100, percents[1] / 100])
     for cut, percent in zip(cuts, percents):
         # In whole percents the interpolated quantile is a fraction of 100: exact in integers.
         ordered, place = np.sort(times), percent * (len(times) - 1)
@@ -226,7 +227,7 @@ def test_quantiles_of_millisecond_times_are_whole_and_exact(tmp_path):
     rows = [("a", f"i{n}", 1_628_643_414_042 + n) for n in range(11)]
     write(tmp_path, rows)
     dataset = load(tmp_path, timestamp_split=[0.5, 0.8])
-    assert dataset.split_times == (1_628_643_414_047, 1_628_643_414_050)
+    assert dataset.split.cuts == (1_628_643_414_047, 1_628_643_414_050)
     assert [len(view) for view in dataset.build()] == [4, 3, 3]
 
 
@@ -248,7 +249,7 @@ def test_quantiles_of_millisecond_times_are_whole_and_exact(tmp_path):
 )
 def test_cuts_that_cannot_be_are_refused(setting, message):
     with pytest.raises(UserError, match=message):
-        split_times(np.arange(100), setting)
+        exact_cuts(np.arange(100), setting)
 
 
 @pytest.mark.parametrize(("data", "cuts"), [("s", "ms"), ("ms", "s")])
@@ -323,7 +324,7 @@ def test_held_back_items_exist_from_their_launch_on(tmp_path, seed):
     launch = launch_times(tokens, holdout, (30, 45))
     assert len(launch) == round(0.3 * len(tokens))
     assert sorted(launch.values()).count(30) in (len(launch) // 2, (len(launch) + 1) // 2)
-    assert tokens_of(dataset, dataset.held_back) == set(launch)
+    assert tokens_of(dataset, torch.from_numpy(dataset.split.held_back)) == set(launch)
     check(dataset, Oracle(rows, (30, 45), launch))
     assert not tokens_of(dataset, dataset.seen) & set(launch)
 
@@ -334,7 +335,7 @@ def test_an_item_whose_every_interaction_was_before_its_launch_stays_a_candidate
     rows += [("u1", item, n) for n, item in enumerate(early)]
     write(tmp_path, rows)
     dataset = load(tmp_path, timestamp_split=[150, 225], launch_holdout={"share": 0.6, "seed": 1})
-    held = tokens_of(dataset, dataset.held_back) & set(early)
+    held = tokens_of(dataset, torch.from_numpy(dataset.split.held_back)) & set(early)
     assert held
     train, valid, test = dataset.build()
     assert held <= tokens_of(dataset, test.candidates)
@@ -347,7 +348,7 @@ def test_an_item_whose_every_interaction_was_before_its_launch_stays_a_candidate
 def test_quantile_cuts_are_taken_before_anything_is_held_back(tmp_path):
     write(tmp_path, random_rows(0))
     plain, held = (load(tmp_path, launch_holdout=setting) for setting in (None, {"share": 0.5, "seed": 0}))
-    assert plain.split_times == held.split_times
+    assert plain.split.cuts == held.split.cuts
     assert plain.fingerprint == held.fingerprint
     assert plain.protocol != held.protocol
 
@@ -359,7 +360,7 @@ def test_the_draw_depends_on_tokens_and_seed_only(tmp_path):
     for name, some, seed in (("one", rows, 5), ("two", shuffled, 5), ("three", rows, 6)):
         write(tmp_path, some, name)
         dataset = load(tmp_path, name=name, launch_holdout={"share": 0.3, "seed": seed})
-        drawn.append(tokens_of(dataset, dataset.held_back))
+        drawn.append(tokens_of(dataset, torch.from_numpy(dataset.split.held_back)))
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -522,7 +523,7 @@ def test_the_protocol_is_plain_data_and_the_same_for_every_model(tmp_path):
 def test_statistics_count_what_the_views_hold(tmp_path, holdout):
     write(tmp_path, random_rows(8))
     dataset = load(tmp_path, launch_holdout=holdout)
-    found = dataset_statistics(dataset)
+    found = interaction_statistics(dataset.split)
     for view in dataset.build():
         assert found[f"{view.phase}_targets"] == len(view)
         if view.phase != "train":
@@ -540,3 +541,44 @@ def test_long_item_texts_come_back_whole(tmp_path):
     row = dataset.item_feat["title"][dataset.token2id("item_id", "i1")]
     assert dataset.id2token("title", int(row)) == text
     assert dataset.field2id_token["title"].dtype == object
+
+
+# ---- the choice of a split -------------------------------------------------------------------------------------------
+
+
+def test_a_split_that_there_is_not_is_named_with_those_there_are(tmp_path):
+    write(tmp_path, random_rows(0))
+    with pytest.raises(UserError, match=r"no \[split: by_tim\].*by_time"):
+        load(tmp_path, split="by_tim")
+
+
+def test_a_split_of_ones_own_needs_one_file(tmp_path, monkeypatch):
+    """Users whose name ends in 0 are tested on all they did, those in 1 validate, all others train."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "by_user.py").write_text(
+        "from recbole_specgr.data.splits.contract import Split\n\n\n"
+        "class ByUser(Split):\n"
+        "    name = 'by_user'\n\n"
+        "    def divide(self):\n"
+        "        return (self.users % 5 == 1) + 2 * (self.users % 5 == 2)\n\n"
+        "    def rankable(self, phase):\n"
+        "        return self.interacted\n\n"
+        "    @property\n"
+        "    def protocol(self):\n"
+        "        return {'split': self.name, 'phases': 'users in fifths', 'candidates': 'all interacted items'}\n\n"
+        "    def why_empty(self, phase):\n"
+        "        return 'there are too few users.'\n\n"
+        "    @classmethod\n"
+        "    def eval_args(cls, settings):\n"
+        "        return {'split': None, 'order': 'TO', 'group_by': 'user'}\n"
+    )
+    write(tmp_path, random_rows(0))
+    dataset = load(tmp_path, split="by_user:ByUser")
+    views = dataset.build()
+    for view, rest in zip(views, ({0, 3, 4}, {1}, {2})):
+        assert set((view[:]["user_id"] % 5).tolist()) == rest
+        assert torch.equal(view.candidates, torch.from_numpy(dataset.split.interacted))
+    assert sum(map(len, views)) == int(dataset.split.targets.sum())
+    assert set(dataset.seen.nonzero().flatten().tolist()) == set(dataset.train_interactions[1].tolist())
+    assert dataset.protocol["split"] == "by_user" and "split_times" not in dataset.protocol

@@ -21,7 +21,7 @@ import yaml
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.published import published_statistics, published_table
-from recbole_specgr.data.statistics import dataset_statistics
+from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.importing.amazon import PROPERTIES, dataset_name, prepare_amazon
 from recbole_specgr.importing.amazon_files import REPOSITORY, REVISION, fetch_files
 from recbole_specgr.importing.amazon_reviews import SPLIT
@@ -84,8 +84,8 @@ def test_the_fixture_becomes_the_data_set_that_a_reading_by_hand_gives(tmp_path,
     report = prepare(FIXTURE)
     dataset = load(tmp_path)
     assert rows_of(dataset) == good_rows()
-    assert dataset.split_times == SPLIT
-    assert report.statistics == dataset_statistics(dataset)
+    assert dataset.split.cuts == SPLIT
+    assert report.statistics == interaction_statistics(dataset.split)
     assert report.counts == {
         "dropped: rows of a wrong number of columns": 1,
         "dropped: interactions without a time in ms": 1,

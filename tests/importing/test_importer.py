@@ -13,7 +13,7 @@ import yaml
 from pandas._libs.parsers import STR_NA_VALUES
 
 from recbole_specgr.data.dataset import InductiveDataset
-from recbole_specgr.data.statistics import dataset_statistics
+from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.importing.importer import import_dataset
 from recbole_specgr.importing.tables import MISSING
 from recbole_specgr.importing.timestamps import parse_times
@@ -472,7 +472,7 @@ def test_text_features_of_the_wrong_items_or_shape_are_refused(tmp_path):
 def test_the_statistics_are_those_of_the_data_set_that_is_loaded(tmp_path):
     report = run(tmp_path)
     dataset, _ = read(tmp_path)
-    assert report.statistics == dataset_statistics(dataset)
+    assert report.statistics == interaction_statistics(dataset.split)
     text = (tmp_path / "dataset/toy/toy.yaml").read_text()
     assert yaml.safe_load(text)["text_fields"] == ["title", "categories"]
     for name in ("users", "items", "interactions"):
@@ -529,7 +529,7 @@ def test_the_real_data_sets_import_and_split_as_they_are(tmp_path, shared_data, 
         pd.DataFrame(table).sort_values(["user_id", "item_id"], ignore_index=True) for table in (loaded, source)
     ]
     pd.testing.assert_frame_equal(*in_order, check_dtype=False)
-    seen = set(source.loc[source["timestamp"] < dataset.split_times[0], "item_id"])
+    seen = set(source.loc[source["timestamp"] < dataset.split.cuts[0], "item_id"])
     assert set(dataset.id2token("item_id", np.flatnonzero(dataset.seen.numpy()))) == seen
     for view in dataset.build():
         assert report.statistics[f"{view.phase}_targets"] == len(view)

@@ -27,7 +27,7 @@ def scored(model: str, settings: dict, **more):
 
 def train_interactions(view) -> list[tuple[int, int, int]]:
     rows = zip(*(column.tolist() for column in view.interactions))
-    return [(user, item, time) for user, item, time in rows if time < view.split_times[0]]
+    return [(user, item, time) for user, item, time in rows if time < view.split.cuts[0]]
 
 
 def check(scores: list[float], history: list[int], expected) -> None:
@@ -50,7 +50,7 @@ def test_recent_popularity_counts_the_window_then_all(tiny_dataset):
     days = 0.2
     histories, scores, test, _ = scored("RecentPop", tiny_dataset, window_days=days)
     train = train_interactions(test)
-    start = test.split_times[0] - days * 86_400
+    start = test.split.cuts[0] - days * 86_400
     recent = Counter(item for _, item, time in train if time >= start)
     ever = Counter(item for _, item, _ in train)
     assert 0 < recent.total() < ever.total()

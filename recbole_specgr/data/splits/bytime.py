@@ -1,68 +1,96 @@
-"""The arithmetic of the timestamp split: exact integer times, the two cuts, and items held back until a launch.
-
-Everything here works on plain numpy arrays and knows nothing of RecBole, so that the importer's statistics and
-the data set itself cannot disagree.
-"""
+"""The split by time: train before the first cut, valid before the second, test from then on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from fractions import Fraction
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
+from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
+from recbole_specgr.data.times import readable_time, time_unit
 from recbole_specgr.system.errors import UserError
 
-PHASES = ("train", "valid", "test")
-#: Ticks per second of every unit a time column may be in. Told apart by size: 1e11 s is the year 5138, 1e11 ms is 1973.
-TIME_UNITS = {"s": 1, "ms": 10**3, "us": 10**6}
-_EXACT_IN_FLOAT64 = 2**53
+ALWAYS = np.iinfo(np.int64).min
 
 
-def exact_times(values: np.ndarray, field: str) -> np.ndarray:
-    """float64 or integer times [N] -> int64 [N], or a UserError that names the first time that is not exact.
+class ByTime(Split):
+    """Cut at two times, `timestamp_split`. Valid ranks the items first seen before test, test all interacted items.
 
-    RecBole keeps `float` fields as float32, in which seconds are 128 s apart and milliseconds 131 s apart, so order
-    and split are decided on what this returns.
+    An item that `launch_holdout` holds back exists from its launch on: what was done with it before is dropped, from
+    histories too. It stays a candidate even when nothing is left of it.
+
+    Attributes:
+        cuts: t_valid and t_test, in the unit of the data.
+        held_back: bool [n_items], the item is held back until its launch.
     """
-    values = np.asarray(values)
-    if np.issubdtype(values.dtype, np.integer):
-        return values.astype(np.int64)
-    values = values.astype(np.float64)
-    for wrong, what, advice in (
-        (~np.isfinite(values), "missing or infinite", "drop those rows or fill the times in"),
-        (np.abs(values) > _EXACT_IN_FLOAT64, "too large to be exact", "store the times in seconds or milliseconds"),
-        (values != np.floor(values), "fractional", "store them as whole seconds or milliseconds"),
-    ):
-        if wrong.any():
-            first = int(np.flatnonzero(wrong)[0])
-            raise UserError(
-                f"{int(wrong.sum()):,} of {len(values):,} values of the time field [{field}] are {what} "
-                f"(the first is [{values[first]}] in row {first + 1}): {advice}; "
-                "scripts/import_dataset.py writes exact whole times."
-            )
-    return values.astype(np.int64)
+
+    name = "by_time"
+
+    def __init__(self, interactions: Interactions, settings: Mapping[str, Any]) -> None:
+        self._setting, self._holdout = settings["timestamp_split"], settings["launch_holdout"]
+        self.cuts = exact_cuts(interactions.times, self._setting)
+        launch = np.full(len(interactions.item_tokens), ALWAYS)
+        if self._holdout:
+            used = np.unique(interactions.items)
+            tokens = interactions.item_tokens[used].tolist()
+            launches = launch_times(tokens, self._holdout, self.cuts)
+            launch[used] = [launches.get(token, ALWAYS) for token in tokens]
+        self.held_back = launch > ALWAYS
+        super().__init__(interactions, settings, exists_from=launch)
+
+    def divide(self) -> np.ndarray:
+        return phases_at(self.times, self.cuts)
+
+    def rankable(self, phase: str) -> np.ndarray:
+        if phase == "train":
+            return self.seen
+        if phase == "valid":
+            return self.interacted & (self.first_seen < self.cuts[1])
+        return self.interacted
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {
+            "split_times": list(self.cuts),
+            "launch_holdout": dict(self._holdout) if self._holdout else None,
+            "candidates": "valid: items first seen before t_test; test: all interacted items; never the padding item",
+            "targets": "interactions with an earlier one by the same user",
+        }
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"split_times": self.cuts}
+
+    @property
+    def train_end(self) -> int:
+        return self.cuts[0]
+
+    def why_empty(self, phase: str) -> str:
+        first, second = (readable_time(cut) for cut in self.cuts)
+        bounds = {"train": f"before {first}", "valid": f"from {first} to before {second}", "test": f"from {second} on"}
+        inside = int((self.phases == PHASES.index(phase)).sum())
+        return (
+            f"{bounds[phase]} there are {inside:,} interactions and none with an earlier one by the same user. "
+            f"timestamp_split is {self._setting}; the times run from {readable_time(int(self.times.min()))} to "
+            f"{readable_time(int(self.times.max()))}. Choose two cuts inside that range, or quantiles such as "
+            "[0.8, 0.9]."
+        )
+
+    @classmethod
+    def eval_args(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {"split": {"timestamp": settings["timestamp_split"]}, "order": "TO", "group_by": "none"}
 
 
-def time_unit(times: Sequence[int] | np.ndarray) -> str:
-    """The unit ("s", "ms" or "us") that these integer times are in, judged by their largest magnitude."""
-    largest = int(np.abs(np.asarray(times)).max()) if len(times) else 0
-    return "s" if largest < 10**11 else "ms" if largest < 10**14 else "us"
+def phases_at(times: np.ndarray, cuts: tuple[int, int]) -> np.ndarray:
+    """int64 [N]: the phase of each of the times [N], as a place in PHASES. A time equal to a cut is in the later."""
+    return np.searchsorted(np.asarray(cuts), times, side="right")
 
 
-def readable_time(time: int, unit: str | None = None) -> str:
-    """An integer time with its UTC date, for messages: `893286638 (1998-04-22 23:10:38)`."""
-    try:
-        moment = datetime.fromtimestamp(time / TIME_UNITS[unit or time_unit([time])], tz=timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return str(time)
-    return f"{time} ({moment:%Y-%m-%d %H:%M:%S})"
-
-
-def split_times(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
+def exact_cuts(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
     """`timestamp_split: [t_valid, t_test]` -> two exact integer times in the data's own unit.
 
     Below 1 the two numbers are quantiles of `times` [N]: the result is the smallest time that is not before the
@@ -98,13 +126,6 @@ def split_times(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
             f"Give the two cuts in {data}."
         )
     return cuts
-
-
-def first_times(items: np.ndarray, times: np.ndarray, n_items: int) -> np.ndarray:
-    """int64 [n_items]: when each item occurs first; the largest int64 for an item that never occurs."""
-    first = np.full(n_items, np.iinfo(np.int64).max)
-    np.minimum.at(first, items, times)
-    return first
 
 
 def launch_times(tokens: Sequence[str], setting: Mapping, cuts: tuple[int, int]) -> dict[str, int]:
