@@ -3,7 +3,6 @@
 import sys
 
 from recbole_specgr.commands.command_line import main
-from recbole_specgr.commands.search import search_command
 
 if __name__ == "__main__":
-    sys.exit(main(run=search_command))
+    sys.exit(main(["search", *sys.argv[1:]]))

@@ -5,4 +5,6 @@ import sys
 from recbole_specgr.commands.command_line import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    words = sys.argv[1:]
+    names_a_command = bool(words) and not words[0].startswith("-")
+    sys.exit(main(words if names_a_command else ["train", *words]))

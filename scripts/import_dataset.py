@@ -1,56 +1,11 @@
-#!/usr/bin/env python
-"""Turn a file of interactions and a file of items into a data set that run_recbole.py takes by name.
+"""python scripts/import_dataset.py is `recbole-specgr import-data` from a checkout (see --help)."""
 
-python scripts/import_dataset.py --interactions reviews.csv.gz --items meta.jsonl.gz --name games
-python run_recbole.py --model=SpecGRPP --dataset=games
-"""
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
-from recbole_specgr.importing.filters import Filters
-from recbole_specgr.importing.importer import import_dataset
-from recbole_specgr.system.errors import UserError
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 1 with one line on stderr that says what is wrong with the input."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--interactions", required=True, metavar="FILE", help="CSV, TSV, Parquet or JSONL, also .gz")
-    parser.add_argument("--items", required=True, metavar="FILE", help="the same formats; one row an item")
-    parser.add_argument("--name", required=True, help="name of the data set")
-    parser.add_argument("--output", default="dataset", metavar="FOLDER", help="where NAME/ goes (default: dataset)")
-    parser.add_argument("--user-column", metavar="COLUMN", help="guessed from common names when not given")
-    parser.add_argument("--item-column", metavar="COLUMN", help="guessed from common names when not given")
-    parser.add_argument("--time-column", metavar="COLUMN", help="guessed from common names when not given")
-    parser.add_argument(
-        "--text-fields", metavar="A,B", help="columns of the items file that describe an item, in order"
-    )
-    parser.add_argument(
-        "--feature-fields", metavar="A,B", help="columns of the items file that FDSA, S3Rec, ... take as item features"
-    )
-    parser.add_argument("--text-features", metavar="FILE.npz", help="arrays item_id [M], features [M, d]")
-    parser.add_argument(
-        "--min-interactions", type=int, default=1, metavar="N", help="keep the N-core of users and items"
-    )
-    parser.add_argument("--from", dest="since", metavar="TIME", help="keep interactions from this date or time on")
-    parser.add_argument("--to", dest="until", metavar="TIME", help="keep interactions before this date or time")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be imported, write nothing")
-    parser.add_argument("--overwrite", action="store_true", help="replace the data set when it exists")
-    options = vars(parser.parse_args(arguments))
-    for name in ("text_fields", "feature_fields"):
-        options[name] = [field.strip() for field in (options[name] or "").split(",") if field.strip()]
-    period = {name: options.pop(name) for name in ("since", "until", "min_interactions")}
-    try:
-        print(import_dataset(**options, filters=Filters(**period)))
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
+from recbole_specgr.commands.command_line import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["import-data", *sys.argv[1:]]))

@@ -1,80 +1,11 @@
-"""Run a study of properties/study on a data set, show its table, and draw its files; run it again to go on.
+"""python scripts/study.py is `recbole-specgr study` from a checkout (see --help)."""
 
-    python scripts/study.py --list
-    python scripts/study.py ablation --dataset=ml-100k --seeds=3
-    python scripts/study.py hyperparameters --dataset=ml-100k --quick
-
-Trained runs that exist are used, others are made first; cells that are measured already are kept.
-"""
-
-import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout that is not installed
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
-from recbole_specgr.leaderboard.formats import to_terminal
-from recbole_specgr.leaderboard.render import render_all, study_data, study_folder
-from recbole_specgr.leaderboard.study_view import study_grids
-from recbole_specgr.settings.arguments import parse
-from recbole_specgr.studies.spec import list_studies, read_study
-from recbole_specgr.system.errors import UserError
-
-FIRST_SEED = 2026
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__.strip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Any other --key=value is a setting of every run.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("study", nargs="*", help="names; all of them with --all")
-    parser.add_argument("--dataset", default="ml-100k")
-    parser.add_argument("--seeds", type=int, default=1, help=f"how many, from {FIRST_SEED} on (default: %(default)s)")
-    parser.add_argument("--all", action="store_true", help="every study")
-    parser.add_argument("--list", action="store_true", help="show what studies there are")
-    parser.add_argument("--quick", action="store_true", help="the first and the last value of every axis only")
-    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="(default: %(default)s)")
-    arguments, words = parser.parse_known_args()
-    try:
-        names = list_studies() if arguments.all or arguments.list else arguments.study
-        if arguments.list:
-            for name in names:
-                study = read_study(name)
-                print(f"{name:24}{study.reproduces or '-':20}{study.title}")
-            return 0
-        if not names:
-            parser.error("name a study, or --all; --list shows them")
-        faults = [fault for name in names for fault in _run(name, arguments, words)]
-        render_all(arguments.leaderboards)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
-    for fault in faults:
-        print(f"error: {fault}", file=sys.stderr)
-    return 1 if faults else 0
-
-
-def _run(name: str, arguments: argparse.Namespace, words: list[str]) -> list[str]:
-    """Measure what is missing, then show the tables; what went wrong."""
-    study, faults = read_study(name), []
-    if study.variants:
-        from recbole_specgr.studies.engine import StudyRunner
-        from recbole_specgr.studies.trained import TrainedRuns
-
-        runs = TrainedRuns(arguments.dataset, parse(words).settings)
-        folder = study_folder(arguments.leaderboards, arguments.dataset, name)
-        seeds = [FIRST_SEED + number for number in range(arguments.seeds)]
-        faults = StudyRunner(study, runs, folder, arguments.quick).run(seeds)
-    for data in study_data(study, arguments.leaderboards, arguments.dataset):
-        print("\n\n".join(map(to_terminal, study_grids(data))), end="\n\n")
-    return [f"{name}: {fault}" for fault in faults]
-
+from recbole_specgr.commands.command_line import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["study", *sys.argv[1:]]))

@@ -70,7 +70,7 @@ def draft_verify(
     k: int,
     draft_size: int,
     num_beams: int,
-    threshold: float,
+    accept_threshold: float,
     inductive_drafting: bool = True,
     score_adjustment: bool = True,
     guided_redrafting: bool = True,
@@ -94,7 +94,7 @@ def draft_verify(
             eligible = {item for item in pool if ids[item][:depth] in {prefix for prefix, _ in beams}}
         drafts = sorted(eligible, key=lambda item: -draft_scores[item].item())[:draft_size]
         pool -= set(drafts)
-        accepted += [(item, verify(item)) for item in drafts if verify(item) > threshold]
+        accepted += [(item, verify(item)) for item in drafts if verify(item) > accept_threshold]
         rounds += 1
         if len(accepted) >= k and (adaptive_exit or depth == n_digits - 1):
             break

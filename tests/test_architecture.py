@@ -46,7 +46,6 @@ STILL_REACHING_UP = {
     ("models/composite_recommender.py", "runs"),
     ("models/tiger_c.py", "runs"),
     ("models/unisrec.py", "runs"),
-    ("semantic_ids/__main__.py", "commands"),
     ("settings/checks.py", "evaluation"),
     ("settings/registry.py", "data"),
     ("settings/registry.py", "training"),

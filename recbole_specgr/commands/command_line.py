@@ -1,4 +1,4 @@
-"""The command line: `python run_recbole.py`, under torchrun, and the console script `recbole-specgr`."""
+"""The entry of every command: `recbole-specgr`, `python -m recbole_specgr`, and the scripts of a checkout."""
 
 import importlib
 import os
@@ -8,70 +8,71 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recbole_specgr import __version__
-from recbole_specgr.settings.arguments import Arguments, parse
 from recbole_specgr.system.allocator import keep_freed_memory
-from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.interruption import Terminated
 
+# Name -> what it does. The file of that name in this folder holds the command.
+COMMANDS = {
+    "train": "train a model and evaluate it; the same as to name no command",
+    "import-data": "make a data set of a file of interactions and a file of items",
+    "prepare-amazon": "make a data set of a category of Amazon Reviews 2023",
+    "tokenize": "make semantic ids of a data set's items, and report how good they are",
+    "search": "search the best settings of a model",
+    "table": "train every row of the leaderboard",
+    "study": "run a study, such as an ablation, and show its tables",
+    "leaderboard": "show the results of a data set, collect runs, draw tables and page",
+    "reproduce": "make a row of the leaderboard again and compare it",
+    "recommend": "lists for a file of histories, from a finished run",
+    "add-items": "make new items known to a finished run, without training",
+    "remove-items": "recommend items no more",
+    "show": "a user's history, and what is recommended next",
+    "explain": "why an item is recommended to a user, or why not",
+    "export": "write a finished run as files for others",
+    "import-run": "make a run of such files",
+}
+OTHER_NAMES = {"import": "import-run"}
+
 USAGE = """\
-usage: {program} --model=NAME [--dataset=NAME] [--config_files FILE ...] [--KEY=VALUE ...]
+usage: recbole-specgr COMMAND ...
+       recbole-specgr --model=NAME [--dataset=NAME] [--config_files FILE ...] [--KEY=VALUE ...]    (which is train)
 
-Trains a model, evaluates it overall, on in-sample and on unseen items, and writes runs/<dataset>/<model>/<id>/.
+commands, each with --help:
+{commands}
 
-  --model, -m NAME        what to train; --list-models shows the names
-  --dataset, -d NAME      ml-100k when not given; import others with scripts/import_dataset.py
-  --config_files FILE...  YAML files of settings; a later file goes over an earlier one
-  --KEY=VALUE             any setting, VALUE as in YAML: --epochs=20  --topk=[10,50]  --launch_holdout=None
-                          a dot reaches into a group: --tokenizer.codebook_size=32
-                          without a value it is True: --reproducibility
+  --list-models   the names --model takes
+  --version       the version
+  --debug         show the traceback of an error (or set RECBOLE_SPECGR_DEBUG=1)
 
-  --resume=RUN_DIR        go on with an interrupted run as if it had not been; `auto` is the newest unfinished one with
-                          the same settings, or a new one where there is none
-
-  --list-models           the names --model takes
-  --help, -h              this text; with --model, that model's settings too
-  --version               the version
-  --debug                 show the traceback of an error (or set RECBOLE_SPECGR_DEBUG=1)
-
-A finished run in use (each with --help): recommend, add-items, remove-items, show, export, import
-
-  {program} recommend RUN --histories FILE [--k 20] [--candidates FILE] [--out FILE]
-  {program} add-items RUN --items FILE
-  {program} show RUN --user USER
-
-Settings, lowest to highest: properties/overall.yaml, dataset/<dataset>/<dataset>.yaml (what the importer found),
-properties/dataset/<dataset>.yaml, properties/model/<model>.yaml, properties/tuned/<dataset>/<model>.yaml,
-baselines/<model>.yaml, --config_files, --KEY=VALUE. Folders `properties` and `baselines` of the working directory go
-over the package's own.
-
-examples:
-  {program} --model=SpecGRPP
-  {program} --model=SASRec --epochs=5 --seed=1
-  {program} --model=TIGER --dataset=my_data --timestamp_split=[0.8,0.9]
-"""
-MULTI_GPU = """  torchrun --nproc_per_node=4 run_recbole.py --model=SpecGRPP
+from a file of interactions to a leaderboard:
+  recbole-specgr import-data --interactions ratings.csv --items films.csv --name my_data
+  recbole-specgr train --model=SASRec --dataset=my_data
+  recbole-specgr train --model=SpecGRPP --dataset=my_data
+  recbole-specgr leaderboard --dataset=my_data
 """
 
-COMMANDS = ("recommend", "add-items", "remove-items", "show", "export", "import")  # of recbole_specgr.serving
 
-
-def main(argv: list[str] | None = None, run: Callable[[Arguments], int] | None = None) -> int:
-    """Run one command line and return the process's exit status: 0, 2 for a user's mistake, 130 after Ctrl-C, 143 after
-    SIGTERM.
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line.
 
     Args:
-        argv: the words after the program's name.
-        run: does what the words ask for; None trains and evaluates a model.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    keep_freed_memory()
-    debug = "--debug" in argv or os.environ.get("RECBOLE_SPECGR_DEBUG", "0") not in ("", "0")
-    try:
-        if run is None and argv and argv[0] in COMMANDS:
-            from recbole_specgr.commands.serving import run_command
+        argv: the words after the program's name; None takes them from `sys.argv`.
 
-            return run_command(argv)
-        return (run or _run)(parse(argv))
+    Returns:
+        The exit status of the process: 0; 1 where the work was done and did not succeed (a run that failed, a row that
+        did not reproduce, a file that can't be imported); 2 for a mistake in the words or settings; 130 after Ctrl-C;
+        143 after SIGTERM.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    keep_freed_memory()
+    return exit_status(lambda: _run(words), "--debug" in words)
+
+
+def exit_status(run: Callable[[], int], debug: bool = False) -> int:
+    """What `run` returns, or the status that stands for its error, which is printed in a sentence."""
+    debug = debug or os.environ.get("RECBOLE_SPECGR_DEBUG", "0") not in ("", "0")
+    try:
+        return run()
     except KeyboardInterrupt:
         return 130
     except Terminated as error:
@@ -87,24 +88,23 @@ def main(argv: list[str] | None = None, run: Callable[[Arguments], int] | None =
         return 2
 
 
-def _run(arguments: Arguments) -> int:
-    if "version" in arguments.switches:
+def _run(words: list[str]) -> int:
+    if words == ["--version"]:
         print(__version__)
-    elif "list_models" in arguments.switches:
-        print(_models())
-    elif "help" in arguments.switches:
-        print(_help(arguments.model))
-    else:
-        from recbole_specgr.quick_start import run_recbole
-        from recbole_specgr.settings.config import Settings
-
-        run_recbole(
-            arguments.model,
-            arguments.dataset,
-            arguments.config_files,
-            Settings(arguments.settings, "the command line"),
+        return 0
+    if not words or words in (["--help"], ["-h"]):
+        lines = [f"  {name:16}{what}" for name, what in COMMANDS.items()]
+        print(USAGE.format(commands="\n".join(lines)), end="")
+        return 0 if words else 2
+    name, rest = ("train", words) if words[0].startswith("-") else (words[0], words[1:])
+    name = OTHER_NAMES.get(name, name)
+    if name not in COMMANDS:
+        raise UserError(
+            f"There is no command [{name}].{did_you_mean(name, COMMANDS)} The commands are {', '.join(COMMANDS)}. "
+            f"Settings are written --key=value."
         )
-    return 0
+    module = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
+    return module.run(rest)
 
 
 def _is_ours(error: Exception) -> bool:
@@ -113,50 +113,3 @@ def _is_ours(error: Exception) -> bool:
         return True
     file = traceback.extract_tb(error.__traceback__)[-1].filename
     return Path(file).is_relative_to(Path(__file__).resolve().parents[1])
-
-
-def _models() -> str:
-    from recbole_specgr.settings.registry import list_models
-
-    titles = {
-        "baselines": "Baselines (baselines/*.yaml)",
-        "recbole_specgr": "Models of this package",
-        "recbole": "RecBole's sequential models",
-    }
-    lines = []
-    for group, names in list_models().items():
-        lines += [f"{titles[group]}:", f"  {', '.join(names) or '-'}"]
-    return "\n".join(lines)
-
-
-def _help(model: str | None) -> str:
-    program = Path(sys.argv[0]).name
-    script = program.endswith(".py")
-    text = USAGE.format(program=f"python {program}" if script else program)
-    text += MULTI_GPU if script else ""
-    if model is None:
-        return text
-    return f"{text}\n{_model_settings(model)}"
-
-
-def _model_settings(model: str) -> str:
-    """The property files of a model, with their comments."""
-    from recbole_specgr.settings.registry import resolve
-
-    entry = resolve(model)
-    files = _property_files(entry.model_class, [entry.baseline_file] if entry.baseline_file else [])
-    blocks = [f"# {file}\n{file.read_text(encoding='utf-8').strip()}" for file in files]
-    return f"Settings of {entry.name}:\n\n" + "\n\n".join(blocks)
-
-
-def _property_files(model_class: type, over: list[Path]) -> list[Path]:
-    """The property files of a model and below them those of its backbone, lowest first; then those `over` them."""
-    from recbole_specgr.settings.registry import resolve
-    from recbole_specgr.settings.resources import folders
-    from recbole_specgr.settings.yaml_values import read_mapping
-
-    recbole = Path(importlib.import_module("recbole").__file__).parent / "properties"
-    files = [folder / "model" / f"{model_class.__name__}.yaml" for folder in (recbole, *folders("properties"))]
-    files = [file for file in files if file.is_file()] + over
-    backbone = next((name for file in reversed(files) if (name := read_mapping(file).get("backbone"))), None)
-    return (_property_files(resolve(backbone).model_class, []) if backbone else []) + files

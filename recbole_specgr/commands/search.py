@@ -1,14 +1,15 @@
-"""The command line of the search: `python run_hyper.py`."""
+"""`recbole-specgr search`: search the best settings of a model. `python run_hyper.py` is the same."""
 
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.settings.arguments import Arguments
+from recbole_specgr.commands.usage import program
+from recbole_specgr.settings.arguments import parse
 from recbole_specgr.system.errors import UserError
 
 USAGE = """\
-usage: python run_hyper.py --model=NAME --params_file=FILE [--dataset=NAME] [--KEY=VALUE ...]
+usage: {program} --model=NAME --params_file=FILE [--dataset=NAME] [--KEY=VALUE ...]
 
 Searches a model's settings for the best valid_metric on the valid phase.
 
@@ -19,17 +20,21 @@ Searches a model's settings for the best valid_metric on the valid phase.
   --trials=20         how many to run in all; fewer when all combinations of choices are fewer
   --jobs=1            how many at a time, each in a process of its own
   --study=FOLDER      where the search is kept; runs/hyper/<dataset>/<model> when not given
-  --KEY=VALUE         a setting that all trials share, as for run_recbole.py
+  --KEY=VALUE         a setting that all trials share, as for recbole-specgr train
 
 The same command goes on with an interrupted search, and with a larger --trials adds to a finished one. The folder gets
 summary.md, best.yaml (for properties/tuned/<dataset>/<model>.yaml) and the trials' runs.
+
+examples:
+  {program} --model=SASRec --params_file=space.txt --trials=20 --jobs=2
 """
 
 
-def search_command(arguments: Arguments) -> int:
-    """Run what a parsed command line asks for; returns the exit status."""
+def run(words: list[str]) -> int:
+    """0, or 1 where no trial ended with a result."""
+    arguments = parse(words)
     if "help" in arguments.switches:
-        print(USAGE)
+        print(USAGE.format(program=program("search")), end="")
         return 0
     if find_spec("optuna") is None:
         raise UserError("The search needs optuna: pip install 'recbole-specgr[hyper]'.")

@@ -1,4 +1,4 @@
-"""Fit tokenizers on a data set, report what their ids are like, and keep ids that every model can take."""
+"""`recbole-specgr tokenize`: fit tokenizers on a data set, report how good their ids are, keep ids for every model."""
 
 import json
 import time
@@ -10,21 +10,21 @@ import numpy as np
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
-from recbole_specgr.commands.command_line import main as command_line
+from recbole_specgr.commands.usage import program
 from recbole_specgr.leaderboard.semantic_ids_page import comparison, text_report, write_page
 from recbole_specgr.semantic_ids import health, quality
 from recbole_specgr.semantic_ids.fit import REPORT, MadeIds, make_ids, take_ids
 from recbole_specgr.semantic_ids.table_files import write_csv
 from recbole_specgr.semantic_ids.tokenizer import CLASSES, tokenizer_class
-from recbole_specgr.settings.arguments import Arguments
+from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.log import run_log
 from recbole_specgr.text.features import load_text_features
 
-USAGE = f"""\
-usage: python -m recbole_specgr.semantic_ids --dataset=NAME [--tokenizer=METHOD] [--out=DIR] [--KEY=VALUE ...]
+USAGE = """\
+usage: {program} --dataset=NAME [--tokenizer=METHOD] [--out=DIR] [--KEY=VALUE ...]
 
 Fits a tokenizer on the items of the training data, encodes all items, reports how good the ids are, and writes to DIR
   semantic_ids.npz   the ids, for --semantic_ids=DIR of any model     tokenizer.npz      encodes further items
@@ -32,23 +32,24 @@ Fits a tokenizer on the items of the training data, encodes all items, reports h
   report.html        the report with its plots
 
   --dataset=NAME          ml-100k when not given
-  --tokenizer=METHOD      {", ".join(CLASSES)}; several (M,M,...) or all: one
+  --tokenizer=METHOD      {methods}; several (M,M,...) or all: one
                           folder of DIR each, and a table that compares them
   --semantic_ids=PATH     report on ids made before or elsewhere; nothing is fitted
   --out=DIR               runs/<dataset>/semantic_ids/<method> when not given
   --model=NAME            whose settings apply (TIGER when not given)
   --KEY=VALUE             any setting, such as --tokenizer.codebook_size=128 or --text_encoder=FILE.npz
+
+examples:
+  {program} --dataset=ml-100k --tokenizer=rqkmeans
+  {program} --dataset=ml-100k --tokenizer=all
 """
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0, 1 when a tokenizer collapsed, 2 for a user's mistake."""
-    return command_line(argv, _run)
-
-
-def _run(arguments: Arguments) -> int:
+def run(words: list[str]) -> int:
+    """0, or 1 where a tokenizer collapsed."""
+    arguments = parse(words)
     if "help" in arguments.switches:
-        print(USAGE, end="")
+        print(USAGE.format(program=program("tokenize"), methods=", ".join(CLASSES)), end="")
         return 0
     settings = dict(arguments.settings)
     out, methods = settings.pop("out", None), settings.pop("tokenizer", None)

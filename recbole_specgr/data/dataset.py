@@ -11,6 +11,8 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,11 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from scipy.sparse import spmatrix
 
+from recbole_specgr.data.ids import check_ids
 from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
 from recbole_specgr.data.times import exact_times
 from recbole_specgr.settings.registry import split_class
+from recbole_specgr.system.delimited import lines_in_fields
 from recbole_specgr.system.errors import UserError
 
 #: RecBole's settings that decide which interactions there are.
@@ -70,12 +74,25 @@ class InductiveDataset(SequentialDataset):
                 f"benchmark_filename [{self.config['benchmark_filename']}] brings its own split; "
                 "InductiveDataset splits one .inter file itself, as [split] says. Remove the setting."
             )
+        self._check_files(Path(dataset_path), token)
         super()._load_data(token, dataset_path)
         if self.time_field not in self.inter_feat:
             raise UserError(
                 f"The time field [{self.time_field}] (TIME_FIELD) was not loaded from {token}.inter; its loaded "
                 f"columns are {list(self.inter_feat.columns)}. Check TIME_FIELD, load_col and unload_col."
             )
+
+    def _check_files(self, folder: Path, token: str) -> None:
+        """Raises UserError for a stray quote, which RecBole's reader would let swallow the rows after it."""
+        if self.config["encoding"] != "utf-8":
+            return
+        for path in (folder / f"{token}.{suffix}" for suffix in ("inter", "item", "user")):
+            inside = lines_in_fields(path, self.config["field_separator"]) if path.is_file() else 0
+            if inside:
+                getLogger().warning(
+                    f"{path}: quoted fields put {inside:,} lines into the rows before them. If these should be rows of "
+                    f"their own, write each quote twice and the field in quotes."
+                )
 
     def _remove_duplication(self) -> None:
         """Keeps the first of every (user, item), and the order of the file (RecBole's own sort is not stable)."""
@@ -118,6 +135,8 @@ class InductiveDataset(SequentialDataset):
 
     def _split(self) -> None:
         """Sorts, splits, and marks the items; all before RecBole turns the frame into tensors."""
+        for field in (self.uid_field, self.iid_field):
+            check_ids(self.field2id_token[field][1:], f"{self.dataset_name}, field [{field}]")
         frame = self.inter_feat
         users, items = (frame[field].to_numpy() for field in (self.uid_field, self.iid_field))
         self.fingerprint = self._fingerprint(users, items, self._times)

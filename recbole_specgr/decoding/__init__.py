@@ -1,1 +1,1 @@
-"""Beam search and draft-verify: two clients of the backbone's one primitive, `T5.extend`."""
+"""Beam search and draft-verify: how lists are made of what a generator knows of an item's digits."""

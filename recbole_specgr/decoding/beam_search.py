@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_specgr.backbones.t5 import T5
+from recbole_specgr.backbones.contract import Backbone
 from recbole_specgr.backbones.token_tree import Memory, NewNodes, TokenTree
+from recbole_specgr.decoding.checks import check_probabilities
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
-NOTHING = float("-inf")
 # The whole vocabulary, as the model was trained; the tokens of the digit's level; those that some candidate's id goes
 # on with. The last is what a decoder gives that masks tokens before its softmax: it favours prefixes of few items.
 NORMALIZERS = ("full", "level", "trie")
@@ -34,15 +35,36 @@ class Beams:
 
     @classmethod
     def root(cls, users: int, like: Tensor) -> Beams:
+        """The empty prefix of every user; scores are of the type and on the device of `like`."""
         zero = torch.zeros(users, 1, dtype=torch.long, device=like.device)
         return cls(zero, zero, like.new_zeros(users, 1))
 
     @property
     def exist(self) -> Tensor:
-        return self.scores > NOTHING
+        return self.scores > -torch.inf
 
     def select(self, users: Tensor) -> Beams:
+        """The beams of some users, `users` `[B]` bool."""
         return Beams(self.nodes[users], self.parents[users], self.scores[users])
+
+
+@dataclass
+class BeamSearchResult:
+    """The items that the beams reached.
+
+    Attributes:
+        items: best first `[B, k]`, -1 where there are no more.
+        scores: their log-probabilities, the sum over the digits `[B, k]`, -inf beside -1.
+        is_nan: whether a probability was NaN, which makes the lists worthless; BoolTensor `[]`.
+    """
+
+    items: Tensor
+    scores: Tensor
+    is_nan: Tensor
+
+    def check(self) -> None:
+        """Raise ValueError where a probability was NaN."""
+        check_probabilities(self.is_nan)
 
 
 def step(
@@ -65,7 +87,7 @@ def step(
     """
     child, exists = index.children(depth, beams.nodes)
     column = index.levels[depth + 1].token[child] - first_token
-    log_probs_below = log_probs.gather(2, column).masked_fill(~exists, NOTHING)
+    log_probs_below = log_probs.gather(2, column).masked_fill(~exists, -torch.inf)
     if normalizer != "full":
         share = log_probs if normalizer == "level" else log_probs_below
         log_probs_below = log_probs_below - share.logsumexp(2, keepdim=True)
@@ -74,25 +96,16 @@ def step(
     return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
 
 
-def check_finite(is_nan: Tensor) -> None:
-    """Raise ValueError where any of a model's log-probabilities is NaN, before it becomes a silently wrong list."""
-    if bool(is_nan.any()):
-        raise ValueError(
-            "the generative model's probabilities are NaN: its weights have diverged (a lower learning_rate or "
-            "clip_grad_norm helps) or its checkpoint is broken"
-        )
-
-
 def beam_search(
-    backbone: T5,
+    backbone: Backbone,
     memory: Memory,
     index: PrefixIndex,
     level_slices: Sequence[slice],
     k: int,
     num_beams: int,
     normalizer: str = "full",
-) -> tuple[Tensor, Tensor]:
-    """The k most probable items of each user that the beams reach.
+) -> BeamSearchResult:
+    """The k most probable items of each user that the beams reach. No value is read on the host.
 
     Args:
         backbone: scores the digits.
@@ -105,26 +118,8 @@ def beam_search(
         normalizer: what a digit's probabilities add up to 1 over, one of `NORMALIZERS`.
 
     Raises:
-        ValueError: for another normaliser; where the model's probabilities are NaN.
-
-    Returns:
-        Items `[B, k]`, -1 where there are no more, and their log-probabilities `[B, k]` (the sum over the digits).
+        ValueError: for another normaliser.
     """
-    items, scores, is_nan = search(backbone, memory, index, level_slices, k, num_beams, normalizer)
-    check_finite(is_nan)
-    return items, scores
-
-
-def search(
-    backbone: T5,
-    memory: Memory,
-    index: PrefixIndex,
-    level_slices: Sequence[slice],
-    k: int,
-    num_beams: int,
-    normalizer: str = "full",
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`beam_search` that reads no value on the host: what it returns last says whether `check_finite` is to raise."""
     if normalizer not in NORMALIZERS:
         raise ValueError(f"normalizer is [{normalizer}], but must be one of {', '.join(NORMALIZERS)}")
     users = memory.bias.size(0)
@@ -143,5 +138,4 @@ def search(
         slots = first_slot + beams.parents
     items = torch.where(beams.exist, index.leaf_items(beams.nodes), -1)
     pad = (0, k - items.size(1))
-    items, scores = (torch.nn.functional.pad(x, pad, value=fill) for x, fill in ((items, -1), (beams.scores, NOTHING)))
-    return items, scores, is_nan
+    return BeamSearchResult(F.pad(items, pad, value=-1), F.pad(beams.scores, pad, value=-torch.inf), is_nan)

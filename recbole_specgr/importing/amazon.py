@@ -99,7 +99,7 @@ def prepare_amazon(
     report = AmazonReport(folder, statistics, counts, published_statistics(name))
     with whole_folder(folder) as scratch:
         write_interactions(scratch / f"{name}.inter", frame)
-        write_items(scratch / f"{name}.item", items, LIST_FIELDS)
+        write_items(scratch / f"{name}.item", items, dict.fromkeys(LIST_FIELDS, "token_seq"))
         found = f"What scripts/prepare_amazon.py found in Amazon Reviews 2023, {category}.\n{report.table}"
         write_properties(scratch / f"{name}.yaml", PROPERTIES, found)
     return report

@@ -1,7 +1,8 @@
 """RecBole's atomic files and the property file beside them, in a folder that appears whole or not at all.
 
 dataset/NAME/NAME.inter           user_id:token  item_id:token  timestamp:float, in the order of the source file
-dataset/NAME/NAME.item            item_id:token and the item's fields: `token` for a text, `token_seq` for a list
+dataset/NAME/NAME.item            item_id:token and the item's fields: `token` for a text, `token_seq` for a list,
+                                  `float` and `float_seq` where an atomic file was read that has such fields
 dataset/NAME/NAME.yaml            the data set's layer of the configuration
 dataset/NAME/text_features.npz    only where ready text features were given
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,12 +69,18 @@ def write_interactions(path: Path, frame: pd.DataFrame) -> None:
             file.write(text.slice(0, int(np.frombuffer(starts, dtype=np.int32)[len(lines)])))
 
 
-def write_items(path: Path, items: pd.DataFrame, lists: Sequence[str]) -> None:
-    """`items` is indexed by item_id; a cell of a field of `lists` is a list of labels, of any other a text."""
+def write_items(path: Path, items: pd.DataFrame, kinds: Mapping[str, str]) -> None:
+    """Write the items.
+
+    Args:
+        items: indexed by item_id; a cell of a field that is a sequence is a list of texts, of any other a text.
+        kinds: field -> RecBole's kind of it; a field that is not there is a `token`.
+    """
     frame = items.reset_index(names="item_id")
-    for field in lists:
-        frame[field] = frame[field].map(LIST_SEPARATOR.join)
-    header = [f"{field}:{'token_seq' if field in lists else 'token'}" for field in frame]
+    for field, kind in kinds.items():
+        if kind.endswith("_seq"):
+            frame[field] = frame[field].map(LIST_SEPARATOR.join)
+    header = [f"{field}:{kinds.get(field, 'token')}" for field in frame]
     frame.to_csv(path, sep="\t", index=False, header=header, encoding="utf-8", lineterminator="\n")
 
 

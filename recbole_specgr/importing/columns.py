@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_specgr.importing.tables import MISSING
+from recbole_specgr.data.ids import read_id
 from recbole_specgr.system.errors import UserError
 
 USER_NAMES = ("user_id", "user", "reviewer_id", "customer_id", "visitor_id", "member_id", "uid", "username")
@@ -21,8 +21,6 @@ TIME_NAMES = (
     *("timestamp", "unix_review_time", "sort_timestamp", "unix_time", "time", "date_added", "datetime", "date"),
     *("created_at", "event_time", "review_date", "t_dat", "ts"),
 )
-
-_NOT_IN_IDS = re.compile(r"[\s\x00-\x1f]+")
 
 
 def choose_column(known: Sequence[str], given: str | None, names: Sequence[str], path: Path, role: str) -> str:
@@ -47,20 +45,36 @@ def plain_name(column: str) -> str:
 
 
 def id_categories(column: pd.Series, path: Path | str) -> pd.Series:
-    """Categories of stripped strings; missing where there is no id. Works on the distinct values only."""
+    """Categories of ids as `data.ids` reads them; missing where there is no id. Works on the distinct values only.
+
+    Raises UserError, naming the row, for a value that can't be an id.
+    """
+    codes, distinct = _distinct(column)
     try:
-        codes, distinct = pd.factorize(column)
-    except TypeError as error:
-        raise UserError(f"{path}, column [{column.name}]: ids must be texts or numbers, not lists.") from error
-    distinct = pd.Series(distinct)
-    if pd.api.types.is_float_dtype(distinct) and (distinct == np.floor(distinct)).all():
-        distinct = distinct.astype(np.int64)  # a column of numbers with gaps: 12.0 was 12
-    texts = distinct.astype(str)
-    if _NOT_IN_IDS.search("".join(texts)):
-        texts = texts.str.replace(_NOT_IN_IDS, " ", regex=True).str.strip()
-    text_codes, tokens = pd.factorize(texts.where(~texts.isin(MISSING)))
+        texts = [read_id(value) for value in distinct]
+    except UserError:
+        _name_row(column, path)
+        raise
+    text_codes, tokens = pd.factorize(pd.Series([text or None for text in texts], dtype=object))
     codes = np.where(codes < 0, -1, np.append(text_codes, -1)[codes])
     return pd.Series(pd.Categorical.from_codes(codes, pd.Index(tokens, dtype=object)), index=column.index)
+
+
+def _distinct(column: pd.Series) -> tuple[np.ndarray, Sequence[object]]:
+    """Which of the distinct values each row has, -1 for none, and these values."""
+    if column.dtype == object and set(map(type, column)) - {str, int, type(None)}:
+        return np.arange(len(column)), column.tolist()  # pandas would take 1, 1.0 and true for one value
+    codes, distinct = pd.factorize(column)
+    return codes, list(distinct)
+
+
+def _name_row(column: pd.Series, path: Path | str) -> None:
+    """Raise the UserError of the first value that is no id, with its row."""
+    for row, value in zip(column.index, column.tolist()):
+        try:
+            read_id(value)
+        except UserError as error:
+            raise UserError(f"{path}, column [{column.name}], data row {row + 1}: {error}") from error
 
 
 def drop_rows(frame: pd.DataFrame, wrong: pd.Series, what: str, counts: dict[str, int]) -> pd.DataFrame:

@@ -7,7 +7,6 @@ is put right and counted in the table that `ImportReport` prints.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_specgr.data.feature_files import read_feature_file
 from recbole_specgr.data.splits.bytime import ByTime
 from recbole_specgr.data.splits.contract import Interactions
 from recbole_specgr.data.statistics import interaction_statistics, statistics_table
@@ -108,14 +108,13 @@ def import_dataset(
     report = ImportReport(folder, {**columns, **_roles(table)}, statistics, counts, filters.note, not dry_run)
     if dry_run:
         return report
-    lists = [field for field in kept if kept[field].map(lambda cell: isinstance(cell, list)).any()]
     with whole_folder(folder) as scratch:
         write_interactions(scratch / f"{name}.inter", frame)
-        write_items(scratch / f"{name}.item", kept, lists)
+        write_items(scratch / f"{name}.item", kept, table.kinds)
         if features is not None:
             np.savez(scratch / FEATURES_FILE, item_id=kept.index.to_numpy(dtype=str), features=features)
         found = "\n".join(filter(None, ["What scripts/import_dataset.py found.", report.table, filters.note]))
-        write_properties(scratch / f"{name}.yaml", _properties(table, lists, features is not None), found)
+        write_properties(scratch / f"{name}.yaml", _properties(table, features is not None), found)
     return report
 
 
@@ -126,19 +125,8 @@ def _roles(table: ItemTable) -> dict[str, str]:
 
 def _read_features(path: Path, items: pd.Index) -> np.ndarray:
     """Rows of `features` [M, d] in the order of `items` [N]: [N, d]."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            tokens, features = arrays["item_id"].astype(str), arrays["features"]
-    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} must be an .npz with the arrays item_id and features: {error}") from error
-    if tokens.ndim != 1 or features.ndim != 2 or len(tokens) != len(features):
-        raise UserError(f"{path} holds item_id {tokens.shape} and features {features.shape}, not [M] and [M, d].")
-    index = pd.Index(tokens)
-    if not index.is_unique:
-        raise UserError(f"{path} holds some item ids twice, such as {index[index.duplicated()][0]}.")
-    rows = index.get_indexer(items)
+    tokens, features = read_feature_file(path)
+    rows = pd.Index(tokens).get_indexer(items)
     if (rows < 0).any():
         lacking = items[rows < 0]
         raise UserError(
@@ -148,8 +136,9 @@ def _read_features(path: Path, items: pd.Index) -> np.ndarray:
     return features[rows]
 
 
-def _properties(table: ItemTable, lists: Sequence[str], text_features: bool) -> dict[str, Any]:
+def _properties(table: ItemTable, text_features: bool) -> dict[str, Any]:
     """The data set's layer of the configuration."""
+    lists = [field for field, kind in table.kinds.items() if kind == "token_seq"]
     found = base_properties(list(table.frame)) | {"timestamp_split": SPLIT, "text_fields": table.text_fields}
     if text_features:
         found["text_encoder"] = FEATURES_FILE

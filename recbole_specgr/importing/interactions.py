@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from recbole_specgr.data.ids import MISSING
 from recbole_specgr.importing.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, choose_column, drop_rows, id_categories
 from recbole_specgr.importing.filters import Filters, k_core
 from recbole_specgr.importing.tables import column_names, read_table
@@ -28,9 +29,7 @@ def read_interactions(
         "item_id": choose_column(known, item, ITEM_NAMES, path, "item"),
         "timestamp": choose_column(known, time, TIME_NAMES, path, "time"),
     }
-    source = read_table(
-        path, list(chosen.values()), inferred=[chosen["timestamp"]], repeated=[chosen["user_id"], chosen["item_id"]]
-    )
+    source = read_table(path, list(chosen.values()), repeated=[chosen["user_id"], chosen["item_id"]], counts=counts)
     source = pd.DataFrame({field: source[column] for field, column in chosen.items()})
     return clean_interactions(source, path, f"{path}, column [{chosen['timestamp']}]", filters, counts), chosen
 
@@ -52,7 +51,7 @@ def clean_interactions(
     frame["timestamp"] = source["timestamp"]
     nameless = frame["user_id"].isna() | frame["item_id"].isna()
     frame = drop_rows(frame, nameless, "interactions without user or item id", counts)
-    frame = drop_rows(frame, frame["timestamp"].isna(), "interactions without a time", counts)
+    frame = drop_rows(frame, _without_time(frame["timestamp"]), "interactions without a time", counts)
     if frame.empty:
         columns = ", ".join(f"{field} = [{source[field].name}]" for field in source)
         raise UserError(f"{path} has no row with a user id, an item id and a time. Columns taken: {columns}.")
@@ -66,6 +65,14 @@ def clean_interactions(
     if frame.empty:
         raise UserError(f"No interaction of {path} is left by {filters}: choose a longer period or a smaller core.")
     return frame.assign(**{field: frame[field].cat.remove_unused_categories() for field in ("user_id", "item_id")})
+
+
+def _without_time(times: pd.Series) -> pd.Series:
+    """bool [N]: null, or a text that stands for it, which delimited files are read without."""
+    without = times.isna()
+    if times.dtype == object:
+        without |= times.map(lambda time: isinstance(time, str) and time.strip() in MISSING).astype(bool)
+    return without
 
 
 def _repeated(frame: pd.DataFrame) -> np.ndarray:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_specgr.data.ids import MISSING
 from recbole_specgr.importing.atomic_files import LIST_SEPARATOR
 from recbole_specgr.importing.columns import ITEM_NAMES, choose_column, drop_rows, id_categories, plain_name
-from recbole_specgr.importing.tables import MISSING, column_names, read_table
+from recbole_specgr.importing.tables import column_names, read_table
 from recbole_specgr.system.errors import UserError
 
 #: In the order of the item's sentence; for Amazon Reviews 2023 these are the paper's four fields.
@@ -27,16 +28,34 @@ LABEL_SEPARATORS = (" > ", "|", ";", ", ")
 _RESERVED = {"user_id", "item_id", "timestamp", "item_id_list", "item_length", "label"}
 _LONGEST_CELL = 100_000  # Python's csv reader, which RecBole reads with, stops at 131,072 characters
 _LONGEST_LABEL = 64  # characters; a list with longer entries is sentences, not labels
+_DEEPEST = 20  # lists within lists
+#: Kinds of columns of atomic files, as a column's name says after a colon.
+KINDS = ("token", "token_seq", "float", "float_seq")
+#: Columns of these names are texts: where RecBole's `token_seq` holds them, its tokens are the words.
+_WORDS = ("title", "movie_title", "name", "item_name", "product_name", "description")
+# Line breaks, tabs and other control characters, and halves of characters, which no file in UTF-8 can hold.
+_NOT_IN_TEXTS = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+
+_PLAIN_WORDS = {plain_name(name) for name in _WORDS}
 
 
 @dataclass
 class ItemTable:
-    """Items by id, a cell being a text or a list of labels; which columns are text, which are features."""
+    """Items by id.
+
+    Attributes:
+        frame: a cell is a text, or a list of texts where its field is a sequence.
+        text_fields, feature_fields: the fields that describe an item, and those that models take as features.
+        columns: our field -> the source's column.
+        kinds: our field -> its kind in an atomic file, one of KINDS.
+    """
 
     frame: pd.DataFrame
     text_fields: list[str]
     feature_fields: list[str]
-    columns: dict[str, str]  # our field -> the source's column
+    columns: dict[str, str]
+    kinds: dict[str, str]
 
 
 def read_items(
@@ -68,7 +87,7 @@ def read_items(
             f"{', '.join(map(str, known))}. Name them with --text-fields."
         )
     features = [choose_column(known, field, (), path, "feature") for field in feature_fields]
-    source = read_table(path, [id_column, *columns, *features])
+    source = read_table(path, [id_column, *columns, *features], counts=counts)
     source.index = id_categories(source[id_column], path).astype(object)
     source = drop_rows(source, source.index.to_series().isna(), "item rows without an id", counts)
     source = drop_rows(source, source.index.to_series().duplicated(), "repeated item rows (the first was kept)", counts)
@@ -81,13 +100,27 @@ def read_items(
         field: clean_column(source[column], path, is_feature=column in features) for column, field in by_column.items()
     }
     frame = pd.DataFrame(cells, index=source.index)
+    kinds = {field: _kind(frame[field], column) for column, field in by_column.items()}
     filled = [column for column in by_column if text_fields or column in features or frame[by_column[column]].any()]
     return ItemTable(
         frame[[by_column[column] for column in filled]],
         [by_column[column] for column in columns if column in filled],
         [by_column[column] for column in features],
         {by_column[column]: column for column in filled},
+        {by_column[column]: kinds[by_column[column]] for column in filled},
     )
+
+
+def declared_kind(column: str) -> str | None:
+    """The kind that RecBole's name of a column, such as `genres:token_seq`, ends with; None for another name."""
+    kind = str(column).rpartition(":")[2]
+    return kind if kind in KINDS and kind != str(column) else None
+
+
+def _kind(cells: pd.Series, column: str) -> str:
+    is_list = cells.map(lambda cell: isinstance(cell, list)).any()
+    number = (declared_kind(column) or "").startswith("float")
+    return ("float" if number else "token") + ("_seq" if is_list else "")
 
 
 def _field_name(column: str) -> str:
@@ -99,8 +132,10 @@ def clean_column(column: pd.Series, path: Path, is_feature: bool = False) -> pd.
     """Clean texts; lists of short labels stay lists, and columns of label names are split into them.
 
     The lists of a feature stay lists however long their texts are, and its texts are split at any separator of labels
-    but a comma, which names hold too.
+    but a comma, which names hold too. A column of an atomic file is what its name says.
     """
+    if declared := declared_kind(column.name):
+        return _declared_column(column, declared, path, is_feature)
     parts = [_flatten(cell, column.name, path) for cell in column]
     is_list = any(isinstance(cell, list | tuple | np.ndarray) for cell in column)
     named = plain_name(column.name) in map(plain_name, LABEL_NAMES)
@@ -117,6 +152,37 @@ def clean_column(column: pd.Series, path: Path, is_feature: bool = False) -> pd.
     return pd.Series([one_text(cell, is_list) for cell in parts], index=column.index, dtype=object)
 
 
+def _declared_column(column: pd.Series, kind: str, path: Path, is_feature: bool) -> pd.Series:
+    """Cells of a column whose name says its kind: texts, or lists of them for a sequence.
+
+    A sequence is separated by `|` where that occurs, as in the files written here, else by blanks, RecBole's default.
+    """
+    parts = [_flatten(cell, column.name, path) for cell in column]
+    if kind.endswith("_seq"):
+        separator = LIST_SEPARATOR if any(LIST_SEPARATOR in part for cell in parts for part in cell) else " "
+        parts = [[entry for part in cell for entry in part.split(separator)] for cell in parts]
+        if kind == "token_seq" and separator == " " and not is_feature and plain_name(column.name) in _PLAIN_WORDS:
+            return pd.Series([_clean(" ".join(cell)) for cell in parts], index=column.index, dtype=object)
+        cells = [labels(cell) for cell in parts]
+    else:
+        cells = [one_text(cell, is_list=False) for cell in parts]
+    if kind.startswith("float"):
+        _check_numbers(cells, column.name, path)
+    return pd.Series(cells, index=column.index, dtype=object)
+
+
+def _check_numbers(cells: list[str] | list[list[str]], column: str, path: Path) -> None:
+    for row, cell in enumerate(cells, start=1):
+        for text in cell if isinstance(cell, list) else [cell]:
+            try:
+                float(text or 0)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}, column [{column}], item {row}: [{text[:40]}] is no number. Name the column "
+                    f"[{column.partition(':')[0]}:token] if it holds texts."
+                ) from error
+
+
 def labels(parts: Sequence[str]) -> list[str]:
     """A list of labels, clean, without empty ones."""
     return [label for part in parts if (label := _clean(part.replace(LIST_SEPARATOR, " ")))]
@@ -128,20 +194,24 @@ def one_text(parts: Sequence[str], is_list: bool) -> str:
     return (", ".join(texts) + ("." if is_list and texts else ""))[:_LONGEST_CELL]
 
 
-def _flatten(cell: Any, column: str, path: Path) -> list[str]:
+def _flatten(cell: Any, column: str, path: Path, depth: int = 0) -> list[str]:
     """The texts in a cell, however its lists are nested."""
     if isinstance(cell, str):
         return [cell]
+    if isinstance(cell, bytes):
+        return [cell.decode("utf-8", "replace")]
+    if depth > _DEEPEST:
+        raise UserError(f"{path}, column [{column}]: a cell holds lists nested more than {_DEEPEST} deep. Flatten it.")
     if isinstance(cell, list | tuple | np.ndarray):
-        return [text for part in cell for text in _flatten(part, column, path)]
+        return [text for part in cell for text in _flatten(part, column, path, depth + 1)]
     if isinstance(cell, dict):
         raise UserError(f"{path}, column [{column}] holds mappings, not text. Leave it out of --text-fields.")
     return [] if pd.isna(cell) else [str(cell)]
 
 
 def _clean(text: str) -> str:
-    """No line breaks, tabs or other control characters, which would break the lines of the atomic file."""
-    text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()[:_LONGEST_CELL]
+    """One line of text that an atomic file can hold."""
+    text = _NOT_IN_TEXTS.sub(" ", text).strip()[:_LONGEST_CELL]
     return "" if text in MISSING else text
 
 

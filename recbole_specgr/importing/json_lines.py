@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.text_files import unpacked
 
-_BOM = b"\xef\xbb\xbf"
-_BUFFER = 1 << 20
 _DECODE = json.JSONDecoder(strict=False).decode  # not strict: control characters inside texts are taken
 
 
@@ -43,10 +41,14 @@ def read_objects(
             wrong = None if isinstance(found, dict) else "no JSON object"
         except UnicodeDecodeError:
             wrong = "not UTF-8"
-        except ValueError as error:
+        except json.JSONDecodeError as error:
             if not line.endswith(b"\n"):
                 raise cut_short(path, number) from error
             wrong = "not JSON"
+        except ValueError:
+            wrong = "JSON with a number of too many digits"
+        except RecursionError:
+            wrong = "JSON with lists or objects nested too deep"
         found = bad(number, line, wrong) if wrong else found
         if found is not None:
             yield found
@@ -60,10 +62,8 @@ def read_lines(path: Path, progress: Callable[[int], None] = lambda position: No
     """
     number = 0
     try:
-        with open(path, "rb", buffering=_BUFFER) as raw, _unpacked(raw, path) as file:
+        with open(path, "rb") as raw, unpacked(raw, path) as file:
             for number, line in enumerate(file, start=1):
-                if number == 1:
-                    line = line.removeprefix(_BOM)
                 if number % 4096 == 0:
                     progress(raw.tell())
                 if not line.isspace():
@@ -79,12 +79,6 @@ def cut_short(path: Path, number: int) -> UserError:
     return UserError(
         f"{path} could not be read: it is cut short in line {number:,}. Fetch the rest, or fetch it again."
     )
-
-
-def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER)
-    return raw
 
 
 def _refuser(path: Path) -> Callable[[int, bytes, str], None]:

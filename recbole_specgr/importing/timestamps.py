@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+from datetime import date
+from numbers import Integral, Number
+from typing import NoReturn
+
 import numpy as np
 import pandas as pd
+import pyarrow
 
 from recbole_specgr.data.times import TIME_UNITS, exact_times, time_unit
 from recbole_specgr.system.errors import UserError
 
 _NANOSECONDS = 10**17  # epoch times of this size and above; 1e17 us is the year 5138
+_LARGEST = 2**63 - 1
+_EXACT_IN_FLOAT64 = 2**53
+_UTC = r"\s*(?:UTC|GMT)$"  # as SQL databases and R write it; ISO 8601 has Z
+_EXAMPLES = "such as 2014-07-01, 2014-07-01T12:30:00 or 2014-07-01 12:30:00+02:00"
 
 
 def parse_times(column: pd.Series, where: str) -> np.ndarray:
     """int64 [N] of a column without missing values.
 
     Numbers, also as text, are taken as they are; fractional ones become the coarsest of ms and us that holds them
-    all, and nanoseconds become microseconds. ISO 8601 dates and datetimes (without a zone: UTC) become the coarsest of
-    s, ms and us that holds them all.
+    all, and nanoseconds become microseconds. ISO 8601 dates and datetimes (without a zone: UTC; ` UTC` may stand for
+    Z) become the coarsest of s, ms and us that holds them all.
 
-    Raises UserError naming the first value that is not a time, or values in different units.
+    Raises UserError naming the first value that is not a time or not exact, or values in different units.
     """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
     if pd.api.types.is_datetime64_any_dtype(column):
         return _of_datetimes(pd.to_datetime(column, utc=True))
     if pd.api.types.is_bool_dtype(column):
         raise UserError(f"{where} holds true and false, not times.")
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.isna().any():
-        if numbers.notna().any():
-            _refuse(column, numbers.isna(), where, "not a number, unlike the others")
-        moments = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
-        if moments.isna().any():
-            _refuse(column, moments.isna(), where, "neither a number nor an ISO 8601 date such as 2014-07-01T12:30:00")
-        return _of_datetimes(moments)
-    kind = np.float64 if pd.api.types.is_float_dtype(numbers) else np.int64  # also of pandas' nullable types
-    times = _of_numbers(column, numbers.to_numpy(dtype=kind), where)
+    if pd.api.types.is_numeric_dtype(column):
+        numbers = column
+    else:
+        odd = ~column.map(_may_be_time).to_numpy(dtype=bool)
+        if odd.any():
+            _refuse(column, odd, where, "neither numbers nor dates")
+        numbers = _as_numbers(column, where)
+        if numbers is None:
+            return _of_texts(column, where)
+    times = _of_numbers(column, numbers, where)
     _check_one_unit(times, where)
     return times
 
@@ -46,29 +57,63 @@ def parse_moment(text: str, where: str) -> int:
     return moment.value // 1000
 
 
-def _of_datetimes(moments: pd.Series) -> np.ndarray:
-    microseconds = moments.dt.tz_convert(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    for ticks in TIME_UNITS.values():
-        step = TIME_UNITS["us"] // ticks
-        if (microseconds % step == 0).all():
-            break
-    return microseconds // step
+def _may_be_time(value: object) -> bool:
+    return isinstance(value, str | date | Number) and not isinstance(value, bool | np.bool_)
 
 
-def _of_numbers(column: pd.Series, numbers: np.ndarray, where: str) -> np.ndarray:
-    if np.issubdtype(numbers.dtype, np.integer):
-        return numbers // (1000 if np.abs(numbers).max() >= _NANOSECONDS else 1)
-    infinite = ~np.isfinite(numbers)
+# ---- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def _as_numbers(column: pd.Series, where: str) -> pd.Series | None:
+    """The numbers of a column of objects; None where none of them is a number. Raises UserError where some are."""
+    kinds = set(map(type, column))
+    if kinds == {str}:
+        try:
+            return pyarrow.array(column, "string").cast("int64").to_pandas().set_axis(column.index)
+        except pyarrow.ArrowInvalid:
+            pass  # fractions, dates, blanks, or too large
+    if all(issubclass(kind, Integral) for kind in kinds):
+        _check_range(column, np.array([abs(int(value)) > _LARGEST for value in column]), where)
+        return column.astype(np.int64)
+    # Of numbers so large that float64 would take their last digits there may be whole ones only.
+    large = np.array([isinstance(value, Integral) and abs(int(value)) > _EXACT_IN_FLOAT64 for value in column])
+    if large.any():
+        _refuse(column, large, where, "whole numbers too large to stand beside other values exactly")
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = numbers.isna()
+    if wrong.all():
+        return None
+    if wrong.any():
+        _refuse(column, wrong, where, "not a number, unlike the others")
+    return numbers
+
+
+def _of_numbers(column: pd.Series, numbers: pd.Series, where: str) -> np.ndarray:
+    if pd.api.types.is_unsigned_integer_dtype(numbers):
+        _check_range(column, (numbers > _LARGEST).to_numpy(dtype=bool), where)
+    if pd.api.types.is_integer_dtype(numbers):
+        whole = numbers.to_numpy(dtype=np.int64)
+        return whole // (1000 if max(int(whole.max()), -int(whole.min())) >= _NANOSECONDS else 1)
+    values = numbers.to_numpy(dtype=np.float64)
+    infinite = ~np.isfinite(values)
     if infinite.any():
         _refuse(column, infinite, where, "infinite")
-    if (numbers == np.floor(numbers)).all():
-        return exact_times(numbers, where)
+    inexact = np.abs(values) >= _EXACT_IN_FLOAT64
+    if inexact.any():
+        _refuse(column, inexact, where, "floating-point numbers too large to be exact. Keep times as whole numbers")
+    if (values == np.floor(values)).all():
+        return exact_times(values, where)
     for ticks in (10**3, 10**6):
-        scaled = np.round(numbers * ticks)
+        scaled = np.round(values * ticks)
         # The decimals that were written, not their binary neighbours: dividing back must give the same float.
-        if (scaled / ticks == numbers).all():
+        if (scaled / ticks == values).all():
             return exact_times(scaled, where)
-    return _refuse(column, np.round(numbers * 10**6) / 10**6 != numbers, where, "finer than a microsecond")
+    return _refuse(column, np.round(values * 10**6) / 10**6 != values, where, "finer than a microsecond")
+
+
+def _check_range(column: pd.Series, beyond: np.ndarray, where: str) -> None:
+    if beyond.any():
+        _refuse(column, beyond, where, "numbers beyond 64 bits, which are no times in any unit")
 
 
 def _check_one_unit(times: np.ndarray, where: str) -> None:
@@ -83,10 +128,31 @@ def _check_one_unit(times: np.ndarray, where: str) -> None:
         raise UserError(f"{where} mixes units: {found}. Bring all to {time_unit(times)}, or drop the wrong rows.")
 
 
-def _refuse(column: pd.Series, wrong: np.ndarray | pd.Series, where: str, what: str):
+# ---- dates -----------------------------------------------------------------------------------------------------------
+
+
+def _of_texts(column: pd.Series, where: str) -> np.ndarray:
+    texts = column.astype(str).str.strip().str.replace(_UTC, "Z", regex=True)
+    moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+    if moments.isna().any():
+        _refuse(column, moments.isna(), where, f"neither a number nor an ISO 8601 date {_EXAMPLES}")
+    return _of_datetimes(moments)
+
+
+def _of_datetimes(moments: pd.Series) -> np.ndarray:
+    microseconds = moments.dt.tz_convert(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+    for ticks in TIME_UNITS.values():
+        step = TIME_UNITS["us"] // ticks
+        if (microseconds % step == 0).all():
+            break
+    return microseconds // step
+
+
+def _refuse(column: pd.Series, wrong: np.ndarray | pd.Series, where: str, what: str) -> NoReturn:
     wrong = np.asarray(wrong)
     first = int(np.flatnonzero(wrong)[0])
+    shown = str(column.iloc[first])
     raise UserError(
-        f"{where}: {int(wrong.sum()):,} of {len(column):,} values are {what}; the first is [{column.iloc[first]}] "
-        f"in data row {column.index[first] + 1}."
+        f"{where}: {int(wrong.sum()):,} of {len(column):,} values are {what}; the first is "
+        f"[{shown if len(shown) <= 60 else shown[:60] + '...'}] in data row {column.index[first] + 1}."
     )

@@ -1,6 +1,5 @@
 """The reproduction matrix, `leaderboards/<dataset>/rows.yaml`: each result's command, its scores, how near is near."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import shown_keys
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.comparison import ENVIRONMENT, SOURCE
+from recbole_specgr.runs.launch import training_command, training_words
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 FILE = "rows.yaml"
-SCRIPT = "run_recbole.py"
 EXACT = 0.0001  # tolerance of what involves no training
 TRAINED = 0.002  # least tolerance of what does: another processor's rounding leads to another model
 HEAD = "# Rendered from the records by scripts/leaderboard.py --all; scripts/reproduce.py runs a row again.\n"
@@ -43,8 +42,8 @@ class Comparison:
 
 def command_of(record: dict[str, Any]) -> str:
     """What makes the result again anywhere: without paths of this machine, and training what was taken from runs."""
-    program, *words = shlex.split(record["command"])
-    if not program.endswith(SCRIPT):
+    words = training_words(record["command"])
+    if words is None:
         return record["command"]
     given = parse(words)
     settings = {
@@ -55,7 +54,7 @@ def command_of(record: dict[str, Any]) -> str:
     named = {"model": given.model or record["model"], "dataset": given.dataset or record["dataset"]}
     words = [f"--{key}={_word(value)}" for key, value in {**named, **settings}.items()]
     files = ["--config_files", *given.config_files] if given.config_files else []
-    return shlex.join(["python", SCRIPT, *words, *files])
+    return training_command([*words, *files], record["command"])
 
 
 def rows_yaml(boards: list[Board]) -> str:
@@ -81,7 +80,7 @@ def read_rows(leaderboards: Path, dataset: str) -> dict[str, dict[str, Any]]:
     """Row -> command, protocol, expected. Raises UserError where there is no matrix."""
     path = leaderboards / dataset / FILE
     if not path.is_file():
-        raise UserError(f"There is no {path}: render it with scripts/leaderboard.py --all")
+        raise UserError(f"There is no {path}: render it with `recbole-specgr leaderboard --all`.")
     return read_mapping(path)
 
 

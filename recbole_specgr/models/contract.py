@@ -86,8 +86,8 @@ class ModelContract:
             `text_vectors`, `semantic_ids` and `attributes`. Read by `building`.
         parts_in_order: names of the models that it is made of, as they are trained. Read by `building`.
         trainer: name of the class in `recbole_specgr.training` that trains it.
-        trains_on: what its batches may be, the first being usual: `rows`, one target each with its history; `windows`,
-            stretches of a history in which every position is a target. Read by the trainer.
+        trains_on: what its batches may be: `rows`, one target each with its history; `windows`, stretches of a history
+            in which every position is a target. The setting `train_on` chooses. Read by the trainer.
         compares_rows: the loss of the present stage compares the rows of a batch with each other, so a batch can't be
             taken in parts. Read by the trainer at the start of a stage.
         trained_before: its parameters come from a finished run and are not trained. Read by the trainer.
@@ -124,8 +124,16 @@ class ModelContract:
     # -- training ------------------------------------------------------------------------------------------------------
 
     def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]:
-        """The loss of a batch, a mean over its rows; a tuple or a mapping of several losses is added up. Called each
-        step; never for a model without parameters."""
+        """The loss of a batch, a mean over its targets; a tuple or a mapping of several losses is added up. Called each
+        step; never for a model without parameters.
+
+        Args:
+            interaction: of `rows`, each the history of one target: `item_id_list` `[B, L]`, items padded with 0 on the
+                right; `item_length` `[B]`, how many they are; `item_id` `[B]`, the target. Of `windows`, in which
+                every position may have a target (see `training.windows`): `item_id_list` `[B, S]`, S being the
+                longest's; `item_length` `[B]`; `item_id` `[B, S]`, what came after each position, 0 where nothing is
+                learned. `learned_positions` finds the states of either. Both have `user_id` `[B]`.
+        """
         raise NotImplementedError
 
     def start_stage(self, stage: str) -> None:

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from recbole_specgr.backbones import T5, T5Config
 from recbole_specgr.backbones.token_tree import Memory
-from recbole_specgr.decoding.beam_search import check_finite, search
-from recbole_specgr.decoding.likelihood import likelihoods
+from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
+from recbole_specgr.decoding.checks import check_probabilities
+from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import BUCKET, Replay
+from recbole_specgr.decoding.token_verification import TokenVerification
+from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
@@ -178,11 +181,29 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         """The k most probable items that the beams reach and their log-probabilities, `[B, k]`; see `beam_search`."""
 
         def decode(memory: Memory) -> tuple[Tensor, ...]:
-            return search(self.backbone, memory, index, self.level_slices, k, num_beams, normalizer)
+            found = beam_search(self.backbone, memory, index, self.level_slices, k, num_beams, normalizer)
+            return found.items, found.scores, found.is_nan
 
-        items, scores, is_nan = self.decode(decode, users, ("beam_search", index, k, num_beams, normalizer))
-        check_finite(is_nan)
-        return items, scores
+        result = BeamSearchResult(*self.decode(decode, users, ("beam_search", index, k, num_beams, normalizer)))
+        result.check()
+        return result.items, result.scores
+
+    def verification(
+        self, memory: Memory, candidates: Tensor, settings: VerificationSettings, static: bool = False
+    ) -> TokenVerification:
+        """How it judges the candidates for the users of `memory`; `static` as for `PrefixStore`."""
+        width = settings.num_beams + settings.draft_size
+        prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.level_slices, width, static)
+        return TokenVerification(prefixes, self.seen, settings)
+
+    def log_likelihood(
+        self, interaction: Interaction, items: Tensor, candidates: Tensor, settings: VerificationSettings
+    ) -> Tensor:
+        """Eq. 2 of given candidates `[B, n]`, -1 in places that are empty: `[B, n]`, -inf beside -1."""
+        verification = self.verification(self.read(interaction).memory, candidates, settings)
+        scores = verification.log_likelihood(items, -torch.inf)
+        check_probabilities(verification.is_nan)
+        return scores
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction)
@@ -193,8 +214,9 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
     @torch.no_grad()
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         """The likelihoods of the items' ids `[B, n]`; -inf beside -1."""
-        memory, index = self.read(interaction).memory, self.index(candidates)
-        return likelihoods(self.backbone, memory, index, self.level_slices, items)
+        n = items.size(1)
+        settings = VerificationSettings(k=n, draft_size=n, num_beams=0, score_adjustment=False, unseen_bonus=0.0)
+        return self.log_likelihood(interaction, items, candidates, settings)
 
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {

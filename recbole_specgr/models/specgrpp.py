@@ -140,11 +140,10 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
 
-    def draft_pool(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor | None]:
+    def nearest_items(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
         if not self.draft_pool_size:
-            return super().draft_pool(users, candidates)
+            return None
         index, vectors = self.index(candidates), self.item_vectors()
         if self._nearest is None or self._nearest[0] is not index or self._nearest[1] is not vectors:
             self._nearest = index, vectors, NearestItems(vectors, index.items, self.draft_index)
-        items, scores = self._nearest[2].search(mean_pool(users.encoded, users.tokens), self.draft_pool_size)
-        return scores, items
+        return self._nearest[2].search(mean_pool(users.encoded, users.tokens), self.draft_pool_size)

@@ -11,15 +11,10 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.backbones.token_tree import Memory
-from recbole_specgr.decoding.draft_verify import (
-    DraftVerifyResult,
-    DraftVerifySettings,
-    Rounds,
-    all_rounds,
-    speculate,
-)
-from recbole_specgr.decoding.likelihood import likelihoods
-from recbole_specgr.decoding.verifier import Verifier
+from recbole_specgr.decoding.all_rounds import AllRounds, all_rounds
+from recbole_specgr.decoding.draft_pool import DraftPool
+from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
+from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.contract import RankedList, RanksByList
 from recbole_specgr.models.explaining import Draft, Reasons
@@ -48,15 +43,14 @@ class SpeculativeRecommender(RanksByList):
         """The drafter's score of every item `[B, n_items]`."""
         raise NotImplementedError
 
-    def draft_pool(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The drafter's scores, and the items that they are of where those are not all: `draft_items` of
-        `draft_verify`."""
-        return users.draft_scores, None
+    def nearest_items(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The candidates that may be drafted, `[B, M]`, -1 where there are fewer, and the drafter's scores of them
+        `[B, M]`; None where all may be drafted."""
+        return None
 
     @property
     def draft_verify_settings(self) -> DraftVerifySettings:
-        names = {"accept_threshold": "threshold"}
-        return DraftVerifySettings(**{names.get(key, key): self.decoding[key] for key in self.decoding_keys})
+        return DraftVerifySettings(**{key: self.decoding[key] for key in self.decoding_keys})
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         users = self.verifier.read(interaction)
@@ -74,9 +68,10 @@ class SpeculativeRecommender(RanksByList):
             return RankedList(result.items, result.scores, result.round_of)
         settings = self.draft_verify_settings
         rounds = users.once(
-            (k, replace(settings, threshold=0.0)), lambda: self._all_rounds(users, k, candidates, settings)
+            (k, replace(settings, accept_threshold=0.0, drafter_weight=0.0, order="merged")),
+            lambda: self.all_rounds(users, k, candidates),
         )
-        return RankedList.unscored(rounds.lists(k, settings.threshold))
+        return RankedList.unscored(rounds.lists(k, settings))
 
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {
@@ -91,46 +86,64 @@ class SpeculativeRecommender(RanksByList):
         if settings.score_adjustment and not model.seen[item]:
             counted -= 1
         scores = self.draft_scores(interaction, users)[0].masked_fill(~candidates, -torch.inf)
-        drafted = self._all_rounds(users, k, candidates, settings).drafted
-        found = ((drafted.items[0] == item) & (drafted.scores[0] > -torch.inf)).nonzero()
+        drafted = self.all_rounds(users, k, candidates).drafted
+        found = ((drafted.items[0] == item) & drafted.exist[0]).nonzero()
         draft = Draft(
             score=float(scores[item]),
             rank=int((scores > scores[item]).sum()) + 1,
             drafted_in=int(drafted.rounds[0, found[0]]) + 1 if len(found) else None,
-            threshold=float(settings.threshold),
+            threshold=float(settings.accept_threshold),
         )
         return Reasons(model.digits(users, item, counted), model.shared_digits(item), draft)
 
     @torch.no_grad()
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         """The scores that it would rank given candidates `[B, n]` by, drafted or not `[B, n]`; -inf beside -1."""
-        model = self.verifier
-        unseen = ~model.seen if self.decoding["score_adjustment"] else None
-        memory, index = model.read(interaction).memory, model.index(candidates)
-        return likelihoods(model.backbone, memory, index, model.level_slices, items, unseen)
+        settings = self.draft_verify_settings.for_verification(items.size(1))
+        return self.verifier.log_likelihood(interaction, items, candidates, settings)
+
+    def all_rounds(self, users: EncodedUsers, k: int, candidates: Tensor) -> AllRounds:
+        """What the lists of all thresholds can be read off, under the settings in `decoding`."""
+        model, settings = self.verifier, self.draft_verify_settings
+        for_verification = settings.for_verification(k)
+        verification = users.once(
+            "verification", lambda: model.verification(users.memory, candidates, for_verification)
+        )
+        nearest = users.once("nearest", lambda: self.nearest_items(users, candidates))
+        pool = draft_pool(*(nearest or (None, users.draft_scores)), model.index(candidates).items, model.seen, settings)
+        return all_rounds(verification.restart(for_verification), pool, settings)
 
     def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor) -> DraftVerifyResult:
         model, settings = self.verifier, self.draft_verify_settings
-        index, seen, levels = model.index(candidates), model.seen, model.level_slices
-        scores, items = self.draft_pool(users, candidates)
-        users_leave = None if model.replay is None else False
+        index, seen = model.index(candidates), model.seen
+        nearest, scores = self.nearest_items(users, candidates) or (None, users.draft_scores)
+        users_leave = model.replay is None and scores.device.type == "cpu"
 
-        def decode(memory: Memory, scores: Tensor, items: Tensor | None = None) -> tuple[Tensor, ...]:
-            result = speculate(model.backbone, memory, index, levels, scores, seen, k, settings, items, users_leave)
+        def decode(memory: Memory, scores: Tensor, nearest: Tensor | None = None) -> tuple[Tensor, ...]:
+            verification = model.verification(memory, candidates, settings.for_verification(k), static=not users_leave)
+            pool = draft_pool(nearest, scores, index.items, seen, settings)
+            result = draft_verify(verification, pool, k, settings, users_leave)
             return tuple(getattr(result, field.name) for field in fields(result))
 
-        inputs = (scores,) if items is None else (scores, items)
-        result = DraftVerifyResult(*model.decode(decode, users, ("speculate", index, seen, k, settings), *inputs))
+        inputs = (scores,) if nearest is None else (scores, nearest)
+        result = DraftVerifyResult(*model.decode(decode, users, ("draft_verify", index, seen, k, settings), *inputs))
         result.check()
         return result
 
-    def _all_rounds(self, users: EncodedUsers, k: int, candidates: Tensor, settings: DraftVerifySettings) -> Rounds:
-        model = self.verifier
-        verifier = users.once(
-            "verifier",
-            lambda: Verifier(
-                model.backbone, users.memory, model.index(candidates), model.level_slices, 4 * settings.draft_size
-            ),
-        )
-        scores, items = users.once("draft_pool", lambda: self.draft_pool(users, candidates))
-        return all_rounds(verifier, scores, model.seen, k, settings, items)
+
+def draft_pool(
+    nearest: Tensor | None, scores: Tensor, candidates: Tensor, seen: Tensor, settings: DraftVerifySettings
+) -> DraftPool:
+    """What may be drafted.
+
+    Args:
+        nearest: the items that may be `[B, M]`, -1 where there are fewer; None: all candidates.
+        scores: the drafter's of these `[B, M]`, or of all items `[B, n_items]`.
+        candidates: items `[n]`.
+        seen: items of the training data `[n_items]`.
+    """
+    if nearest is None:
+        pool = DraftPool.of_candidates(candidates, scores)
+    else:
+        pool = DraftPool.of_nearest(candidates, nearest, scores)
+    return pool if settings.inductive_drafting else pool.without(~seen)

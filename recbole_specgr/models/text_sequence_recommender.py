@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from recbole_specgr.models.contract import ScoresItems
 from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.text.features import load_text_features
 
 
@@ -21,7 +22,8 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
     """SASRec (Kang and McAuley, ICDM 2018) whose item table is a function of the items' frozen text vectors.
 
     An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items
-    only; each of them is embedded once a step, for the histories and as a candidate.
+    only; each of them is embedded once a step, for the histories and as a candidate. The encoder is causal, so every
+    position of a history can be learned in one pass.
 
     Subclasses set `adaptor`, a module from text vectors `[n, d_text]` to `[n, hidden_size]`, and then call
     `self.apply(self._init_weights)`. They may override `project`.
@@ -32,6 +34,7 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
     """
 
     inductive = True
+    trains_on = ("windows", "rows")
     input_type = InputType.POINTWISE
     item_tables = ("features", "seen_row")
     item_caches = ("_table",)
@@ -79,10 +82,13 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
 
     def encode(self, embedded: Tensor, items: Tensor, length: Tensor) -> Tensor:
         """Histories' embeddings `[B, S, hidden_size]` and items `[B, S]` -> the last position's state `[B, hidden]`."""
+        return self.gather_indexes(self.states(embedded, items), length - 1)
+
+    def states(self, embedded: Tensor, items: Tensor) -> Tensor:
+        """Histories' embeddings and items `[B, S]` -> the state `[B, S, hidden_size]` after each position."""
         embedded = embedded + self.position_embedding.weight[: items.size(1)]
         hidden = self.dropout(self.LayerNorm(embedded))
-        mask = self.get_attention_mask(items)
-        return self.gather_indexes(self.trm_encoder(hidden, mask, output_all_encoded_layers=False)[-1], length - 1)
+        return self.trm_encoder(hidden, self.get_attention_mask(items), output_all_encoded_layers=False)[-1]
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Items `[B, S]`, cut to the longest history of the batch, and lengths `[B]`."""
@@ -124,13 +130,14 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
     # -- RecBole's contract --------------------------------------------------------------------------------------------
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Cross entropy of the target among all seen items."""
+        """Cross entropy of the targets among all seen items, of rows or of windows."""
         items, length = self.history(interaction)
         seen = self.adaptor(self.features[self.seen_items])
         table = F.pad(seen, (0, 0, 1, 0))
-        users = self.project(self.encode(table[self.seen_row[items]], items, length))
-        logits = users @ self.project(seen).T / self.temperature
-        return F.cross_entropy(logits, self.seen_row[interaction[self.ITEM_ID]] - 1)
+        states = self.states(table[self.seen_row[items]], items)
+        users, targets = learned_positions(states, length, interaction[self.ITEM_ID])
+        logits = self.project(users) @ self.project(seen).T / self.temperature
+        return F.cross_entropy(logits, self.seen_row[targets] - 1)
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:

@@ -30,6 +30,7 @@ class UniSRecPretrain(UniSRec):
     """
 
     compares_rows = True
+    trains_on = ("rows",)
 
     def __init__(self, config: RecBoleConfig, dataset: Dataset) -> None:
         super().__init__(config, dataset)

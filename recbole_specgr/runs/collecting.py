@@ -2,7 +2,6 @@
 
 import platform
 import resource
-import shlex
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from recbole_specgr import __version__
 from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.data.times import TIME_UNITS, time_unit
 from recbole_specgr.runs.comparison import what_it_is
+from recbole_specgr.runs.launch import started_as
 from recbole_specgr.runs.record import SCHEMA, protocol_hash
 
 PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
@@ -75,7 +75,7 @@ def environment(config) -> dict[str, Any]:
         "hardware": _hardware(config["device"]),
         "versions": _versions(),
         "git_commit": _git_commit(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": started_as(sys.argv),
     }
 
 

@@ -3,6 +3,8 @@
 from pathlib import PurePath
 from typing import Any
 
+from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
+
 # Settings that change nothing about the model that comes out.
 ENVIRONMENT = {
     "seed",
@@ -53,7 +55,7 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     A setting that only one of them has came, or went, with another version of the package: it does not count. Neither
     does what was tuned after training.
     """
-    one, other = what_it_is(one), what_it_is(other)
+    one, other = ({**BEFORE_THE_SETTING, **what_it_is(settings)} for settings in (one, other))
     tuned = {*(one.get("tune") or {}), *(other.get("tune") or {})}
     return all(_equal(key, one[key], other[key]) for key in (one.keys() & other.keys()) - tuned)
 

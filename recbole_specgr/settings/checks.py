@@ -15,6 +15,7 @@ FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
 # The protocol: what RecBole calls eval_args is not a choice here, except for the cuts.
 EVAL_ARGS = {"order": "TO", "group_by": "none", "mode": "full"}
 CHOSEN = {
+    "train_on": ("rows", "windows"),
     "precision": ("fp32", "bf16", "fp16"),
     "decoding_precision": ("fp32", "bf16"),
     "parallel": ("ddp", "fsdp"),

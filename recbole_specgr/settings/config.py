@@ -31,6 +31,7 @@ from recbole_specgr.settings.layer_files import (
     property_layers,
     tuning_grid,
 )
+from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve, split_class
 from recbole_specgr.settings.resources import package_folder
@@ -138,7 +139,7 @@ class Config(RecBoleConfig):
         """The settings that a model and its parts have in common: data, text, evaluation and environment."""
         names = {name for category in ("General", "Evaluation", "Dataset") for name in self.parameters[category]}
         names |= merged([layer_of_file(path) for path in property_files("overall")]).keys()
-        names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps"}
+        names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps", "train_on"}
         return {key: value for key, value in self.to_dict().items() if key in names}
 
     # RecBole's steps, in the order its __init__ takes them.
@@ -216,6 +217,7 @@ class Config(RecBoleConfig):
         if self._settings is not None:
             there_or_derived = self._settings.keys() | DERIVED
             newer = {key: value for key, value in stack(layers, known).items() if key not in there_or_derived}
+            newer |= {key: value for key, value in BEFORE_THE_SETTING.items() if key in newer}
             layers = [  # a run that was made before there was some setting has its default
                 Layer("settings newer than the run", newer, declares=True, open_groups=True),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),

@@ -19,6 +19,6 @@ def find_dataset(name: str, data_path: str | Path) -> Path:
     there = sorted({path.stem for root in (Path(data_path), examples) for path in root.glob("*/*.inter")})
     raise UserError(
         f"There is no data set [{name}]: {Path(data_path) / name / f'{name}.inter'} does not exist."
-        f"{did_you_mean(name, there)} There are: {', '.join(there)}. To import one: python scripts/import_dataset.py "
+        f"{did_you_mean(name, there)} There are: {', '.join(there)}. To import one: recbole-specgr import-data "
         f"--interactions FILE --items FILE --name {name}"
     )

@@ -3,23 +3,21 @@
 import json
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from recbole_specgr.runs.comparison import alike
 from recbole_specgr.runs.folder import CONFIG, checkpoint_of
+from recbole_specgr.runs.launch import training_program
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.resources import PACKAGE
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training.last_checkpoint import LAST
 
 VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
-SCRIPT = PACKAGE.parent / "run_recbole.py"
 
 
 class RunFailed(Exception):
@@ -31,13 +29,13 @@ class TrainedRuns:
 
     Args:
         settings: over every run's own; `runs_path` is where runs are looked for and kept.
-        launch: makes a run, given the words after `run_recbole.py`; raises RunFailed.
+        launch: makes a run, given the words after `recbole-specgr train`; raises RunFailed.
     """
 
     def __init__(
         self, dataset: str, settings: dict[str, Any] | None = None, launch: Callable[[list[str]], None] | None = None
     ):
-        self.dataset, self.settings, self.launch = dataset, dict(settings or {}), launch or run_script
+        self.dataset, self.settings, self.launch = dataset, dict(settings or {}), launch or run_training
 
     def find(self, wanted: Wanted, seed: int) -> Path | None:
         """The newest finished run that is what is wanted. Raises UserError for a model or setting that is not there."""
@@ -93,13 +91,13 @@ class TrainedRuns:
         return [f"--{key}={_word(value)}" for key, value in words.items()]
 
 
-def run_script(words: list[str]) -> None:
-    """`python run_recbole.py` with these words, in a process of its own, on this terminal."""
-    status = subprocess.run([sys.executable, str(SCRIPT), *words], check=False).returncode
+def run_training(words: list[str]) -> None:
+    """Train a model with these words, in a process of its own, on this terminal."""
+    status = subprocess.run([*training_program(), *words], check=False).returncode
     if status == 130:
         raise KeyboardInterrupt
     if status:
-        raise RunFailed(f"`{shlex.join(['python', SCRIPT.name, *words])}` ended with status {status}")
+        raise RunFailed(f"`{shlex.join(['recbole-specgr', 'train', *words])}` ended with status {status}")
 
 
 def _is(run: Path, settings: dict[str, Any], given: set[str], uses: dict[str, Path]) -> bool:

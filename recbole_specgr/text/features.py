@@ -6,12 +6,12 @@ from importlib.metadata import PackageNotFoundError, version
 from logging import getLogger
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 
+from recbole_specgr.data.feature_files import read_feature_file
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write, link_or_copy
 from recbole_specgr.system.fingerprint import content_key
@@ -95,7 +95,7 @@ def _keep_with_run(run_dir: Path, features: np.ndarray, encoded: Encoded, transf
 def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> Encoded:
     name = str(config["text_encoder"])
     if name.endswith((".npz", ".npy")):
-        tokens, features = read_feature_file(_find_file(name, dataset), name)
+        tokens, features = _read_file(name, dataset)
         return Encoded(_rows_of_items(dataset, tokens, features, name))
     texts = item_texts(dataset, config["text_fields"])
     if name == "lsa":
@@ -164,42 +164,20 @@ def _cached(path: Path, compute: Callable[[Path], np.ndarray], beside: Path | No
     return features
 
 
+def _read_file(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    path = _find_file(name, dataset)
+    try:
+        return read_feature_file(path)
+    except UserError as error:
+        raise UserError(f"text_encoder {name} cannot be used: {error}") from error
+
+
 def _find_file(name: str, dataset: Dataset) -> Path:
     places = [Path(name), Path(dataset.dataset_path) / name]
     for path in places:
         if path.is_file():
             return path
     raise UserError(f"text_encoder names the file {name}, but there is none at {' or '.join(map(str, places))}.")
-
-
-def read_feature_file(path: Path, name: str | Path = "of the new items") -> tuple[np.ndarray, np.ndarray]:
-    """Item tokens (str [N]) and features (float [N, d]) of a feature file, checked for shape."""
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                absent = {"item_id", "features"} - set(arrays.files)
-                if absent:
-                    raise ValueError(f"it has no array {' or '.join(sorted(absent))}, only {', '.join(arrays.files)}")
-                tokens, features = arrays["item_id"].astype(str), arrays["features"]
-        else:
-            items = path.with_suffix(".items.txt")
-            if not items.is_file():
-                raise UserError(f"text_encoder {name} needs its item tokens, one a line, in {items}.")
-            tokens = np.array(items.read_text(encoding="utf-8").splitlines(), dtype=str)
-            features = np.load(path, allow_pickle=False)
-        if tokens.ndim != 1 or features.ndim != 2 or len(tokens) != len(features):
-            raise ValueError(
-                f"it holds {tokens.shape} item ids and features of shape {features.shape}, not [N], [N, d]"
-            )
-        if not np.issubdtype(features.dtype, np.floating):
-            raise ValueError(f"its features are {features.dtype}, not floating point")
-        if len(np.unique(tokens)) != len(tokens):
-            raise ValueError("some item ids stand in it twice")
-    except UserError:
-        raise
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise UserError(f"text_encoder {path} cannot be used: {error}.") from error
-    return tokens, features
 
 
 def _rows_of_items(dataset: Dataset, tokens: np.ndarray, features: np.ndarray, name: str) -> np.ndarray:

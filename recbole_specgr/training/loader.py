@@ -1,4 +1,4 @@
-"""Training batches gathered by index, without worker processes; an epoch's batches depend on seed and epoch only."""
+"""Batches of rows gathered by index, without worker processes; an epoch's batches depend on seed and epoch only."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -6,6 +6,8 @@ from itertools import islice
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
+
+from recbole_specgr.training.batch import TrainingBatch
 
 
 class BatchLoader:
@@ -35,16 +37,23 @@ class BatchLoader:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Interaction]:
-        return self.batches_from(0)
+        return (batch.interaction for batch in self.batches_from(0))
 
-    def batches_from(self, first: int) -> Iterator[Interaction]:
+    @property
+    def smallest(self) -> int:
+        """How many rows of the epoch the smallest batch has; all have equally many."""
+        return self.batch_size
+
+    def batches_from(self, first: int) -> Iterator[TrainingBatch]:
         """The batches of this epoch without the `first` ones, which are not made."""
         for rows in islice(self.index_batches(), first, None):
-            yield self.dataset.__getitem__(rows[self.rank :: self.world_size], join=False)
+            own = torch.arange(len(rows))[self.rank :: self.world_size]
+            targets = (own < self.batch_size).long()
+            yield TrainingBatch(self.dataset.__getitem__(rows[own], join=False), targets, self.batch_size)
 
     def index_batches(self) -> Iterator[Tensor]:
         """The row numbers of each batch of this epoch, LongTensor [batch_size + extra_rows]."""
-        order = _permutation(len(self.dataset), self.seed, self.epoch, 0)
+        order = permutation(len(self.dataset), self.seed, self.epoch, 0)
         filler = _Filler(len(self.dataset), self.seed, self.epoch)
         for rows in order.split(self.batch_size):
             missing = self.batch_size - len(rows) + self.extra_rows
@@ -67,7 +76,7 @@ class _Filler:
         while count:
             if not len(self.order):
                 self.round += 1
-                self.order = _permutation(self.n_rows, self.seed, self.epoch, self.round)
+                self.order = permutation(self.n_rows, self.seed, self.epoch, self.round)
             rows, self.order = self.order[:count], self.order[count:]
             rows = rows[~self.taken[rows]]
             self.taken[rows] = True
@@ -78,7 +87,8 @@ class _Filler:
         return rows
 
 
-def _permutation(n_rows: int, *key: int) -> Tensor:
+def permutation(n_rows: int, *key: int) -> Tensor:
+    """A random order of `n_rows` rows, the same for the same key."""
     seed = 0
     for part in key:
         seed = (seed * 1_000_003 + part + 1) % (1 << 62)

@@ -23,6 +23,15 @@ from recbole_specgr.training.meter import EpochMeter, named_losses
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+# What RecBole's own epoch can do, by setting.
+POSSIBLE = {
+    "precision": ("fp32", "bf16"),
+    "accumulation_steps": (1,),
+    "parallel": ("ddp",),
+    "train_on": ("rows",),
+}
+
+
 class RecBoleLoop:
     """Mixin over any RecBole trainer. Our own `Trainer` has another loop, and overrides most of it.
 
@@ -41,11 +50,11 @@ class RecBoleLoop:
 
     def _check_settings(self) -> None:
         """Raise UserError for what RecBole's own epoch can't do."""
-        for key, plain in (("precision", ("fp32", "bf16")), ("accumulation_steps", (1,)), ("parallel", ("ddp",))):
-            if self.config[key] not in plain:
+        for key, possible in POSSIBLE.items():
+            if self.config[key] not in possible:
                 raise UserError(
                     f"[{key}: {self.config[key]}] is for the models of this package; {self.config['model']} is trained "
-                    f"by RecBole's own loop. Take {' or '.join(map(str, plain))}."
+                    f"by RecBole's own loop. Take {' or '.join(map(str, possible))}."
                 )
 
     def _loader(self, train_data: AbstractDataLoader, overrides: dict[str, Any]) -> Any:
@@ -59,6 +68,13 @@ class RecBoleLoop:
     def _shuffle(self, loader: Any, seed: int, epoch: int) -> None:
         """Give the batches of an epoch their order."""
         loader.generator.manual_seed(seed)
+
+    def _batches_from(self, loader: Any, first: int) -> Iterator[Any]:
+        """The batches of an epoch without the `first` ones. RecBole's loaders must make those, too."""
+        batches = iter(loader)
+        for _ in range(first):
+            next(batches)
+        return batches
 
     def _build_scheduler(self, total_steps: int) -> Any:
         """A learning rate scheduler, stepped by `_train_epoch`; RecBole's trainers have none."""

@@ -225,7 +225,8 @@ class StagedTrainer(RecBoleLoop, Validation):
                     traced()
                     self._step_done(progress, options, steps, step)
 
-                self._train_epoch(EpochSteps(loader, progress.step, start, done), progress.epoch)
+                batches = self._batches_from(loader, progress.step)
+                self._train_epoch(EpochSteps(loader, batches, progress.step, start, done), progress.epoch)
             losses = self.meter.means()
         except FloatingPointError as error:
             raise UserError(

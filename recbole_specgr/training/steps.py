@@ -10,14 +10,23 @@ class EpochSteps:
     It passes for the loader in RecBole's epochs.
 
     Args:
-        loader: gives the same batches again after the same seeding; `batches_from` of it skips without making them.
-        first: batches that are left out.
-        start: called before the first batch, after what was left out.
+        loader: gives the same batches again after the same seeding.
+        batches: those of them that are left to do.
+        first: how many were done before.
+        start: called before the first batch.
         done: called with the number of each step, 1-based, when it is done.
     """
 
-    def __init__(self, loader, first: int, start: Callable[[], None], done: Callable[[int], None]):
-        self._loader, self._first, self._start, self._done = loader, first, start, done
+    def __init__(
+        self,
+        loader: Any,
+        batches: Iterator[Any],
+        first: int,
+        start: Callable[[], None],
+        done: Callable[[int], None],
+    ) -> None:
+        self._loader, self._batches, self._first = loader, batches, first
+        self._start, self._done = start, done
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -26,13 +35,7 @@ class EpochSteps:
         return getattr(self._loader, name)
 
     def __iter__(self) -> Iterator[Any]:
-        if hasattr(self._loader, "batches_from"):
-            batches = self._loader.batches_from(self._first)
-        else:
-            batches = iter(self._loader)
-            for _ in range(self._first):
-                next(batches)
         self._start()
-        for step, batch in enumerate(batches, self._first + 1):
+        for step, batch in enumerate(self._batches, self._first + 1):
             yield batch
             self._done(step)

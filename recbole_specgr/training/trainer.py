@@ -8,10 +8,12 @@ from recbole.trainer import Trainer as RecBoleTrainer
 from torch import Tensor
 
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.system.processes import share_of
+from recbole_specgr.training.batch import TrainingBatch
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
 from recbole_specgr.training.staged import StagedTrainer
+from recbole_specgr.training.window_loader import WindowLoader
+from recbole_specgr.training.windows import Windows
 
 if TYPE_CHECKING:
     from recbole_specgr.training.parallel import Parallel
@@ -21,8 +23,9 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     """AdamW under a warm-up and cosine schedule; batches gathered by index and shared by the processes.
 
     A step is the same with any number of processes and in any number of parts: its gradient is that of the mean loss
-    over the `train_batch_size` rows of its batch. A model's losses are means over the rows it is given; those that
-    compare rows with each other (`compares_rows`) gather them from all processes and can't be taken in parts.
+    over the targets of its batch, `train_batch_size` in all, whether they come in rows of one target each or in windows
+    of many. A model's losses are means over the targets it is given; those that compare rows with each other
+    (`compares_rows`) gather them from all processes and can't be taken in parts.
     """
 
     parallel: Parallel | None = None
@@ -30,6 +33,12 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     def _check_settings(self):
         if self.config["parallel"] == "fsdp" and self.config["precision"] == "fp16":
             raise UserError("[parallel: fsdp] has no loss scaling for [precision: fp16]. Take --precision=bf16.")
+        train_on, possible = self.config["train_on"], getattr(self.model, "trains_on", ("rows",))
+        if train_on not in possible:
+            raise UserError(
+                f"[train_on: {train_on}]: {self.config['model']} can't learn from {train_on}. Take "
+                f"--train_on={' or '.join(possible)}."
+            )
 
     def _build_optimizer(self, **kwargs):
         if not self._trains:
@@ -51,40 +60,56 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         self.parallel.collect()
 
     def _loader(self, train_data, overrides):
-        rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
-        dataset, processes = train_data._dataset, self.config["world_size"]
-        if hasattr(self.model, "training_rows"):
-            dataset = self.model.training_rows(dataset)
-        loader = BatchLoader(
-            dataset,
-            rows,
-            self.config["seed"],
-            extra_rows=max(0, contrasted - rows),
-            rank=self.config["rank"],
-            world_size=processes,
-        )
-        parts = self.config["accumulation_steps"]
+        train_on = self.config["train_on"]
+        loader = self._windows(train_data) if train_on == "windows" else self._rows(train_data)
+        parts, processes = self.config["accumulation_steps"], self.config["world_size"]
         if parts > 1 and (loader.extra_rows or getattr(self.model, "compares_rows", False)):
             raise UserError(
                 f"[accumulation_steps: {parts}]: this stage's loss compares the rows of a batch with each other, so it "
                 f"can't be taken in parts. --activation_checkpointing and more processes save memory here."
             )
-        if loader.batch_size < parts * processes:
+        if loader.smallest < parts * processes:
             raise UserError(
-                f"[train_batch_size]: a batch of {loader.batch_size} rows is too small for {processes} processes and "
-                f"[accumulation_steps: {parts}]."
+                f"[train_batch_size]: a batch of {loader.smallest} {train_on} is too small for {processes} "
+                f"processes and [accumulation_steps: {parts}]."
             )
         return loader
 
+    def _windows(self, train_data) -> WindowLoader:
+        return WindowLoader(
+            Windows(train_data._dataset),
+            self.config["train_batch_size"],
+            self.config["seed"],
+            rank=self.config["rank"],
+            world_size=self.config["world_size"],
+        )
+
+    def _rows(self, train_data) -> BatchLoader:
+        rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
+        dataset = train_data._dataset
+        if hasattr(self.model, "training_rows"):
+            dataset = self.model.training_rows(dataset)
+        return BatchLoader(
+            dataset,
+            rows,
+            self.config["seed"],
+            extra_rows=max(0, contrasted - rows),
+            rank=self.config["rank"],
+            world_size=self.config["world_size"],
+        )
+
     def _shuffle(self, loader, seed, epoch):
         loader.set_epoch(epoch)
+
+    def _batches_from(self, loader, first):
+        return loader.batches_from(first)
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         self.parallel.losses.train()
         for batch in train_data:
             self.optimizer.zero_grad(set_to_none=True)
-            losses = self._gradients(batch, train_data.batch_size)
-            self.meter.add(losses, train_data.batch_size, self._learning_rate(), self._tokens(batch))
+            losses = self._gradients(batch)
+            self.meter.add(losses, batch.total, self._learning_rate(), self._tokens(batch.interaction))
             if self.clip_grad_norm:
                 self.scaler.unscale_(self.optimizer)
                 self.parallel.clip(**self.clip_grad_norm)
@@ -95,20 +120,13 @@ class Trainer(StagedTrainer, RecBoleTrainer):
                 self.scheduler.step()
         self._collect()
 
-    def _gradients(self, batch, rows: int) -> dict[str, Tensor]:
-        """Add up the gradients of a batch's parts, and return this process's share of its losses.
-
-        Args:
-            batch: this process's rows, those of the epoch before those that are there to be contrasted only.
-            rows: of the epoch, in the batch of all processes.
-        """
-        parts = self.config["accumulation_steps"]
-        own, total = share_of(rows), {}
-        for number in range(parts):
-            part = batch[number::parts] if parts > 1 else batch
-            # Mean over this part -> this process's part of the mean over all rows; processes are averaged afterwards.
-            weight = (own if parts == 1 else len(part)) * self.config["world_size"] / rows
-            with self.parallel.accumulating(last=number == parts - 1):
+    def _gradients(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Add up the gradients of a batch's parts, and return this process's share of its losses."""
+        parts, total = self.config["accumulation_steps"], {}
+        for number, (part, targets) in enumerate(batch.in_parts(parts), 1):
+            # Mean over this part -> its part of the mean over all targets; processes are averaged afterwards.
+            weight = targets * self.config["world_size"] / batch.total
+            with self.parallel.accumulating(last=number == parts):
                 with self._precision():
                     losses = self.parallel.losses(part.to(self.device))
                 losses = {name: weight * loss for name, loss in losses.items()}

@@ -11,19 +11,31 @@ from torch import Tensor
 from benchmarks.bench import Bench, K, Times
 from recbole_specgr.backbones.transformers_weights import to_transformers
 from recbole_specgr.decoding.beam_search import Beams, beam_search, step
-from recbole_specgr.decoding.draft_verify import DraftVerifyResult, DraftVerifySettings, draft_verify
-from recbole_specgr.decoding.likelihood import likelihoods
+from recbole_specgr.decoding.draft_pool import DraftPool
+from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
+from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
+from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import Replay
+from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.models.generative_recommender import DECODING_PRECISIONS
 
 ALL, NONE = -1e9, 0.0  # thresholds by which everything or nothing is accepted
 
 
+def verify(model, users, index, settings: DraftVerifySettings) -> DraftVerifyResult:
+    """Draft-verify of encoded users, without what a model does around it."""
+    static = users.draft_scores.device.type != "cpu"
+    width = settings.num_beams + settings.draft_size
+    prefixes = PrefixStore(model.backbone, users.memory, index, model.level_slices, width, static)
+    verification = TokenVerification(prefixes, model.seen, settings.for_verification(K))
+    pool = DraftPool.of_candidates(index.items, users.draft_scores)
+    result = draft_verify(verification, pool, K, settings, users_leave=not static)
+    result.check()
+    return result
+
+
 def speculate(model, batch, index, settings: DraftVerifySettings) -> DraftVerifyResult:
-    users = model.encode_users(batch)
-    return draft_verify(
-        model.backbone, users.memory, index, model.level_slices, users.draft_scores, model.seen, K, settings
-    )
+    return verify(model, model.encode_users(batch), index, settings)
 
 
 def thresholds(model, batch, index) -> dict[str, float]:
@@ -37,7 +49,7 @@ def thresholds(model, batch, index) -> dict[str, float]:
 
 
 def generate(model, batch, index) -> Tensor:
-    return beam_search(model.backbone, model.read(batch).memory, index, model.level_slices, K, K)[0]
+    return beam_search(model.backbone, model.read(batch).memory, index, model.level_slices, K, K).items
 
 
 def recorded(model, run: Callable[[], object]) -> Callable[[], object]:
@@ -61,7 +73,7 @@ def rank(model, batch, candidates, settings: DraftVerifySettings) -> Tensor:
         **model.decoding,
         "draft_size": settings.draft_size,
         "num_beams": settings.num_beams,
-        "accept_threshold": settings.threshold,
+        "accept_threshold": settings.accept_threshold,
     }
     return model.full_sort_topk(batch, K, candidates)
 
@@ -169,12 +181,11 @@ def subsets(bench: Bench):
         chosen = everything[torch.randperm(len(everything), generator=generator)[:size]]
         subset = torch.zeros_like(test.candidates)
         subset[chosen] = True
-        index = model.index(subset.to(bench.device))
+        subset = subset.to(bench.device)
+        index = model.index(subset)
         items = index.items.expand(32, -1)
         ways = (
-            lambda x=index, y=items: likelihoods(
-                model.backbone, model.read(batch).memory, x, model.level_slices, y, ~model.seen
-            ).topk(min(K, y.size(1))),
+            lambda c=subset, y=items: model.score_items(batch, y, c).topk(min(K, y.size(1))),
             lambda x=index: generate(model, batch, x),
             lambda x=index: speculate(model, batch, x, DraftVerifySettings(K, K, ALL)),
         )
@@ -190,17 +201,11 @@ def phases(bench: Bench):
     model.eval()
     index, batch = model.index(test.candidates.to(bench.device)), bench.users(test, 32)
     users = model.encode_users(batch)
-
-    def verify(settings: DraftVerifySettings):
-        return draft_verify(
-            model.backbone, users.memory, index, model.level_slices, users.draft_scores, model.seen, K, settings
-        )
-
     parts = (
         ("encode histories", lambda: model.read(batch)),
         ("draft", lambda: model.draft_scores(batch, users).topk(K)),
-        ("verify, one round", lambda: verify(DraftVerifySettings(K, K, ALL))),
-        ("verify and guide, all rounds", lambda: verify(DraftVerifySettings(K, K, NONE))),
+        ("verify, one round", lambda: verify(model, users, index, DraftVerifySettings(K, K, ALL))),
+        ("verify and guide, all rounds", lambda: verify(model, users, index, DraftVerifySettings(K, K, NONE))),
     )
     rows = [[name, f"{1000 * bench.median(run) / 32:.2f}"] for name, run in parts]
     width = min(K, index.levels[1].nodes)

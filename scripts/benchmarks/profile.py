@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.bench import Bench, K
 from benchmarks.decoding import generate, speculate, thresholds
 from benchmarks.training import matmul_rate, optimisation_step, training_batch
-from recbole_specgr.decoding.draft_verify import DraftVerifySettings
+from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
 
 KINDS = {
     "matrix products": ("mm", "linear", "einsum", "mkldnn"),

@@ -1,4 +1,4 @@
-"""`python -m recbole_specgr.semantic_ids`: what it measures, against brute force, and ids that models take."""
+"""`recbole-specgr tokenize`: what it measures, against brute force, and ids that models take."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_semantic_ids import clustered
 
-from recbole_specgr.commands.tokenize import main
+from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.semantic_ids import SemanticIds, Tokenizer, build_tokenizer, load_tokenizer
 from recbole_specgr.semantic_ids.quality import K, Neighbours, reconstruction_errors
@@ -22,7 +22,7 @@ def words(tiny_dataset) -> list[str]:
 
 
 def test_ids_of_the_command_are_taken_by_models(words, tiny_dataset, tmp_path, capsys):
-    assert main([*words, "--tokenizer=rqkmeans"]) == 0
+    assert main(["tokenize", *words, "--tokenizer=rqkmeans"]) == 0
     folder = tmp_path / "runs" / "tiny" / "semantic_ids" / "rqkmeans"
     assert f"--semantic_ids={folder}" in capsys.readouterr().out
     ids = SemanticIds.load(folder / "semantic_ids.npz")
@@ -39,7 +39,7 @@ def test_ids_of_the_command_are_taken_by_models(words, tiny_dataset, tmp_path, c
 
 
 def test_all_tokenizers_in_one_table(words, tmp_path, capsys):
-    assert main([*words, "--tokenizer=all", f"--out={tmp_path / 'ids'}"]) == 0
+    assert main(["tokenize", *words, "--tokenizer=all", f"--out={tmp_path / 'ids'}"]) == 0
     table = capsys.readouterr().out.split("\n\n")[-1]
     methods = {"rqvae", "rqkmeans", "opq", "hierarchical_kmeans"}
     assert {line.split()[0] for line in table.splitlines()[2:6]} == methods
@@ -54,17 +54,17 @@ def test_all_tokenizers_in_one_table(words, tmp_path, capsys):
 
 
 def test_given_ids_are_reported_and_nothing_is_fitted(words, tmp_path, monkeypatch):
-    assert main([*words, "--tokenizer=opq", f"--out={tmp_path / 'ids'}"]) == 0
+    assert main(["tokenize", *words, "--tokenizer=opq", f"--out={tmp_path / 'ids'}"]) == 0
     monkeypatch.setattr(Tokenizer, "fit", lambda *_: pytest.fail("nothing is to be fitted"))
     given = tmp_path / "ids" / "semantic_ids.csv"
-    assert main([*words, f"--semantic_ids={given}", f"--out={tmp_path / 'again'}"]) == 0
+    assert main(["tokenize", *words, f"--semantic_ids={given}", f"--out={tmp_path / 'again'}"]) == 0
     first, second = (json.loads((tmp_path / name / "semantic_ids.json").read_text()) for name in ("ids", "again"))
     for report in (first, second):
         for key in ("seconds", "ids"):
             del report[key]
     assert first == second
     given.rename(tmp_path / "alone.csv")  # without the tokenizer beside it
-    assert main([*words, f"--semantic_ids={tmp_path / 'alone.csv'}", f"--out={tmp_path / 'alone'}"]) == 0
+    assert main(["tokenize", *words, f"--semantic_ids={tmp_path / 'alone.csv'}", f"--out={tmp_path / 'alone'}"]) == 0
     alone = json.loads((tmp_path / "alone" / "semantic_ids.json").read_text())
     assert alone["reconstruction"] is None and alone["prefixes"] == first["prefixes"]
     assert not (tmp_path / "alone" / "tokenizer.npz").exists()
@@ -72,7 +72,7 @@ def test_given_ids_are_reported_and_nothing_is_fitted(words, tmp_path, monkeypat
 
 def test_a_collapsed_tokenizer_leaves_its_report_only(words, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Tokenizer, "encode", lambda self, features: np.zeros((len(features), self.levels), dtype=int))
-    assert main([*words, "--tokenizer=rqkmeans", f"--out={tmp_path / 'ids'}"]) == 1
+    assert main(["tokenize", *words, "--tokenizer=rqkmeans", f"--out={tmp_path / 'ids'}"]) == 1
     assert sorted(path.name for path in (tmp_path / "ids").iterdir()) == ["report.html", "semantic_ids.json"]
     assert "has collapsed" in json.loads((tmp_path / "ids" / "semantic_ids.json").read_text())["collapse"]
     assert "has collapsed" in (tmp_path / "ids" / "report.html").read_text()
@@ -80,10 +80,10 @@ def test_a_collapsed_tokenizer_leaves_its_report_only(words, tmp_path, monkeypat
 
 
 def test_a_wrong_name_is_one_line(words, capsys):
-    assert main([*words, "--tokenizer=rqkmeans,opc"]) == 2
+    assert main(["tokenize", *words, "--tokenizer=rqkmeans,opc"]) == 2
     assert "opc is unknown" in capsys.readouterr().err
-    assert main(["--help"]) == 0
-    assert "usage: python -m recbole_specgr.semantic_ids" in capsys.readouterr().out
+    assert main(["tokenize", "--help"]) == 0
+    assert "usage: recbole-specgr tokenize" in capsys.readouterr().out
 
 
 # ---- what it measures ----

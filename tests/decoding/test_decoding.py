@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_specgr.backbones import T5, T5Config
-from recbole_specgr.decoding import verifier
-from recbole_specgr.decoding.beam_search import beam_search
-from recbole_specgr.decoding.draft_verify import DraftVerifySettings, all_rounds, draft_verify
+from recbole_specgr.backbones.token_tree import Memory
+from recbole_specgr.decoding import token_verification
+from recbole_specgr.decoding.all_rounds import all_rounds
+from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
+from recbole_specgr.decoding.draft_pool import DraftPool
+from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
+from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
+from recbole_specgr.decoding.prefix_store import PrefixStore
+from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.unseen_mix import append_unseen
 from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
@@ -47,6 +53,32 @@ class World:
         self.subset = torch.rand(len(self.tokens), generator=generator) < 0.7
         self.users = [oracle.OneUser(self.backbone, history) for history in self.histories]
 
+    @property
+    def memory(self) -> Memory:
+        return self.backbone.memory(self.histories)
+
+    def beam_search(self, index: PrefixIndex, k: int, num_beams: int, *normalizer: str) -> BeamSearchResult:
+        result = beam_search(self.backbone, self.memory, index, self.slices, k, num_beams, *normalizer)
+        result.check()
+        return result
+
+    def draft_verify(
+        self,
+        index: PrefixIndex,
+        k: int,
+        settings: DraftVerifySettings,
+        pool: DraftPool | None = None,
+        users_leave: bool = True,
+    ) -> DraftVerifyResult:
+        pool = pool or DraftPool.of_candidates(index.items, self.draft_scores)
+        if not settings.inductive_drafting:
+            pool = pool.without(~self.seen)
+        prefixes = PrefixStore(self.backbone, self.memory, index, self.slices, 10, static=not users_leave)
+        verification = TokenVerification(prefixes, self.seen, settings.for_verification(k))
+        result = draft_verify(verification, pool, k, settings, users_leave)
+        result.check()
+        return result
+
 
 class DSIWorld(World):
     """Ids from hierarchical k-means: leaves at different depths, levels of different sizes."""
@@ -72,38 +104,35 @@ def test_beam_search_gives_the_oracles_lists(seed: int, k: int, num_beams: int) 
     world = World(seed)
     subset = None if seed % 2 else world.subset
     index = PrefixIndex(world.tokens, subset)
-    items, scores = beam_search(
-        world.backbone, world.backbone.memory(world.histories), index, world.slices, k, num_beams
-    )
+    result = world.beam_search(index, k, num_beams)
     for row, user in enumerate(world.users):
         expected = oracle.beam_search(user, world.tokens, index.items.tolist(), k, num_beams)
-        assert items[row].tolist() == expected + [-1] * (k - len(expected))
-        assert (scores[row] > float("-inf")).sum() == len(expected)
+        assert result.items[row].tolist() == expected + [-1] * (k - len(expected))
+        assert (result.scores[row] > float("-inf")).sum() == len(expected)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("seed", range(3))
 def test_the_normaliser_is_the_one_that_was_chosen(seed: int) -> None:
     world = World(seed)
-    index, memory = PrefixIndex(world.tokens, world.subset), world.backbone.memory(world.histories)
+    index = PrefixIndex(world.tokens, world.subset)
     share = {"full": None, "level": world.slices, "trie": [slice(0, 0)] * len(world.slices)}
     lists = {}
     for name, levels in share.items():
-        items, scores = beam_search(world.backbone, memory, index, world.slices, 10, 4, name)
-        lists[name] = scores[:, 0]
+        result = world.beam_search(index, 10, 4, name)
+        lists[name] = result.scores[:, 0]
         for row, user in enumerate(world.users):
             expected = oracle.beam_search(user, world.tokens, index.items.tolist(), 10, 4, levels)
-            assert [item for item in items[row].tolist() if item > 0] == expected
+            assert [item for item in result.items[row].tolist() if item > 0] == expected
     assert (lists["full"] < lists["level"]).all() and (lists["level"] < lists["trie"]).all()
     with pytest.raises(ValueError, match=r"\[leve\]"):
-        beam_search(world.backbone, memory, index, world.slices, 10, 4, "leve")
+        world.beam_search(index, 10, 4, "leve")
 
 
 @torch.no_grad()
 def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
     world = World(7)
-    index = PrefixIndex(world.tokens)
-    items, _ = beam_search(world.backbone, world.backbone.memory(world.histories), index, world.slices, 60, 60)
+    items = world.beam_search(PrefixIndex(world.tokens), 60, 60).items
     for row, user in enumerate(world.users):
         score = {item: user.score(world.tokens[item].tolist(), 4) for item in range(1, len(world.tokens))}
         assert items[row].tolist() == sorted(score, key=lambda item: -score[item])
@@ -119,7 +148,7 @@ def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
     k=st.integers(1, 40),
     draft_size=st.integers(1, 40),
     num_beams=st.integers(1, 40),
-    threshold=st.sampled_from([-50.0, -3.0, -2.2, -1.7, -1.2, 0.0]),
+    accept_threshold=st.sampled_from([-50.0, -3.0, -2.2, -1.7, -1.2, 0.0]),
     without=st.sampled_from(
         [None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit"]
     ),
@@ -127,43 +156,31 @@ def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
     pool=st.sampled_from([None, 3, 12]),
 )
 def test_draft_verify_gives_the_oracles_lists(
-    seed, digits, n_items, whole, k, draft_size, num_beams, threshold, without, users_leave, pool
+    seed, digits, n_items, whole, k, draft_size, num_beams, accept_threshold, without, users_leave, pool
 ):
     codes = 6 if digits == 2 else 4
     world = World(seed, n_items=n_items, digits=digits, codes=codes, users=4)
     world.subset[1] = True  # never empty
     index = PrefixIndex(world.tokens, None if whole else world.subset)
-    choices = {"draft_size": draft_size, "num_beams": num_beams, "threshold": threshold}
+    choices = {"draft_size": draft_size, "num_beams": num_beams, "accept_threshold": accept_threshold}
     if without:
         choices[without] = False
     verify_against_oracle(world, index, k, users_leave, pool, **choices)
 
 
 def verify_against_oracle(
-    world: World, index: PrefixIndex, k: int, users_leave: bool | None = None, pool: int | None = None, **choices
+    world: World, index: PrefixIndex, k: int, users_leave: bool = True, pool: int | None = None, **choices
 ) -> None:
-    draft_scores, drafted_from = world.draft_scores, None
-    if pool:  # as many of the best candidates, in one more place than there are
-        allowed = index.items[draft_scores[:, index.items].topk(min(pool, index.size), dim=1).indices]
-        drafted_from = torch.nn.functional.pad(allowed, (1, 0), value=-1)
-        draft_scores = draft_scores.gather(1, drafted_from.clamp(min=0))
-    memory, results = world.backbone.memory(world.histories), []
+    results = []
     for together in (0, 10**9):  # digit by digit, and all digits at once
-        with mock.patch.object(verifier, "TOGETHER", together):
-            results.append(
-                draft_verify(
-                    world.backbone,
-                    memory,
-                    index,
-                    world.slices,
-                    draft_scores,
-                    world.seen,
-                    k,
-                    DraftVerifySettings(**choices),
-                    drafted_from,
-                    users_leave,
-                )
-            )
+        drafted_from = None
+        if pool:  # as many of the best candidates, in one more place than there are
+            allowed = index.items[world.draft_scores[:, index.items].topk(min(pool, index.size), dim=1).indices]
+            nearest = torch.nn.functional.pad(allowed, (1, 0), value=-1)
+            scores = world.draft_scores.gather(1, nearest.clamp(min=0))
+            drafted_from = DraftPool.of_nearest(index.items, nearest, scores)
+        with mock.patch.object(token_verification, "TOGETHER", together):
+            results.append(world.draft_verify(index, k, DraftVerifySettings(**choices), drafted_from, users_leave))
     for row, user in enumerate(world.users):
         from_items = allowed[row].tolist() if pool else None
         items, scores, rounds = oracle.draft_verify(
@@ -186,12 +203,12 @@ def verify_against_oracle(
 
 @torch.no_grad()
 @pytest.mark.parametrize("digits", [6, 7, 8])
-@pytest.mark.parametrize("threshold", [-50.0, -2.0, -1.3])
-def test_long_ids_give_the_oracles_lists(digits: int, threshold: float) -> None:
+@pytest.mark.parametrize("accept_threshold", [-50.0, -2.0, -1.3])
+def test_long_ids_give_the_oracles_lists(digits: int, accept_threshold: float) -> None:
     world = World(digits, n_items=30, digits=digits, codes=3, users=3)
     index = PrefixIndex(world.tokens, world.subset)
-    verify_against_oracle(world, index, 12, draft_size=7, num_beams=9, threshold=threshold)
-    items, _ = beam_search(world.backbone, world.backbone.memory(world.histories), index, world.slices, 12, 9)
+    verify_against_oracle(world, index, 12, draft_size=7, num_beams=9, accept_threshold=accept_threshold)
+    items = world.beam_search(index, 12, 9).items
     for row, user in enumerate(world.users):
         assert [item for item in items[row].tolist() if item > 0] == oracle.beam_search(
             user, world.tokens, index.items.tolist(), 12, 9
@@ -201,11 +218,13 @@ def test_long_ids_give_the_oracles_lists(digits: int, threshold: float) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("levels", [1, 3, 5, 7])
 @pytest.mark.parametrize("branching", [None, 3])
-@pytest.mark.parametrize("threshold", [-50.0, -1.6, -1.0])
-def test_ids_of_hierarchical_k_means_give_the_oracles_lists(levels: int, branching: int, threshold: float) -> None:
+@pytest.mark.parametrize("accept_threshold", [-50.0, -1.6, -1.0])
+def test_ids_of_hierarchical_k_means_give_the_oracles_lists(
+    levels: int, branching: int, accept_threshold: float
+) -> None:
     world = DSIWorld(levels, levels, branching)
     index = PrefixIndex(world.tokens)
-    verify_against_oracle(world, index, 15, draft_size=8, num_beams=10, threshold=threshold)
+    verify_against_oracle(world, index, 15, draft_size=8, num_beams=10, accept_threshold=accept_threshold)
 
 
 @torch.no_grad()
@@ -222,24 +241,20 @@ def test_ids_of_hierarchical_k_means_give_the_oracles_lists(levels: int, branchi
 )
 def test_all_rounds_hold_the_lists_of_every_threshold(seed, digits, n_items, k, sizes, without) -> None:
     world = World(seed, n_items=n_items, digits=digits, codes=6 if digits == 2 else 4, users=4)
-    index, memory = PrefixIndex(world.tokens), world.backbone.memory(world.histories)
-    shared = verifier.Verifier(world.backbone, memory, index, world.slices, 10)
+    index = PrefixIndex(world.tokens)
+    prefixes = PrefixStore(world.backbone, world.memory, index, world.slices, 10)
     for draft_size, num_beams in sizes:
         choices = DraftVerifySettings(draft_size, num_beams, **({without: False} if without else {}))
-        with mock.patch.object(verifier, "TOGETHER", seed % 2 * 10**9):
-            rounds = all_rounds(shared, world.draft_scores, world.seen, k, choices)
+        verification = TokenVerification(prefixes, world.seen, choices.for_verification(k))
+        pool = DraftPool.of_candidates(index.items, world.draft_scores)
+        if not choices.inductive_drafting:
+            pool = pool.without(~world.seen)
+        with mock.patch.object(token_verification, "TOGETHER", seed % 2 * 10**9):
+            rounds = all_rounds(verification, pool, choices)
         for threshold in (-50.0, -3.0, -2.2, -1.7, -1.2, 0.0):
-            expected = draft_verify(
-                world.backbone,
-                memory,
-                index,
-                world.slices,
-                world.draft_scores,
-                world.seen,
-                k,
-                replace(choices, threshold=threshold),
-            )
-            assert torch.equal(rounds.lists(k, threshold), expected.items)
+            choices = replace(choices, accept_threshold=threshold)
+            expected = world.draft_verify(index, k, choices)
+            assert torch.equal(rounds.lists(k, choices), expected.items)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -272,25 +287,18 @@ def test_unseen_items_below_generated_prefixes_end_the_list(seed, digits, n_item
 @torch.no_grad()
 def test_weights_that_are_nan_are_an_error_and_not_a_list() -> None:
     world = World(0)
-    index, memory = PrefixIndex(world.tokens), world.backbone.memory(world.histories)
-    with pytest.raises(ValueError, match="drafter's scores hold NaN"):
-        draft_verify(
-            world.backbone,
-            memory,
-            index,
-            world.slices,
-            world.draft_scores * float("nan"),
-            world.seen,
-            5,
-            DraftVerifySettings(),
-        )
+    index, draft_scores = PrefixIndex(world.tokens), world.draft_scores
+    for users_leave in (True, False):
+        world.draft_scores = draft_scores * float("nan")
+        with pytest.raises(ValueError, match="drafter's scores hold NaN"):
+            world.draft_verify(index, 5, DraftVerifySettings(), users_leave=users_leave)
+    world.draft_scores = draft_scores
     world.backbone.decoder_norm.weight.fill_(float("nan"))
     with pytest.raises(ValueError, match="probabilities are NaN"):
-        beam_search(world.backbone, memory, index, world.slices, 5, 5)
-    with pytest.raises(ValueError, match="probabilities are NaN"):
-        draft_verify(
-            world.backbone, memory, index, world.slices, world.draft_scores, world.seen, 5, DraftVerifySettings()
-        )
+        world.beam_search(index, 5, 5)
+    for users_leave in (True, False):
+        with pytest.raises(ValueError, match="probabilities are NaN"):
+            world.draft_verify(index, 5, DraftVerifySettings(), users_leave=users_leave)
 
 
 def test_an_empty_subset_is_an_error() -> None:

@@ -13,9 +13,13 @@ from operation_recorder import record_operations
 from test_decoding import World
 from torch import Tensor, nn
 
-from recbole_specgr.decoding.beam_search import search
-from recbole_specgr.decoding.draft_verify import DraftVerifySettings, draft_verify, speculate
+from recbole_specgr.decoding.beam_search import beam_search
+from recbole_specgr.decoding.draft_pool import DraftPool
+from recbole_specgr.decoding.draft_verify import draft_verify
+from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
+from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import Replay
+from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 SWITCHES = (None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
@@ -39,17 +43,21 @@ def on_meta(index: PrefixIndex) -> PrefixIndex:
     return moved
 
 
-def runs_of(world: World, index: PrefixIndex, settings: DraftVerifySettings, k: int):
+def runs_of(world: World, index: PrefixIndex, settings: DraftVerifySettings, k: int, users_leave: bool = False):
     """Beam search and draft-verify as functions of tensors, as `GenerativeRecommender.decode` has them recorded."""
 
     def beams(tokens: Tensor, encoded: Tensor) -> tuple[Tensor, ...]:
-        return search(world.backbone, world.backbone.memory(tokens, encoded), index, world.slices, k, 6)
+        result = beam_search(world.backbone, world.backbone.memory(tokens, encoded), index, world.slices, k, 6)
+        return result.items, result.scores, result.is_nan
 
     def speculation(tokens: Tensor, encoded: Tensor, scores: Tensor) -> tuple[Tensor, ...]:
         memory = world.backbone.memory(tokens, encoded)
-        result = speculate(
-            world.backbone, memory, index, world.slices, scores, world.seen, k, settings, users_leave=False
-        )
+        prefixes = PrefixStore(world.backbone, memory, index, world.slices, 14, static=not users_leave)
+        verification = TokenVerification(prefixes, world.seen, settings.for_verification(k))
+        pool = DraftPool.of_candidates(index.items, scores)
+        if not settings.inductive_drafting:
+            pool = pool.without(~world.seen)
+        result = draft_verify(verification, pool, k, settings, users_leave)
         return tuple(getattr(result, field.name) for field in fields(result))
 
     return beams, speculation
@@ -70,10 +78,9 @@ def test_nothing_is_read_back_from_the_device(without: str | None, monkeypatch: 
     encoded = world.backbone.encode(tokens)
     beams, speculation = runs_of(world, index, settings, 10)
     assert beams(tokens, encoded)[0].shape == speculation(tokens, encoded, scores)[0].shape == (5, 10)
+    _, where_users_leave = runs_of(world, index, settings, 10, users_leave=True)
     with pytest.raises(RuntimeError, match="meta"):  # the device notices a host that looks at a value
-        draft_verify(
-            world.backbone, world.backbone.memory(tokens), index, world.slices, scores, world.seen, 10, settings
-        )
+        where_users_leave(tokens, encoded, scores)
 
 
 @torch.no_grad()
@@ -86,6 +93,7 @@ def test_a_recording_gives_the_lists_of_other_users(without: str | None, thresho
     settings = DraftVerifySettings(8, 6, threshold, **({without: False} if without else {}))
     replay = Replay(record_operations)
     beams, speculation = runs_of(world, index, settings, 10)
+    _, where_users_leave = runs_of(world, index, settings, 10, users_leave=True)
     for histories, scores in (
         (world.histories, world.draft_scores),
         (world.histories, world.draft_scores),
@@ -97,10 +105,7 @@ def test_a_recording_gives_the_lists_of_other_users(without: str | None, thresho
             replayed = replay(run, world.backbone, (name, index, settings), given)
             for ours, expected in zip(replayed, run(*given), strict=True):
                 torch.testing.assert_close(ours, expected)
-        left = draft_verify(  # where users leave, as on a CPU
-            world.backbone, world.backbone.memory(histories), index, world.slices, scores, world.seen, 10, settings
-        )
-        assert torch.equal(replayed[0], left.items)
+        assert torch.equal(replayed[0], where_users_leave(*inputs, scores)[0])  # as on a CPU
     assert [recording is not None for recording, _ in replay.recordings.values()] == [True, True]
 
 

@@ -13,9 +13,9 @@ import yaml
 from pandas._libs.parsers import STR_NA_VALUES
 
 from recbole_specgr.data.dataset import InductiveDataset
+from recbole_specgr.data.ids import MISSING
 from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.importing.importer import import_dataset
-from recbole_specgr.importing.tables import MISSING
 from recbole_specgr.importing.timestamps import parse_times
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError

@@ -66,7 +66,7 @@ def test_the_lists_are_the_oracles_with_the_drafters_scores(switch, aux) -> None
     off = {switch: False} if switch else {}
     model, batch, candidates = first_batch(aux["run_dir"], **off)
     scores = model.parts["drafter"].full_sort_predict(batch).view(len(batch), -1)
-    choices = {"draft_size": 7, "num_beams": 6, "threshold": -3.6, **off}
+    choices = {"draft_size": 7, "num_beams": 6, "accept_threshold": -3.6, **off}
     expected = oracle_lists(model.parts["backbone"], batch, scores, candidates, 10, **choices)
     assert model.full_sort_topk(batch, 10, candidates).tolist() == expected
     assert (model.speculate(batch, 10, candidates).round_of >= 0).any(), "the test wants accepted drafts"
@@ -79,7 +79,7 @@ def test_specgrpp_on_dsi_gives_the_oracles_lists(folder) -> None:
     assert (Path(result["run_dir"]) / "tokenizer.npz").is_file()
     model, batch, candidates = first_batch(result["run_dir"])
     users = model.encode_users(batch)
-    choices = {"draft_size": 7, "num_beams": 6, "threshold": -3.6}
+    choices = {"draft_size": 7, "num_beams": 6, "accept_threshold": -3.6}
     expected = oracle_lists(model, batch, users.draft_scores, candidates, 10, **choices)
     assert model.full_sort_topk(batch, 10, candidates).tolist() == expected
     config = yaml.safe_load((Path(result["run_dir"]) / "config.yaml").read_text())
@@ -122,7 +122,7 @@ def test_a_drafter_that_knows_ids_only_drafts_seen_items(folder) -> None:
         )
         user["item_id_list"][0, : len(history)] = torch.tensor(history)
         scores[row] = drafter.full_sort_predict(user)[0].masked_fill(~seen, -torch.inf)
-    choices = {"draft_size": 7, "num_beams": 6, "threshold": -9.0}
+    choices = {"draft_size": 7, "num_beams": 6, "accept_threshold": -9.0}
     backbone = model.parts["backbone"]
     expected = oracle_lists(backbone, batch, scores, candidates, 10, inductive_drafting=False, **choices)
     assert found.items.tolist() == expected

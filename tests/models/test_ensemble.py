@@ -7,7 +7,7 @@ import torch
 from conftest import write_tiny_dataset
 from recbole.data.interaction import Interaction
 
-from recbole_specgr.decoding.likelihood import likelihoods
+from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.ensemble import best, places, scaled, union
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
@@ -93,8 +93,8 @@ def test_scores_of_given_items(settings):
     parts = [(test.candidates & part).nonzero().squeeze(1)[:4] for part in (test.seen, ~test.seen)]
     items = torch.cat([*parts, torch.tensor([-1])]).repeat(3, 1)
     whole = tiger.score_items(batch, items, test.candidates)
-    memory, index = tiger.read(batch).memory, tiger.index(test.candidates)
-    shortened = likelihoods(tiger.backbone, memory, index, tiger.level_slices, items, ~test.seen)
+    adjusted = VerificationSettings(k=9, draft_size=9, num_beams=1, score_adjustment=True, unseen_bonus=0.0)
+    shortened = tiger.log_likelihood(batch, items, test.candidates, adjusted)
     assert (whole[:, -1] == -torch.inf).all() and (shortened[:, -1] == -torch.inf).all()
     torch.testing.assert_close(whole[:, :4], shortened[:, :4])
     tokens = tiger.history_tokens(batch)

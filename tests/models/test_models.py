@@ -308,6 +308,10 @@ class TestSASRec_T(TextSequenceCase):
     model = "SASRec_T"
 
 
+class TestTextSASRec(TextSequenceCase):
+    model = "TextSASRec"
+
+
 class TestRecformer(ModelCase):
     model = "Recformer"
     settings = {

@@ -16,7 +16,6 @@ import yaml
 from conftest import ROOT, write_tiny_dataset
 
 from recbole_specgr.commands.command_line import main
-from recbole_specgr.commands.search import search_command
 from recbole_specgr.search.space import read_space
 from recbole_specgr.search.trials import Search, finished
 from recbole_specgr.system.errors import UserError
@@ -110,7 +109,7 @@ def run_hyper(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
 
     def run(*words: str) -> tuple[int, str, str]:
-        status = main(["--model=SASRec", "--dataset=tiny", *SETTINGS, *words], run=search_command)
+        status = main(["search", "--model=SASRec", "--dataset=tiny", *SETTINGS, *words])
         return status, *capsys.readouterr()
 
     return run

@@ -15,7 +15,7 @@ import yaml
 from serving_oracles import HISTORIES, assert_same, content
 from test_serving import NEW
 
-from recbole_specgr.commands.command_line import COMMANDS, main
+from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
@@ -193,13 +193,6 @@ def test_a_users_page_marks_new_items(tiny_runs, capsys):
     words = ["show", str(tiny_runs / "SpecGRPP"), "--user", user, "--data_path", "elsewhere"]
     assert main(words) == 2
     assert "elsewhere" in capsys.readouterr().err
-
-
-def test_every_command_has_help(capsys):
-    for command in COMMANDS:
-        with pytest.raises(SystemExit):
-            main([command, "--help"])
-        assert command in capsys.readouterr().out
 
 
 # -- broken runs -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from recbole.utils import general_arguments, training_arguments
 
 from recbole_specgr.commands import command_line as cli
+from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.precedence import deep_merge, expand_dotted
 from recbole_specgr.settings.yaml_values import parse_value
@@ -218,7 +219,7 @@ def test_a_bad_config_file_is_named(tiny_dataset, tmp_path):
 
 
 def test_an_unknown_data_set_lists_what_there_is(tiny_dataset):
-    with pytest.raises(UserError, match=r"\[tine\].*Did you mean \[tiny\].*ml-100k.*import_dataset"):
+    with pytest.raises(UserError, match=r"\[tine\].*Did you mean \[tiny\].*ml-100k.*recbole-specgr import-data"):
         Config("SASRec", "tine", config_dict=tiny_dataset)
 
 
@@ -293,7 +294,7 @@ def test_a_run_from_before_there_was_a_setting_has_its_default(tiny_dataset):
 def test_the_command_line_is_read():
     words = "-m SASRec --dataset=tiny --config_files a.yaml b.yaml --epochs 3 --learning_rate=1e-3 --reproducibility"
     words += " --accept_threshold -1.6 --tokenizer.levels=2 --valid_metric=a=b --debug"
-    arguments = cli.parse(words.split())
+    arguments = parse(words.split())
     assert (arguments.model, arguments.dataset) == ("SASRec", "tiny")
     assert arguments.config_files == ["a.yaml", "b.yaml"]
     assert arguments.switches == {"debug"}
@@ -305,7 +306,7 @@ def test_the_command_line_is_read():
         "tokenizer.levels": 2,
         "valid_metric": "a=b",
     }
-    assert cli.parse(["--config_files=a.yaml b.yaml"]).config_files == ["a.yaml", "b.yaml"]
+    assert parse(["--config_files=a.yaml b.yaml"]).config_files == ["a.yaml", "b.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def test_the_command_line_is_read():
 )
 def test_stray_words_are_refused(words):
     with pytest.raises(UserError):
-        cli.parse(words)
+        parse(words)
 
 
 def test_a_mistake_is_one_line_and_status_2(capsys, monkeypatch):

@@ -259,7 +259,7 @@ def test_malformed_files(written, tmp_path):
     cases = {
         "absent.npz": (lambda path: None, "there is none"),
         "names.npz": (lambda path: np.savez(path, ids=np.array(items), features=np.ones((5, 2))), "item_id"),
-        "shape.npz": (lambda path: np.savez(path, item_id=np.array(items), features=np.ones(5)), r"\[N, d\]"),
+        "shape.npz": (lambda path: np.savez(path, item_id=np.array(items), features=np.ones(5)), r"\[M, d\]"),
         "nan.npz": (lambda path: save_features(path, items, np.full((5, 2), np.nan)), "NaN"),
         "whole.npz": (lambda path: save_features(path, items, np.ones((5, 2), dtype=int)), "floating point"),
         "object.npz": (

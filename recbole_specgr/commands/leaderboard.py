@@ -1,0 +1,73 @@
+"""`recbole-specgr leaderboard`: print it, add runs to it, and draw everything that is rendered anew."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from recbole_specgr.commands.usage import new_parser
+from recbole_specgr.leaderboard.archive import collect, find_runs, read_archive, read_run, read_runs
+from recbole_specgr.leaderboard.formats import FORMATS
+from recbole_specgr.leaderboard.render import render_all
+from recbole_specgr.leaderboard.table import leaderboard
+from recbole_specgr.system.errors import UserError
+
+EXAMPLES = """
+--dataset=ml-100k                     what is on it and what is in ./runs
+--collect runs/ml-100k/SASRec/...     add runs to leaderboards/
+--all                                 tables, plots and page from the records
+"""
+
+
+def run(words: list[str]) -> int:
+    """0, or 1 where a run was refused."""
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    if not (arguments.dataset or arguments.collect or arguments.all):
+        parser.error("say what to do: --dataset=NAME, --collect RUN ... or --all")
+    refused = _collect(arguments.collect or [], arguments.leaderboards)
+    if arguments.all:
+        for path in render_all(arguments.leaderboards):
+            print(path)
+    if arguments.dataset:
+        _print(arguments)
+    return 1 if refused else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser(
+        "leaderboard",
+        "The leaderboard: print it, add runs to it, and draw everything that is rendered anew.",
+        EXAMPLES,
+    )
+    parser.add_argument("--dataset", help="print this data set's leaderboard")
+    parser.add_argument("--format", choices=FORMATS, default="terminal", help="of what is printed")
+    parser.add_argument("--collect", type=Path, nargs="+", metavar="RUN", help="runs, or folders with runs in them")
+    parser.add_argument("--all", action="store_true", help="render everything in the folder of leaderboards")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of runs (default: %(default)s)")
+    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="(default: %(default)s)")
+    return parser
+
+
+def _collect(paths: list[Path], leaderboards: Path) -> bool:
+    """Add the runs, saying what became of each; True when one was refused."""
+    refused = False
+    for path in paths:
+        runs = find_runs(path)
+        if not runs:
+            raise UserError(f"there is no finished run in {path}.")
+        for found in runs:
+            try:
+                for _, outcome in collect([read_run(found)], leaderboards):
+                    print(f"{found}: {outcome}")
+            except UserError as error:
+                refused = True
+                print(f"error: {error}", file=sys.stderr)
+    return refused
+
+
+def _print(arguments: argparse.Namespace) -> None:
+    dataset = arguments.dataset
+    results = read_archive(arguments.leaderboards, dataset) + read_runs(arguments.runs, dataset)
+    if not results:
+        raise UserError(f"there is no result of {dataset} in {arguments.leaderboards} or {arguments.runs}.")
+    print(leaderboard(results, arguments.format))

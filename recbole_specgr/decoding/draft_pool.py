@@ -1,0 +1,87 @@
+"""What a drafter may still draft for each user."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+
+class DraftPool:
+    """The candidates that were not drafted yet, with the drafter's scores.
+
+    Args:
+        items: `[B, M]`, or `[1, M]` where they are the same for all users.
+        scores: the drafter's `[B, M]`, -inf for what it may not draft.
+
+    Attributes:
+        scores: of what was not drafted yet `[B, M]`; -inf for the rest.
+        all_scores: what `scores` were at first `[B, M]`.
+        is_nan: whether any of them is NaN; BoolTensor `[]`.
+    """
+
+    def __init__(self, items: Tensor, scores: Tensor) -> None:
+        self.items, self.scores, self.all_scores = items, scores, scores
+        self.is_nan = scores.isnan().any()
+
+    @classmethod
+    def of_candidates(cls, candidates: Tensor, draft_scores: Tensor) -> DraftPool:
+        """A pool of all candidates.
+
+        Args:
+            candidates: items `[M]`.
+            draft_scores: the drafter's score of every item `[B, n_items]`.
+        """
+        return cls(candidates[None], draft_scores[:, candidates])
+
+    @classmethod
+    def of_nearest(cls, candidates: Tensor, items: Tensor, draft_scores: Tensor) -> DraftPool:
+        """A pool of some candidates for each user.
+
+        Args:
+            candidates: all of them `[n]`.
+            items: those in the pool `[B, M]`, -1 where there are fewer.
+            draft_scores: the drafter's scores of these `[B, M]`.
+        """
+        exists = items >= 0
+        return cls(torch.where(exists, items, candidates[0]), draft_scores.masked_fill(~exists, -torch.inf))
+
+    def without(self, items: Tensor) -> DraftPool:
+        """The pool without some items, `items` `[n_items]` bool."""
+        return DraftPool(self.items, self.scores.masked_fill(items[self.items], -torch.inf))
+
+    def draft(self, size: int, may_be_drafted: Tensor | None) -> Tensor:
+        """Take the best items out of the pool.
+
+        Args:
+            size: how many.
+            may_be_drafted: which of `items` `[B, M]`; None: all.
+
+        Returns:
+            Items `[B, n]`, -1 in places that are empty; n is at most `size`.
+        """
+        scores = self.scores if may_be_drafted is None else self.scores.masked_fill(~may_be_drafted, -torch.inf)
+        best, chosen = scores.topk(min(size, scores.size(1)), dim=1)
+        # What may not be drafted now may not be drafted later either: longer prefixes lie below shorter ones. So it
+        # does no harm that such items, too, are taken out where there are too few others.
+        self.scores = self.scores.scatter(1, chosen, -torch.inf)
+        drafts = self.items.expand(len(chosen), -1).gather(1, chosen)
+        return drafts.masked_fill(~(best > -torch.inf), -1)
+
+    def scores_of(self, items: Tensor) -> Tensor:
+        """The drafter's scores of `items` `[B, n]`, drafted or not; the user's lowest for what it could not draft."""
+        users, size = self.all_scores.shape
+        ordered, order = (x.expand(users, -1).contiguous() for x in self.items.sort(1))
+        place = torch.searchsorted(ordered, items.contiguous()).clamp(max=size - 1)
+        scores = self.all_scores.gather(1, order.gather(1, place))
+        could = (ordered.gather(1, place) == items) & (scores > -torch.inf)
+        lowest = self.all_scores.masked_fill(self.all_scores == -torch.inf, torch.inf).amin(1, keepdim=True)
+        return torch.where(could, scores, lowest.nan_to_num(posinf=0.0))
+
+    def select(self, users: Tensor) -> DraftPool:
+        """The pool of some of the users, `users` `[B]` bool."""
+        chosen = copy.copy(self)
+        chosen.items = self.items if len(self.items) == 1 else self.items[users]
+        chosen.scores, chosen.all_scores = self.scores[users], self.all_scores[users]
+        return chosen

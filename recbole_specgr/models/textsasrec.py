@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from torch import Tensor, nn
+
+from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
+
+
+class TextSASRec(TextSequenceRecommender):
+    """SASRec over a small map of the items' text vectors, ranked by the cosine over a temperature.
+
+    SASRec is Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018; to rank by the cosine of mapped
+    text is UniSRec's (Hou et al., KDD 2022). In place of UniSRec's mixture of eight experts there is one linear map
+    with a two-layer residual, of text vectors that are centred and of unit length. It costs a tenth of the mixture,
+    which is most of a step, and ranks no worse. The model is this project's, and meant as a drafter for SpecGR.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        self.temperature = config["temperature"]
+        width = self.features.size(1)
+        self.adaptor = ResidualMap(width, self.hidden_size, config["map_size"], config["map_dropout_prob"])
+        self.apply(self._init_weights)
+        nn.init.normal_(self.adaptor.linear.weight, std=width**-0.5)
+        self.adaptor.centre.copy_(self.features[self.seen_items].mean(0))
+
+    def project(self, vectors: Tensor) -> Tensor:
+        return F.normalize(vectors, dim=-1)
+
+
+class ResidualMap(nn.Module):
+    """`linear(x) + second(gelu(first(x)))` of centred text vectors x of unit length.
+
+    Args:
+        d_in, d_out: widths of text vectors and of what comes out.
+        d_inner: width of the residual.
+        dropout: share of the text vector's entries that a step leaves out.
+
+    Attributes:
+        centre: what is taken off all text vectors `[d_in]`, the mean of the seen items'. It is saved with the
+            parameters: items that arrive later do not move it.
+    """
+
+    centre: Tensor
+
+    def __init__(self, d_in: int, d_out: int, d_inner: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d_in, d_out)
+        self.first, self.second = nn.Linear(d_in, d_inner), nn.Linear(d_inner, d_out)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("centre", torch.zeros(d_in))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Text vectors `[n, d_in]` -> `[n, d_out]`."""
+        features = self.dropout(F.normalize(features - self.centre, dim=1))
+        return self.linear(features) + self.second(F.gelu(self.first(features)))

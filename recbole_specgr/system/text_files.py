@@ -1,0 +1,35 @@
+"""Text files as people have them, plain or gzip: their bytes, or what to do about another encoding."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+from recbole_specgr.system.errors import UserError
+
+BUFFER = 1 << 20
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
+    """The bytes of the file `path`, opened as `raw`: unpacked where its name ends in .gz, after a byte order mark.
+
+    Raises:
+        UserError: the file is UTF-16.
+        EOFError, gzip.BadGzipFile, zlib.error: as the reader of gzip does.
+    """
+    packed = path.suffix.lower() == ".gz"
+    file = io.BufferedReader(gzip.GzipFile(fileobj=raw) if packed else raw, BUFFER)
+    start = file.peek(4)[:4]
+    if start.startswith(_UTF16_MARKS) or 0 in start[:2]:
+        plain = f"gunzip -c {path.name} | iconv" if packed else f"iconv {path.name}"
+        raise UserError(
+            f"{path} could not be read: it is UTF-16, not UTF-8. Convert it, for example: {plain} -f utf-16 -t utf-8 "
+            f"> utf8{Path(path.name.removesuffix('.gz')).suffix}"
+        )
+    if start.startswith(_UTF8_MARK):
+        file.read(len(_UTF8_MARK))
+    return file
