@@ -27,12 +27,13 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.runs.checkpoint import save_checkpoint
 from recbole_specgr.runs.folder import checkpoint_of, write_config
 from recbole_specgr.serving import Recommender
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.allocator import keep_freed_memory
 
 K, BATCH, WIDTH, ADDED = 50, 64, 128, 10_000
@@ -87,8 +88,8 @@ def make_run(folder: Path, n_items: int) -> Path:
         "show_progress": False,
     }
     config = Config("SpecGRPP", "made_up", config_dict=settings)
-    train, _, test = get_dataset_class(config)(config).build()
-    model = config.model_class(config, train)
+    train, _, test = InductiveDataset(config).build()
+    model = model_of(config, train)
     write_config(run, config)
     save_checkpoint(checkpoint_of(run, config), model)
     kept = np.random.default_rng(4).standard_normal((model.n_items, config["d_model"]), dtype=np.float32)

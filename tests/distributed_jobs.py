@@ -11,12 +11,12 @@ import torch
 from recbole.data import data_preparation
 from recbole.utils import init_seed
 
-from recbole_specgr.models.contract import adapted
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class, get_trainer
 from recbole_specgr.system.processes import gather_rows, leave_processes, share_rows, world
-from recbole_specgr.training import LAST
+from recbole_specgr.training import LAST, make_trainer
 
 SHARED = {"epochs": 2, "MAX_ITEM_LIST_LENGTH": 10, "n_layers": 1, "n_heads": 2, "hidden_size": 8, "inner_size": 8}
 # No dropout: its masks are drawn by every process for its own rows. Odd sizes: two processes have unequal shares.
@@ -67,13 +67,13 @@ def trained(model: str, folder: Path, interrupted: bool = False, **more):
     run_dir.mkdir(parents=True, exist_ok=True)
     config = Config(model, "tiny", config_dict=settings(folder, **TRAINED[model], run_dir=str(run_dir), **more))
     init_seed(config["seed"], config["reproducibility"])
-    train, valid, test = data_preparation(config, get_dataset_class(config)(config))
+    train, valid, test = data_preparation(config, InductiveDataset(config))
     # In float32 the order of a sum shows at once, and Adam makes it larger where a gradient is almost 0.
-    trainer = get_trainer(config)(config, adapted(config.model_class)(config, train._dataset).double())
+    trainer = make_trainer(config, model_of(config, train._dataset).double())
     if interrupted:
         with suppress(KeyboardInterrupt):
             trainer.fit(train, valid, callback_fn=stop_in_the_second_epoch)
-        trainer = get_trainer(config)(config, adapted(config.model_class)(config, train._dataset).double())
+        trainer = make_trainer(config, model_of(config, train._dataset).double())
         trainer.resume_checkpoint(run_dir / LAST)
     trainer.fit(train, valid)
     curves = {
@@ -116,6 +116,7 @@ def main(folder: Path) -> None:
     spread, _, results["curves"]["fsdp"] = trained("TIGER", folder, interrupted=True, parallel="fsdp")
     if not world()[0]:
         torch.save(spread.model.state_dict(), folder / "fsdp-by-two.pt")
+    _, *results["leave_one_out"] = trained("UniSRec", folder, interrupted=True, split="leave_one_out")
     run = settings(folder, **SHARED, train_batch_size=64)
     torch.distributed.barrier()
     results["runs"]["SASRec"] = run_recbole("SASRec", "tiny", config_dict=run)["run_dir"]

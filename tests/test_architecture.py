@@ -43,12 +43,7 @@ NEIGHBOURS = {
 
 # Imports that still reach up, as (file, imported package). The list must become empty.
 STILL_REACHING_UP = {
-    ("models/composite_recommender.py", "runs"),
-    ("models/tiger_c.py", "runs"),
-    ("models/unisrec.py", "runs"),
     ("settings/checks.py", "evaluation"),
-    ("settings/registry.py", "data"),
-    ("settings/registry.py", "training"),
 }
 
 # Names of models that files below `models` still mention, as (file, name). The list must become empty.

@@ -16,8 +16,8 @@ from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.checkpoint import load_checkpoint
 from recbole_specgr.runs.checks import read_record
-from recbole_specgr.settings.registry import get_trainer
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.training import make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2, "train_batch_size": 64, "epochs": 2}
@@ -73,7 +73,7 @@ def test_a_run_leaves_its_folder_and_loads_again(model, stages, short, tmp_path,
     assert "\033" not in (run_dir / "log.txt").read_text()
 
     config, model, dataset, train_data, valid_data, test_data = load_data_and_model(run_dir)
-    trainer = get_trainer(config)(config, model)
+    trainer = make_trainer(config, model)
     assert isinstance(trainer, RecBoleTrainer)
     assert trainer.evaluate(test_data, load_best_model=False) == result["test_result"]
     assert trainer.evaluate(valid_data, model_file=result["model_file"]) == result["best_valid_result"]

@@ -11,6 +11,7 @@ from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
 from recbole_specgr.commands.usage import program
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.leaderboard.semantic_ids_page import comparison, text_report, write_page
 from recbole_specgr.semantic_ids import health, quality
 from recbole_specgr.semantic_ids.fit import REPORT, MadeIds, make_ids, take_ids
@@ -18,7 +19,6 @@ from recbole_specgr.semantic_ids.table_files import write_csv
 from recbole_specgr.semantic_ids.tokenizer import CLASSES, tokenizer_class
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.config import Config, Settings
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.log import run_log
 from recbole_specgr.text.features import load_text_features
@@ -103,7 +103,7 @@ class _Data:
     @classmethod
     def load(cls, config: Config) -> "_Data":
         init_seed(config["seed"], config["reproducibility"])
-        dataset = get_dataset_class(config)(config).build()[0]
+        dataset = InductiveDataset(config).build()[0]
         features = load_text_features(config, dataset)
         users, items, _ = dataset.train_interactions
         seen = np.asarray(dataset.seen, dtype=bool)

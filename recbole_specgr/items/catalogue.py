@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +12,7 @@ from recbole.data.dataset import Dataset
 from torch import Tensor
 
 from recbole_specgr import __version__
-from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.npz import pack, read_npz, unpack, write_npz
-from recbole_specgr.text.features import FEATURES, read_kept
 from recbole_specgr.text.item_text import field_kinds, item_titles
 
 ITEMS = "items.npz"  # in a run's folder
@@ -24,15 +20,12 @@ _FORMAT = 1
 _FACTS = ("version", "item_field", "field_kinds", "separator")
 
 
-class NotInCatalogue(AttributeError):
-    """A model asks for more than the items: it can only be built with the data set itself."""
-
-
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """Items by row; row 0 is the padding item.
 
-    For a model that is being built it stands in for the data set that it was trained on.
+    For a model that is being built it stands in for the train view of the data set, as long as the model reads nothing
+    of it but the items.
 
     Attributes:
         item_tokens: the data set's names of the items, object [n_items].
@@ -69,7 +62,7 @@ class Catalogue:
             separator=config["seq_separator"],
         )
 
-    # -- what a model asks a data set for ------------------------------------------------------------------------------
+    # -- in place of the train view ------------------------------------------------------------------------------------
 
     @property
     def iid_field(self) -> str:
@@ -80,32 +73,16 @@ class Catalogue:
         return {self.item_field: self.item_tokens}
 
     def num(self, name: str) -> int:
-        """Number of items, the padding item included; of nothing else is there a number here."""
+        """Number of items, the padding item included. Raises AttributeError for the number of anything else."""
         if name != self.item_field:
-            raise NotInCatalogue(f"the number of {name}")
+            raise AttributeError(f"a catalogue has items only, no {name}")
         return len(self.item_tokens)
-
-    def text_features_of(self, config: Config) -> np.ndarray:
-        """The text vectors that the run (or part of one) with these settings keeps, float32 [n_items, d]."""
-        path = Path(config["run_dir"]) / FEATURES
-        if not path.is_file():
-            raise NotInCatalogue("the items' text vectors")
-        features = read_kept(path.parent)
-        if len(features) != len(self.item_tokens):
-            raise UserError(
-                f"{path} holds {len(features):,} text vectors, but the run has {len(self.item_tokens):,} items: one of "
-                f"the two files comes from another run."
-            )
-        return features
-
-    def __getattr__(self, name: str) -> Any:
-        raise NotInCatalogue(name)
 
     # -- its file ------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike) -> None:
         """Write it to `path` (.npz)."""
-        facts = {"format": _FORMAT, **{name: getattr(self, name) for name in _FACTS}}
+        facts = {"format": _FORMAT, **{name: vars(self)[name] for name in _FACTS}}
         arrays = {
             "item_tokens": pack(self.item_tokens.tolist()),
             "titles": pack(self.titles),

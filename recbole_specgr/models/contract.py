@@ -12,8 +12,9 @@ each item, and how new items come into it (`models.item_tables`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from recbole_specgr.items.items import Items
 
 T = TypeVar("T")
+RECBOLE = "recbole.model.sequential_recommender."  # where RecBole's own models are
 
 
 @dataclass(kw_only=True)
@@ -76,16 +78,55 @@ class RankedList:
         return cls(items, torch.full(items.shape, torch.nan, device=items.device))
 
 
+@dataclass(frozen=True)
+class Part:
+    """A model that another is made of.
+
+    Attributes:
+        model: the model.
+        config: its settings.
+        taken: it is used as a finished run left it, and the trainer passes it over.
+    """
+
+    model: Any
+    config: Config
+    taken: bool
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Parameters to start from.
+
+    Attributes:
+        path: what the setting `pretrained` names, for messages.
+        state: the parameters by name.
+        settings: of the run that they come from; None for a file that no run left.
+    """
+
+    path: Path
+    state: Mapping[str, Tensor]
+    settings: Mapping[str, Any] | None
+
+
 class ModelContract:
     """Mixin over RecBole's `SequentialRecommender`. Attributes and methods are the contract, with their defaults.
 
     Attributes:
         inductive: it can rank items that it was not trained with. Otherwise such items never stand in its lists, and
             `unseen_history` says whether they stay in the histories that it reads. Read by `models.ranking`.
-        needs: what its constructor is handed of the items: names of attributes of `items.Items`, such as
+        needs: what its constructor is handed of the items, by keyword: names of attributes of `items.Items`, such as
             `text_vectors`, `semantic_ids` and `attributes`. Read by `building`.
-        parts_in_order: names of the models that it is made of, as they are trained. Read by `building`.
-        trainer: name of the class in `recbole_specgr.training` that trains it.
+        reads_interactions: its constructor reads the interactions of the train view, so that a finished run of it can't
+            be loaded without its data set. Read by `building`.
+        parts_in_order: names of the models that it is made of, as they are trained. The setting of the same name says
+            which model each is. Read by `building`.
+        inheriting_parts: those of them that take every setting that they know from the whole. Read by `building`.
+        trained_as: the setting that names the model which it is trained as, such as `backbone`; the setting
+            `backbone_run` then may name a finished run of that model, whose semantic ids and parameters are taken over.
+            "" for a model that is trained as itself. Read by `building`.
+        joins_datasets: the setting that names further data sets whose training rows it learns from; "" where there is
+            none. Read by `building`.
+        trainer: name of the trainer, one of `training.TRAINERS`.
         trains_on: what its batches may be: `rows`, one target each with its history; `windows`, stretches of a history
             in which every position is a target. The setting `train_on` chooses. Read by the trainer.
         compares_rows: the loss of the present stage compares the rows of a batch with each other, so a batch can't be
@@ -93,16 +134,22 @@ class ModelContract:
         trained_before: its parameters come from a finished run and are not trained. Read by the trainer.
         decoding: settings of inference, by name, which may change without training. Tuning, studies and serving change
             them; whoever ranks reads them at each call.
+        part_configs: the settings of the models that it is made of, by name. The models themselves are in `parts`.
     """
 
     inductive: bool = False
     needs: tuple[str, ...] = ()
+    reads_interactions: bool = False
     parts_in_order: tuple[str, ...] = ()
+    inheriting_parts: tuple[str, ...] = ()
+    trained_as: str = ""
+    joins_datasets: str = ""
     trainer: str = "Trainer"
     trains_on: tuple[str, ...] = ("rows",)
     compares_rows: bool = False
     trained_before: bool = False
     decoding: Mapping[str, Any] = MappingProxyType({})
+    part_configs: Mapping[str, Config] = MappingProxyType({})
     n_items: int
     ITEM_SEQ: str
     ITEM_SEQ_LEN: str
@@ -110,8 +157,12 @@ class ModelContract:
     # -- construction --------------------------------------------------------------------------------------------------
 
     @classmethod
-    def build(cls, config: Config, dataset: Dataset, items: Items, parts: Mapping[str, Any]) -> Any:
-        """The model, with new parameters. Called once a run by `building.build_model`.
+    def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
+        """Raise UserError for models that it can't be made of. Called by `building` before anything is made."""
+
+    @classmethod
+    def build(cls, config: Config, dataset: Dataset, items: Items, parts: Mapping[str, Part]) -> Any:
+        """The model, with new parameters. Called by `building.build_model`.
 
         Args:
             config: its settings.
@@ -119,7 +170,10 @@ class ModelContract:
             items: what it `needs` of the items.
             parts: the models that it is made of, by the names in `parts_in_order`.
         """
-        return cls(config, dataset)  # type: ignore[call-arg]
+        handed: dict[str, Any] = items.chosen(cls.needs)
+        if cls.parts_in_order:
+            handed["parts"] = parts
+        return cls(config, dataset, **handed)  # type: ignore[call-arg]
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -134,6 +188,20 @@ class ModelContract:
                 longest's; `item_length` `[B]`; `item_id` `[B, S]`, what came after each position, 0 where nothing is
                 learned. `learned_positions` finds the states of either. Both have `user_id` `[B]`.
         """
+        raise NotImplementedError
+
+    def start_from(self, pretrained: Pretrained) -> None:
+        """Take over the parameters of the file that the setting `pretrained` names. Called by `building` before the
+        model is trained, and never for a finished run.
+
+        Raises:
+            UserError: they do not fit.
+        """
+        raise NotImplementedError
+
+    def join(self, others: Sequence[tuple[Dataset, Items]]) -> None:
+        """Take the train views of the data sets that `joins_datasets` names, each with its items. Called by `building`
+        before the model is trained."""
         raise NotImplementedError
 
     def start_stage(self, stage: str) -> None:
@@ -247,7 +315,7 @@ def adapted(model_class: type) -> type:
     """The class with the contract's defaults below its own hooks; the class itself where it has the contract.
 
     RecBole's models, and a user's class that is only RecBole's `SequentialRecommender`, get them here. Their own
-    methods go over the defaults.
+    methods go over the defaults. What derives from one of RecBole's models is trained by RecBole's own loop.
 
     Raises:
         TypeError: the class can't rank: it has neither `full_sort_predict` nor `full_sort_topk`.
@@ -260,7 +328,10 @@ def adapted(model_class: type) -> type:
         way = ScoresItems
     else:
         raise TypeError(f"{model_class.__name__} has neither full_sort_predict nor full_sort_topk")
-    return type(model_class.__name__, (model_class, way), {"__module__": model_class.__module__})
+    hooks: dict[str, Any] = {"__module__": model_class.__module__, "__doc__": model_class.__doc__}
+    if any(base.__module__.startswith(RECBOLE) for base in model_class.__mro__):
+        hooks["trainer"] = "RecBoleTrainer"
+    return type(model_class.__name__, (model_class, way), hooks)
 
 
 def vars_of(model_class: type) -> set[str]:

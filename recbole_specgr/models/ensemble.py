@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.composite_recommender import CompositeRecommender
-from recbole_specgr.models.contract import RankedList, RanksByList, Users
+from recbole_specgr.models.contract import ModelContract, Part, RankedList, RanksByList, Users
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.errors import UserError
@@ -26,19 +28,21 @@ class Ensemble(ItemTables, RanksByList, CompositeRecommender):
     a model that gives lists and nothing else by the place in its list.
     """
 
+    parts_in_order = ("first", "second")
     item_tables = ("seen",)
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    @classmethod
+    def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
         if config["method"] not in METHODS:
             raise UserError(f"[method] must be one of {', '.join(METHODS)}, but is [{config['method']}].")
+
+    def __init__(self, config: Config, dataset: Dataset, parts: Mapping[str, Part]) -> None:
+        super().__init__(config, dataset, parts)
         self.method = METHODS[config["method"]]
         self.decoding = {"weight": config["weight"], "list_length": config["list_length"]}
         self.register_buffer("seen", dataset.seen.clone(), persistent=False)
         self.unseen_history = config["unseen_history"]
         self.list_length = max(config["topk"])
-        for name in ("first", "second"):
-            self.add_part(name, config, dataset)
         self.inductive = any(part.inductive for part in self.parts.values())
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:

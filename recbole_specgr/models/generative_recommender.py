@@ -26,9 +26,8 @@ from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
-from recbole_specgr.semantic_ids import load_semantic_ids
+from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
-from recbole_specgr.text.features import load_text_features
 
 DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -71,23 +70,23 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
     """
 
     inductive = True
+    needs: tuple[str, ...] = ("semantic_ids",)
     input_type = InputType.POINTWISE
     decoding_keys: tuple[str, ...] = ("num_beams",)
     scores_digits = True
     item_tables: tuple[str, ...] = ("tokens", "seen")
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
         super().__init__(config, dataset)
-        ids = load_semantic_ids(config, dataset, lambda: load_text_features(config, dataset))
-        self.bos, self.eos = ids.bos, ids.eos
-        self.level_slices = [slice(first, end) for first, end in ids.level_slices]
-        self.register_buffer("tokens", ids.tokens)
+        self.bos, self.eos = semantic_ids.bos, semantic_ids.eos
+        self.level_slices = [slice(first, end) for first, end in semantic_ids.level_slices]
+        self.register_buffer("tokens", semantic_ids.tokens)
         self.register_buffer("seen", dataset.seen.clone())
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
         self.backbone = T5(
             T5Config(
-                vocab_size=ids.vocab_size,
+                vocab_size=semantic_ids.vocab_size,
                 d_model=config["d_model"],
                 d_kv=config["d_kv"],
                 d_ff=config["d_ff"],
@@ -142,6 +141,10 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         """The histories' tokens `[B, S]` and their encoding `[B, S, d_model]`."""
         tokens = self.history_tokens(interaction)
         return tokens, self.backbone.encode(tokens)
+
+    def tokens_of(self, interaction: Interaction) -> Tensor:
+        """Digits of the semantic ids."""
+        return self.tokens.size(1) * interaction[self.ITEM_SEQ_LEN].sum()
 
     def generation_loss(self, encoded: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
         """Eq. 5 for target items `[B]`."""

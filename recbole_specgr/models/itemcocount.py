@@ -17,6 +17,8 @@ class ItemCoCount(TrainingFreeRecommender):
     The one-hop case of the item-to-item collaborative filtering of Linden et al., IEEE Internet Computing 2003.
     """
 
+    reads_interactions = True
+
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         users, items, _ = dataset.train_interactions

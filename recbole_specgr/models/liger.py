@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
@@ -14,7 +15,7 @@ from recbole_specgr.models.contract import RankedList
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import ranking_loss
-from recbole_specgr.text.features import load_text_features
+from recbole_specgr.semantic_ids import SemanticIds
 
 
 class LIGER(GenerativeRecommender):
@@ -26,15 +27,16 @@ class LIGER(GenerativeRecommender):
     cross entropy of the cosines over the seen items.
     """
 
+    needs = ("semantic_ids", "text_vectors")
     decoding_keys = ("num_beams", "num_generated")
     scores_digits = False
     item_tables = (*GenerativeRecommender.item_tables, "features", "seen_row")
     item_caches = ("_projected",)
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds, text_vectors: np.ndarray) -> None:
+        super().__init__(config, dataset, semantic_ids)
         self.temperature, self.dense_weight = config["temperature"], config["dense_weight"]
-        features = torch.from_numpy(load_text_features(config, dataset))
+        features = torch.from_numpy(text_vectors)
         # Not saved: they are the data set's, and its next version may have more items.
         self.scale = Scale(features[dataset.seen])
         self.register_buffer("features", F.pad(self.scale(features[1:]), (0, 0, 1, 0)), persistent=False)

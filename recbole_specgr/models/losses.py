@@ -1,4 +1,4 @@
-"""Drafting by vectors, and the losses that make users' and items' vectors meet."""
+"""The losses that make users' and items' vectors meet."""
 
 from __future__ import annotations
 
@@ -53,9 +53,3 @@ def ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: flo
         temperature: tau.
     """
     return F.cross_entropy(users @ items.T / temperature, targets)
-
-
-def mean_pool(hidden: Tensor, tokens: Tensor, pad: int = 0) -> Tensor:
-    """Unit-length mean of the hidden states `[B, S, d]` at the tokens `[B, S]` that are not padding: `[B, d]`."""
-    weight = (tokens != pad).to(hidden.dtype)[:, :, None]
-    return F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=1)

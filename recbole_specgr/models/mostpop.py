@@ -13,6 +13,8 @@ from recbole_specgr.models.training_free import TrainingFreeRecommender
 class MostPop(TrainingFreeRecommender):
     """The items with the most interactions in training, for everyone."""
 
+    reads_interactions = True
+
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         _, items, times = dataset.train_interactions

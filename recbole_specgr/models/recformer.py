@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +13,19 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_specgr.backbones.longformer import load_longformer
 from recbole_specgr.backbones.t5 import at_least_float32
-from recbole_specgr.models.contract import ScoresItems
+from recbole_specgr.items.items import Items
+from recbole_specgr.models.contract import Part, Pretrained, ScoresItems
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.system.files import atomic_write
-from recbole_specgr.system.hub import reach_hub
-from recbole_specgr.text.attribute_tokens import PAD, START, special_id, tokenize, train_tokenizer
-from recbole_specgr.text.item_text import attribute_texts
+from recbole_specgr.text.attribute_tokens import PAD, START, special_id, tokenize
 
-TOKENIZER, LONGFORMER = "attribute_tokenizer.json", "longformer.json"  # in the run's folder
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import LongformerModel
+
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
 
 
@@ -47,23 +49,32 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
     others may be older.
     """
 
+    inductive = True
+    needs = ("attributes", "attribute_tokenizer")
+    input_type = InputType.POINTWISE
     item_tables = ("words", "types", "seen_row", "item_table")
 
-    inductive = True
-    input_type = InputType.POINTWISE
+    @classmethod
+    def build(cls, config: Config, dataset: Dataset, items: Items, parts: Mapping[str, Part]) -> Recformer:
+        longformer = load_longformer(config, items.attribute_tokenizer)
+        return cls(config, dataset, **items.chosen(cls.needs), longformer=longformer)
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        attributes: dict[str, list[str]],
+        attribute_tokenizer: Tokenizer,
+        longformer: LongformerModel,
+    ) -> None:
         super().__init__(config, dataset)
         self.max_tokens, self.temperature = config["max_tokens"], config["temperature"]
         self.window = config["attention_window"]
-        attributes = attribute_texts(dataset, config["text_fields"])
-        folder = Path(config["run_dir"]) if config["run_dir"] else None
-        tokenizer = _tokenizer(config, attributes, dataset.seen, folder)
-        self.pad, self.start = special_id(tokenizer, "pad"), special_id(tokenizer, "start")
+        self.pad, self.start = special_id(attribute_tokenizer, "pad"), special_id(attribute_tokenizer, "start")
         self.item_padding = {"words": self.pad, "types": PAD}
         self.tokenize = partial(
             tokenize,
-            tokenizer=tokenizer,
+            tokenizer=attribute_tokenizer,
             max_attributes=config["max_attributes"],
             max_attribute_length=config["max_attribute_length"],
         )
@@ -76,13 +87,12 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
         self.register_buffer("seen_items", seen, persistent=False)
         self.register_buffer("seen_row", row, persistent=False)
 
-        self.longformer = _longformer(config, tokenizer, folder)
+        self.longformer = longformer
         width = self.longformer.config.hidden_size
         self.item_position = nn.Embedding(max(ITEM_POSITIONS, self.max_seq_length + 1), width)
         nn.init.normal_(self.item_position.weight, std=self.longformer.config.initializer_range)
         self.register_buffer("item_table", torch.zeros(self.n_items, width))
         self.register_buffer("is_encoded", torch.tensor(False))
-        self.pretrained = config["pretrained"]
         self.stage = "pretrain"
 
     # -- the language model --------------------------------------------------------------------------------------------
@@ -160,42 +170,35 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
     # -- stages --------------------------------------------------------------------------------------------------------
 
     def start_stage(self, stage: str) -> None:
-        """Training begins with the weights that `pretrained` names."""
         self.stage = stage
-        if stage == "pretrain" and self.pretrained:
-            self.load_pretrained(Path(self.pretrained))
 
     def train(self, mode: bool = True) -> Recformer:
         if mode and self.stage != "second":
             self.is_encoded.fill_(False)
         return super().train(mode)
 
-    def load_pretrained(self, path: Path) -> None:
+    def start_from(self, pretrained: Pretrained) -> None:
         """Take over Recformer's published weights (`RecformerModel` or `RecformerForSeqRec`).
 
         Raises:
-            UserError: there is no such file, or it is of a model of another size.
+            UserError: they are of a model of another size.
         """
-        if not path.is_file():
-            raise UserError(f"[pretrained: {path}]: there is no such file.")
-        theirs = torch.load(path, map_location="cpu", weights_only=True)
-        theirs = {name.rpartition("longformer.")[2]: value for name, value in theirs.items()}
+        theirs = {name.rpartition("longformer.")[2]: value for name, value in pretrained.state.items()}
         ours = {name: f"longformer.{name}" for name in self.longformer.state_dict()}
         ours["embeddings.item_position_embeddings.weight"] = "item_position.weight"
         sizes = {name: value.shape for name, value in self.state_dict().items()}
         wrong = [name for name, own in ours.items() if name not in theirs or theirs[name].shape != sizes[own]]
         if wrong:
             raise UserError(
-                f"[pretrained: {path}] does not fit: {wrong[0]} (and {len(wrong) - 1} more) is missing or of another "
-                f"size. Name the Longformer it was made from: --longformer=allenai/longformer-base-4096"
+                f"[pretrained: {pretrained.path}] does not fit: {wrong[0]} (and {len(wrong) - 1} more) is missing or "
+                f"of another size. Name the Longformer it was made from: --longformer=allenai/longformer-base-4096"
             )
         self.load_state_dict({own: theirs[name] for name, own in ours.items()}, strict=False)
 
-    # -- RecBole's contract --------------------------------------------------------------------------------------------
+    # -- the contract --------------------------------------------------------------------------------------------------
 
     @property
     def compares_rows(self) -> bool:
-        """The loss of this stage compares the rows of a batch with each other."""
         return self.stage == "pretrain"
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
@@ -210,87 +213,3 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items `[B, n_items]`."""
         return self.user_vectors(interaction) @ self.item_vectors().T / self.temperature
-
-
-def _tokenizer(config: Config, attributes: dict[str, list[str]], seen: Tensor, folder: Path | None):
-    """The tokenizer in the run's folder, else the pre-trained Longformer's, else one made from the seen items."""
-    try:
-        from tokenizers import Tokenizer
-    except ModuleNotFoundError as error:
-        raise UserError("Recformer needs transformers: pip install 'recbole-specgr[hub]'.") from error
-    if folder and (folder / TOKENIZER).is_file():
-        return Tokenizer.from_file(str(folder / TOKENIZER))
-    if config["longformer"]:
-        from transformers import AutoTokenizer
-
-        tokenizer = _from_hub(AutoTokenizer, config["longformer"]).backend_tokenizer
-    else:
-        known = seen.nonzero().squeeze(1).tolist()
-        texts = [text for key, values in attributes.items() for text in (key, *(values[item] for item in known))]
-        tokenizer = train_tokenizer(texts, config["vocab_size"])
-    if folder and not config["rank"]:
-        with atomic_write(folder / TOKENIZER) as temporary:
-            tokenizer.save(str(temporary))
-    return tokenizer
-
-
-def _longformer(config: Config, tokenizer: Any, folder: Path | None) -> nn.Module:
-    """The Longformer that the run's folder describes, else the pre-trained one, else a new one."""
-    from transformers import LongformerConfig, LongformerModel
-
-    file = folder / LONGFORMER if folder else None
-    if file and file.is_file():
-        return LongformerModel(LongformerConfig.from_json_file(file), add_pooling_layer=False)
-    if config["longformer"]:
-        sizes = _from_hub(LongformerConfig, config["longformer"])
-        sizes.type_vocab_size = 4  # START, KEY, VALUE, PAD; its own is one
-        sizes.attention_window = [config["attention_window"]] * sizes.num_hidden_layers
-        model = _from_hub(
-            LongformerModel,
-            config["longformer"],
-            config=sizes,
-            add_pooling_layer=False,
-            ignore_mismatched_sizes=True,
-        )
-    else:
-        pad = special_id(tokenizer, "pad")
-        model = LongformerModel(
-            LongformerConfig(
-                vocab_size=tokenizer.get_vocab_size(),
-                hidden_size=config["hidden_size"],
-                num_hidden_layers=config["n_layers"],
-                num_attention_heads=config["n_heads"],
-                intermediate_size=config["inner_size"],
-                initializer_range=config["hidden_size"] ** -0.5,  # 0.02 is for a width of 768: all texts would be alike
-                hidden_dropout_prob=config["hidden_dropout_prob"],
-                attention_probs_dropout_prob=config["attn_dropout_prob"],
-                attention_window=[config["attention_window"]] * config["n_layers"],
-                max_position_embeddings=pad + 1 + config["max_tokens"] + config["attention_window"],
-                type_vocab_size=4,
-                pad_token_id=pad,
-                bos_token_id=special_id(tokenizer, "start"),
-            ),
-            add_pooling_layer=False,
-        )
-    if file and not config["rank"]:
-        with atomic_write(file) as temporary:
-            temporary.write_text(model.config.to_json_string(), encoding="utf-8")
-    return model
-
-
-def _from_hub(kind: type, name: str, **arguments: Any) -> Any:
-    """`kind.from_pretrained(name)`, the hub asked only where it is not local. Raises UserError when it is nowhere."""
-    try:
-        return kind.from_pretrained(name, local_files_only=True, **arguments)
-    except (OSError, ValueError) as error:
-        if Path(name).is_dir():
-            raise UserError(f"[longformer: {name}] can't be loaded: {error}") from error
-    try:
-        reach_hub()
-        return kind.from_pretrained(name, **arguments)
-    except Exception as error:  # many types, of several libraries
-        raise UserError(
-            f"[longformer: {name}] is no local model, none that was fetched before, and could not be fetched "
-            f"({type(error).__name__}: {error}). Give the folder of a downloaded Longformer, or leave the setting "
-            f"empty to train a small one."
-        ) from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from torch import nn
@@ -14,7 +15,7 @@ class SASRec_T(TextSequenceRecommender):
     SpecGR (AAAI 2026) compare with it.
     """
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
+        super().__init__(config, dataset, text_vectors)
         self.adaptor = nn.Linear(self.features.size(1), self.hidden_size)
         self.apply(self._init_weights)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
@@ -9,7 +10,6 @@ from torch import Tensor
 
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.training_free import TrainingFreeRecommender
-from recbole_specgr.text.features import load_text_features
 
 
 class SemanticKNN(ItemTables, TrainingFreeRecommender):
@@ -20,12 +20,13 @@ class SemanticKNN(ItemTables, TrainingFreeRecommender):
     """
 
     inductive = True
+    needs = ("text_vectors",)
     item_tables = ("features", "directions")
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset)
         self.last_items = config["last_items"]
-        features = torch.from_numpy(load_text_features(config, dataset))
+        features = torch.from_numpy(text_vectors)
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("directions", F.normalize(features, dim=1), persistent=False)
 

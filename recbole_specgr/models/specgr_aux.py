@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.models.composite_recommender import CompositeRecommender
-from recbole_specgr.models.contract import ScoresItems, adapted
+from recbole_specgr.models.contract import ModelContract, Part, ScoresItems
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
-from recbole_specgr.settings.registry import get_model
 from recbole_specgr.system.errors import UserError
 
 
@@ -22,16 +23,20 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
     its own ranking, or taken from a finished run (`drafter_run`, `backbone_run`).
     """
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    parts_in_order = ("drafter", "backbone")
+    inheriting_parts = ("backbone",)
+
+    @classmethod
+    def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
+        if not issubclass(part_classes["drafter"], ScoresItems):
+            raise UserError(f"[drafter: {config['drafter']}] can't draft: it ranks items, but gives them no scores.")
+        if not issubclass(part_classes["backbone"], GenerativeRecommender):
+            raise UserError(f"[backbone: {config['backbone']}] can't verify: it has no semantic ids.")
+
+    def __init__(self, config: Config, dataset: Dataset, parts: Mapping[str, Part]) -> None:
+        super().__init__(config, dataset, parts)
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
-        if not issubclass(adapted(get_model(config["drafter"])), ScoresItems):
-            raise UserError(f"[drafter: {config['drafter']}] can't draft: it ranks items, but gives them no scores.")
-        if not issubclass(get_model(config["backbone"]), GenerativeRecommender):
-            raise UserError(f"[backbone: {config['backbone']}] can't verify: it has no semantic ids.")
-        self.add_part("drafter", config, dataset)
-        self.add_part("backbone", config, dataset, inherits=True)
         self.verifier.decode_in(config["decoding_precision"])
         self.verifier.replay_decoding(config)
         self.unseen_history = config["unseen_history"]

@@ -9,11 +9,13 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.backbones import T5
+from recbole_specgr.backbones.pooling import mean_pool
 from recbole_specgr.decoding.nearest import NearestItems
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
-from recbole_specgr.models.losses import batch_contrast, mean_pool, ranking_loss
+from recbole_specgr.models.losses import batch_contrast, ranking_loss
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.system.processes import fraction_of_rows, share_of
 
@@ -29,8 +31,8 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
 
     item_caches = ("_item_vectors",)
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
+        super().__init__(config, dataset, semantic_ids)
         self.temperature = config["temperature"]
         self.contrastive_weight = config["contrastive_weight"]
         self.ranking_weight = config["ranking_weight"]
@@ -98,7 +100,6 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
 
     @property
     def compares_rows(self) -> bool:
-        """The loss of this stage compares the rows of a batch with each other."""
         return self.stage == "pretrain" and bool(self.contrastive_weight)
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:

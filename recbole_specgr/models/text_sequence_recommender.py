@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from recbole_specgr.models.contract import ScoresItems
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.learned_positions import learned_positions
-from recbole_specgr.text.features import load_text_features
 
 
 class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
@@ -34,18 +34,19 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
     """
 
     inductive = True
+    needs = ("text_vectors",)
     trains_on = ("windows", "rows")
     input_type = InputType.POINTWISE
     item_tables = ("features", "seen_row")
     item_caches = ("_table",)
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset)
         self.hidden_size = config["hidden_size"]
         self.initializer_range = config["initializer_range"]
         self.temperature = 1.0
         # Not saved: they are the data set's, and its next version may have more items.
-        self.register_buffer("features", torch.from_numpy(load_text_features(config, dataset)), persistent=False)
+        self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
         seen = dataset.seen.nonzero().squeeze(1)
         row = torch.zeros(self.n_items, dtype=torch.long)
         row[seen] = torch.arange(1, len(seen) + 1)

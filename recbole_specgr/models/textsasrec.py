@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
@@ -18,8 +19,8 @@ class TextSASRec(TextSequenceRecommender):
     which is most of a step, and ranks no worse. The model is this project's, and meant as a drafter for SpecGR.
     """
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
+        super().__init__(config, dataset, text_vectors)
         self.temperature = config["temperature"]
         width = self.features.size(1)
         self.adaptor = ResidualMap(width, self.hidden_size, config["map_size"], config["map_dropout_prob"])

@@ -1,19 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from recbole.config import Config
-from recbole.data.dataset import Dataset
 from torch import Tensor
 
 from recbole_specgr.decoding.unseen_mix import append_unseen
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.models.generative_recommender import EncodedUsers
 from recbole_specgr.models.tiger import TIGER
-from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
-from recbole_specgr.runs.folder import check_finished, checkpoint_of, read_config
-from recbole_specgr.semantic_ids.fit import IDS
 
 
 class TIGER_C(TIGER):
@@ -27,22 +20,8 @@ class TIGER_C(TIGER):
     takes over instead.
     """
 
+    trained_as = "backbone"
     decoding_keys = (*TIGER.decoding_keys, "epsilon")
-
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        run, given = config["backbone_run"] and Path(config["backbone_run"]), config["semantic_ids"]
-        own = (
-            Path(config["run_dir"] or "") / IDS
-        )  # a run that has its ids was begun before, and can do without the other
-        if run and not own.is_file():
-            check_finished(run, config["backbone"], dataset, "[backbone_run]")
-            config["semantic_ids"] = str(run)
-        super().__init__(config, dataset)
-        config["semantic_ids"] = given
-        self.trained_before = bool(run)
-        if run and run.is_dir():
-            checkpoint = checkpoint_of(run, read_config(run))
-            restore_model(self, {**load_checkpoint(checkpoint), "model": type(self).__name__}, checkpoint)
 
     def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
         """The new items at the end have no score of their own: NaN."""

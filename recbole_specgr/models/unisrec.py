@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
-
+import numpy as np
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
+from recbole_specgr.models.contract import Pretrained
 from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
-from recbole_specgr.runs.checkpoint import load_checkpoint
-from recbole_specgr.runs.folder import CONFIG
-from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError
 
 
@@ -26,10 +23,9 @@ class UniSRec(TextSequenceRecommender):
     `freeze_encoder` then trains the adaptor alone, as the paper's parameter-efficient fine-tuning does.
     """
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
+        super().__init__(config, dataset, text_vectors)
         self.temperature = config["temperature"]
-        self.pretrained = config["pretrained"]
         self.text_encoder, self.dataset_name = config["text_encoder"], config["dataset"]
         self.adaptor = MoEAdaptor(
             self.features.size(1), self.hidden_size, config["n_experts"], config["adaptor_dropout_prob"]
@@ -47,28 +43,22 @@ class UniSRec(TextSequenceRecommender):
     def project(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1)
 
-    def start_stage(self, stage: str) -> None:
-        """Take over the parameters of the run that `pretrained` names."""
-        if self.pretrained:
-            self.load_pretrained(Path(self.pretrained))
-
-    def load_pretrained(self, path: Path) -> None:
-        """Raises UserError for a checkpoint of other sizes or text, FileNotFoundError where there is none."""
-        folder = path if path.is_dir() else path.parent
-        if (folder / CONFIG).is_file():
-            theirs = read_mapping(folder / CONFIG)
-            encoder = theirs["text_encoder"]
-            if encoder != self.text_encoder or (encoder == "lsa" and theirs["dataset"] != self.dataset_name):
+    def start_from(self, pretrained: Pretrained) -> None:
+        """Take over the parameters of another run. Raises UserError for those of other sizes or other text."""
+        settings = pretrained.settings
+        if settings is not None:
+            encoder = settings["text_encoder"]
+            if encoder != self.text_encoder or (encoder == "lsa" and settings["dataset"] != self.dataset_name):
                 raise UserError(
-                    f"[pretrained: {path}] read text of [{theirs['dataset']}] encoded by [{encoder}], here it is "
-                    f"[{self.dataset_name}] by [{self.text_encoder}]: the two don't compare. (lsa is fitted to each "
-                    f"data set anew.)"
+                    f"[pretrained: {pretrained.path}] read text of [{settings['dataset']}] encoded by [{encoder}], "
+                    f"here it is [{self.dataset_name}] by [{self.text_encoder}]: the two don't compare. (lsa is "
+                    f"fitted to each data set anew.)"
                 )
-        theirs, ours = load_checkpoint(_checkpoint(path))["state_dict"], self.state_dict()
+        theirs, ours = pretrained.state, self.state_dict()
         if {name: value.shape for name, value in theirs.items()} != {name: value.shape for name, value in ours.items()}:
             raise UserError(
-                f"[pretrained: {path}] does not fit: it must be a UniSRec of the same sizes, on text of the same "
-                f"encoder (here {self.features.size(1)} wide)."
+                f"[pretrained: {pretrained.path}] does not fit: it must be a UniSRec of the same sizes, on text of the "
+                f"same encoder (here {self.features.size(1)} wide)."
             )
         self.load_state_dict(theirs)
 
@@ -105,8 +95,3 @@ class MoEAdaptor(nn.Module):
         adapted = (self.dropout(features) @ flat).view(-1, experts, d_out)
         whitened = adapted - torch.einsum("ei,eio->eo", self.bias, self.weight)
         return torch.einsum("ne,neo->no", gates, whitened)
-
-
-def _checkpoint(path: Path) -> Path:
-    """The checkpoint of a run's last stage, or the file itself."""
-    return path / "train.pth" if path.is_dir() else path

@@ -1,24 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
-from recbole.config import Config as RecBoleConfig
+from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.joined_rows import JoinedRows
+from recbole_specgr.items.items import Items
 from recbole_specgr.models.losses import contrastive_loss
 from recbole_specgr.models.unisrec import UniSRec
-from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.processes import gather_rows, share_rows
-from recbole_specgr.text.features import load_text_features
-
-# What the other data sets have in common with the run's; all else is in their own files.
-SHARED = ("data_path", "cache_path", "text_encoder", "text_dim", "timestamp_split", "MAX_ITEM_LIST_LENGTH", "seed")
-SHARED += ("use_gpu", "gpu_id", "show_progress", "metrics", "topk", "valid_metric")
 
 
 class UniSRecPretrain(UniSRec):
@@ -30,35 +28,35 @@ class UniSRecPretrain(UniSRec):
     """
 
     compares_rows = True
+    joins_datasets = "pretrain_datasets"
     trains_on = ("rows",)
 
-    def __init__(self, config: RecBoleConfig, dataset: Dataset) -> None:
-        super().__init__(config, dataset)
+    def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
+        super().__init__(config, dataset, text_vectors)
         self.sequence_weight, self.drop_share = config["sequence_weight"], config["drop_share"]
-        self.others = list(config["pretrain_datasets"] or [])
-        if self.others and config["text_encoder"] == "lsa":
+        if config["pretrain_datasets"] and config["text_encoder"] == "lsa":
             raise UserError(
                 "[pretrain_datasets] need text vectors of one encoder, and lsa is fitted to each data set anew. Give "
                 "--text_encoder=NAME or a file that every data set's folder has."
             )
-        shared = config.to_dict()
-        self.shared = {key: shared[key] for key in SHARED}
+        self.others: list[tuple[InductiveDataset, Tensor]] = []
         self.joined_features = self.features
 
-    def training_rows(self, view: Dataset) -> JoinedRows:
-        """The rows of all data sets, with their text vectors in `joined_features`. Asked for when training begins."""
-        views, features = [view], [self.features.cpu()]
-        for name in self.others:
-            config = Config(type(self).__name__, name, config_dict=self.shared)
-            views.append(get_dataset_class(config)(config).build()[0])
-            features.append(torch.from_numpy(load_text_features(config, views[-1])))
-            if features[-1].size(1) != features[0].size(1):
+    def join(self, others: Sequence[tuple[InductiveDataset, Items]]) -> None:
+        """Keep the views and their items' text vectors. Raises UserError for vectors of another width."""
+        for view, items in others:
+            vectors = torch.from_numpy(items.text_vectors)
+            if vectors.size(1) != self.features.size(1):
                 raise UserError(
-                    f"[pretrain_datasets: {name}]: its text vectors are {features[-1].size(1)} wide, those of "
-                    f"{view.dataset_name} {features[0].size(1)}. Encode both with one text_encoder."
+                    f"[pretrain_datasets: {view.dataset_name}]: its text vectors are {vectors.size(1)} wide, those of "
+                    f"{self.dataset_name} {self.features.size(1)}. Encode both with one text_encoder."
                 )
-        self.joined_features = torch.cat(features).to(self.features)
-        return JoinedRows(views)
+            self.others.append((view, vectors))
+
+    def training_rows(self, view: InductiveDataset) -> JoinedRows:
+        """The rows of all data sets, with their items' text vectors in `joined_features`."""
+        self.joined_features = torch.cat([self.features, *(vectors.to(self.features) for _, vectors in self.others)])
+        return JoinedRows([view, *(other for other, _ in self.others)])
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         """The sequence-item loss plus `sequence_weight` times the sequence-sequence loss, of all processes' rows.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from recbole_specgr import __version__
 from recbole_specgr.data.statistics import interaction_statistics
@@ -65,6 +66,21 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         "parameters": parameters,
         "peak_memory_mb": _peak_memory(config["device"]),
         **environment(config),
+    }
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """Numbers of all parameters, of the trained ones, of those in embedding tables, and of all that stays as it is
+    (frozen parameters and text features)."""
+    trained = {id(parameter): parameter.numel() for parameter in model.parameters() if parameter.requires_grad}
+    tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    total = sum(parameter.numel() for parameter in model.parameters())
+    features = sum(buffer.numel() for buffer in model.buffers() if buffer.is_floating_point())
+    return {
+        "total": total,
+        "trainable": sum(trained.values()),
+        "embedding": sum(trained[key] for key in {id(table) for table in tables} & trained.keys()),
+        "frozen": total - sum(trained.values()) + features,
     }
 
 

@@ -48,7 +48,12 @@ class MadeIds:
         self.ids.save(folder / IDS)
 
 
-def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray | Callable[[], np.ndarray]) -> SemanticIds:
+def load_semantic_ids(
+    config: Config,
+    dataset: Dataset,
+    features: np.ndarray | Callable[[], np.ndarray],
+    ids_from: str | None = None,
+) -> SemanticIds:
     """Return the semantic ids of all items.
 
     A run directory that holds `semantic_ids.npz` keeps its own.  Otherwise they are what `config["semantic_ids"]`
@@ -59,6 +64,7 @@ def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray | C
         config: uses semantic_ids, tokenizer, seed, run_dir, cache_path, device, show_progress.
         dataset: gives `seen` (bool tensor [n_items]) and the items' tokens.
         features: float32 [n_items, d], row 0 being padding, or what returns them, called only when they are needed.
+        ids_from: the file or folder to take in place of the setting `semantic_ids`.
 
     Raises:
         CollapsedTokenizer: the codes tell the items apart too badly.
@@ -68,10 +74,8 @@ def load_semantic_ids(config: Config, dataset: Dataset, features: np.ndarray | C
     with first_rank_first():
         if run_dir and (run_dir / IDS).is_file():
             return SemanticIds.load(run_dir / IDS, _item_tokens(dataset))
-        if hasattr(dataset, "text_features_of"):  # the catalogue of a finished run, whose model knows no other ids
-            raise UserError(f"{run_dir / IDS} is gone: without its semantic ids the run can't be used. Train again.")
-        given = config["semantic_ids"]
-        made = take_ids(config, dataset, features) if given else make_ids(config, dataset, _called(features))
+        given = ids_from or config["semantic_ids"]
+        made = take_ids(config, dataset, features, given) if given else make_ids(config, dataset, _called(features))
         getLogger().info(health.summary(made.report))
         try:
             health.check(made.report, config["tokenizer"]["min_utilisation"])
@@ -105,9 +109,15 @@ def make_ids(config: Config, dataset: Dataset, features: np.ndarray) -> MadeIds:
     return MadeIds(ids, health.measure(ids, seen, features, tokenizer.possible_codes), tokenizer)
 
 
-def take_ids(config: Config, dataset: Dataset, features: np.ndarray | Callable[[], np.ndarray]) -> MadeIds:
-    """Ids from the file or folder that `config["semantic_ids"]` names, with the tokenizer beside it if it made them."""
-    path = _find(str(config["semantic_ids"]), dataset)
+def take_ids(
+    config: Config,
+    dataset: Dataset,
+    features: np.ndarray | Callable[[], np.ndarray],
+    ids_from: str | None = None,
+) -> MadeIds:
+    """Ids from the file or folder `ids_from`, or else the one that the setting `semantic_ids` names, with the tokenizer
+    beside it if it made them."""
+    path = _find(str(ids_from or config["semantic_ids"]), dataset)
     seen = np.asarray(dataset.seen, dtype=bool)
     ids = read_semantic_ids(path, _item_tokens(dataset), seen, config["tokenizer"].get("reserve"))
     tokenizer, vectors = None, None

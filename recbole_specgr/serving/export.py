@@ -15,6 +15,7 @@ from recbole_specgr import __version__
 from recbole_specgr.backbones.t5 import T5
 from recbole_specgr.data.splits.contract import described
 from recbole_specgr.items.catalogue import ITEMS
+from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.runs.checkpoint import load_checkpoint
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.folder import CONFIG, read_config
@@ -63,8 +64,8 @@ def export_run(run: Path, to: Path) -> str:
     try:
         shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(*_NOT_COPIED))
         for part, module in _folders(model).items():
-            _export_weights(run / part, temporary / part, getattr(module, "backbone", None))
-        card = _card(run, to.name, has_t5=isinstance(getattr(model, "backbone", None), T5))
+            _export_weights(run / part, temporary / part, _t5(module))
+        card = _card(run, to.name, has_t5=_t5(model) is not None)
         (temporary / CARD).write_text(card, encoding="utf-8")
         if to.is_dir():
             to.rmdir()
@@ -114,12 +115,17 @@ def import_run(folder: Path, to: Path | None = None) -> str:
 def _folders(model: nn.Module, folder: Path = Path()) -> dict[Path, nn.Module]:
     """The model and, where it is composite, its parts, by their folders in the run's."""
     found = {folder: model}
-    for name in getattr(model, "part_configs", {}):
+    for name in model.part_configs:
         found |= _folders(model.parts[name], folder / name)
     return found
 
 
-def _export_weights(run: Path, to: Path, backbone: nn.Module | None) -> None:
+def _t5(model: nn.Module) -> T5 | None:
+    """The T5 that a model generates with."""
+    return model.backbone if isinstance(model, GenerativeRecommender) else None
+
+
+def _export_weights(run: Path, to: Path, backbone: T5 | None) -> None:
     """The settings and the last checkpoint of a run, or of a part of one."""
     from safetensors.torch import save_file
 
@@ -132,7 +138,7 @@ def _export_weights(run: Path, to: Path, backbone: nn.Module | None) -> None:
         raise UserError(f"{checkpoint['model']} keeps more than parameters in its checkpoint, and can't be exported.")
     state = dict(checkpoint["state_dict"])
     manifest = {"format": _FORMAT, "version": __version__, "model": checkpoint["model"], "stage": stage}
-    if isinstance(backbone, T5):
+    if backbone is not None:
         from recbole_specgr.backbones.transformers_weights import to_transformers
 
         to_transformers(backbone).save_pretrained(to)

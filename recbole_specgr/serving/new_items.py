@@ -16,6 +16,8 @@ from torch import nn
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.semantic_ids import SemanticIds, Tokenizer, load_tokenizer
+from recbole_specgr.semantic_ids.fit import IDS
+from recbole_specgr.semantic_ids.fit import TOKENIZER as TOKENIZER_FILE
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.text.features import FEATURES, read_kept
 from recbole_specgr.text.item_text import FrameTexts, title_field
@@ -24,7 +26,7 @@ from recbole_specgr.text.later_texts import encode_later_texts, transformed
 _SAMPLE = 2000  # of the run's items that new vectors are compared with
 _FEW = 8  # new vectors that say nothing about their space
 _NEAR = 0.75  # of the usual cosine with the nearest item: what vectors of the same encoder keep
-_TEXT_SETTINGS = ("text_encoder", "text_fields", "text_dim", "text_pca", "text_standardise", "seed")
+_TEXT_SETTINGS = ("text_encoder", "text_fields", "text_cleaning", "text_dim", "text_pca", "text_standardise", "seed")
 _OTHER_TUPLES = 32  # tuples of codes that are tried for an item whose own is full
 
 
@@ -56,15 +58,15 @@ class Part:
 
 def parts_of(model: nn.Module, config: Config, catalogue: Catalogue, name: str = "") -> dict[str, Part]:
     """The parts of a model whose items come from its run, by name."""
-    inner = getattr(model, "part_configs", None)
-    if inner:
+    if model.part_configs:
         found: dict[str, Part] = {}
-        for key, part_config in inner.items():
+        for key, part_config in model.part_configs.items():
             found |= parts_of(model.parts[key], part_config, catalogue, f"{name}/{key}" if name else key)
         return found
-    file = Path(config["run_dir"]) / "semantic_ids.npz"
-    ids = SemanticIds.load(file, catalogue.item_tokens) if hasattr(model, "level_slices") else None
-    return {name: Part(name, config, type(model), bool(getattr(model, "inductive", False)), ids)}
+    ids = None
+    if "semantic_ids" in model.needs:
+        ids = SemanticIds.load(Path(config["run_dir"]) / IDS, catalogue.item_tokens)
+    return {name: Part(name, config, type(model), model.inductive, ids)}
 
 
 def check_takes_items(parts: Mapping[str, Part]) -> None:
@@ -120,7 +122,7 @@ def read_items(
         fields, texts = part.config["text_fields"] or [], None
         if vectors is None or set(fields) <= set(frame):
             _check_columns(frame, fields, part)
-            texts = FrameTexts(frame, fields, catalogue.field_kinds, catalogue.separator)
+            texts = FrameTexts(frame, fields, catalogue.field_kinds, catalogue.separator, part.config["text_cleaning"])
         if tokenizer is None and not (part.folder / FEATURES).is_file():  # it does without text vectors
             new[name] = NewItems(torch.zeros(len(frame), 0), None, texts and texts.attributes)
             continue
@@ -164,7 +166,7 @@ def token_of(cell: object) -> str:
 
 
 def _tokenizer(part: Part) -> Tokenizer:
-    file = part.folder / "tokenizer.npz"
+    file = part.folder / TOKENIZER_FILE
     if not file.is_file():
         origin = part.config["semantic_ids"]
         why = f"its semantic ids come from {origin}, and no tokenizer came with them" if origin else f"{file} is gone"

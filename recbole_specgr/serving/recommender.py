@@ -15,9 +15,9 @@ from recbole.config import Config
 from recbole.data.interaction import Interaction
 from torch import nn
 
+from recbole_specgr.building.finished import build_finished
 from recbole_specgr.evaluation.ranking import EMPTY
-from recbole_specgr.items.catalogue import ITEMS, Catalogue, NotInCatalogue
-from recbole_specgr.models.contract import adapted
+from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import caches, copy_for_use, restore_caches
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
@@ -84,7 +84,7 @@ class Recommender:
         config = read_config(run, {**_device(device), "show_progress": False, **(config_dict or {})})
         file = checkpoint_of(run, config)
         checkpoint = load_checkpoint(file, config["device"])
-        catalogue, model = _build(run, config)
+        catalogue, model = build_finished(config)
         model.to(config["device"])
         restore_model(model, checkpoint, file)
         model.eval()
@@ -318,28 +318,6 @@ class Recommender:
 
 
 # -- loading -----------------------------------------------------------------------------------------------------------
-
-
-def _build(run: Path, config: Config) -> tuple[Catalogue, nn.Module]:
-    """The run's items and its model without parameters, from the run's folder where that suffices."""
-    if (run / ITEMS).is_file():
-        catalogue = Catalogue.load(run / ITEMS)
-        try:
-            return catalogue, adapted(config.model_class)(config, catalogue)
-        except NotInCatalogue as error:
-            getLogger().info(f"{config['model']} is built from the data set: it reads {error}, which no run keeps.")
-            return catalogue, adapted(config.model_class)(config, _data(config)[0])
-    train, test = _data(config)
-    return Catalogue.from_dataset(config, test), adapted(config.model_class)(config, train)
-
-
-def _data(config: Config):
-    """The train and the test view of the run's data set."""
-    from recbole_specgr.settings.registry import get_dataset_class  # not earlier: it is seldom needed
-
-    config.check_data()
-    train, _, test = get_dataset_class(config)(config).build()
-    return train, test
 
 
 def _compute_in(model: nn.Module, precision: torch.dtype) -> None:

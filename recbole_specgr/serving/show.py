@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.serving.recommendations import BY_BEAM
 from recbole_specgr.serving.recommender import Recommender
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 _WIDEST = 60  # characters of a title
@@ -21,7 +21,7 @@ def user_history(recommender: Recommender, user: str) -> list[str]:
     """
     config = recommender.config
     config.check_data()
-    dataset = get_dataset_class(config)(config)
+    dataset = InductiveDataset(config)
     row = dataset.field2token_id[dataset.uid_field].get(user)
     if row is None or row == 0:
         known = dataset.field2id_token[dataset.uid_field][1:].tolist()

@@ -14,7 +14,6 @@ from recbole.evaluator import smaller_metrics
 from recbole.utils import InputType
 
 from recbole_specgr.settings.checks import (
-    check_eval_args,
     check_extra_files,
     check_item_columns,
     check_model_class,
@@ -23,6 +22,7 @@ from recbole_specgr.settings.checks import (
 )
 from recbole_specgr.settings.datasets import find_dataset
 from recbole_specgr.settings.device import find_device
+from recbole_specgr.settings.eval_args import check_eval_args, with_split
 from recbole_specgr.settings.layer_files import (
     layer_of,
     layer_of_file,
@@ -222,9 +222,10 @@ class Config(RecBoleConfig):
                 Layer("settings newer than the run", newer, declares=True, open_groups=True),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
             ]
-        check_eval_args([*layers, *self._user_layers])
-        layers += self._user_layers
+        layers = [with_split(layer) for layer in [*layers, *self._user_layers]]
         self.internal_config_dict = stack(layers, known | {"model", "dataset"})
+        split = split_class(self.internal_config_dict["split"])
+        check_eval_args(layers, split.eval_args(self.internal_config_dict))
         self.internal_config_dict["tune"] = tuning_grid(layers)
         self.internal_config_dict.update(
             MODEL_TYPE=model_type,

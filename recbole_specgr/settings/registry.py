@@ -131,30 +131,6 @@ def _own_class(path: str, named_by: str) -> type:
     return found
 
 
-def get_dataset_class(config) -> type:
-    """`<base model>Dataset` of `recbole_specgr.data.dataset` where there is one, else its InductiveDataset."""
-    from recbole_specgr.data import dataset
-
-    return getattr(dataset, f"{config['base_model']}Dataset", dataset.InductiveDataset)
-
-
-def get_trainer(config) -> type:
-    """`<Model>Trainer` of `recbole_specgr.training`, for the model's class or the nearest it derives from. Else
-    RecBole's trainer, in our stages, for what derives from a model of RecBole's; else the trainer of our models."""
-    from recbole.utils import get_trainer as get_recbole_trainer
-
-    from recbole_specgr import training
-
-    for model_class in config.model_class.__mro__:
-        named = getattr(training, f"{model_class.__name__}Trainer", None)
-        if named is not None:
-            return named
-        if model_class.__module__.startswith(f"{RECBOLE}."):
-            base = get_recbole_trainer(config["MODEL_TYPE"], model_class.__name__)
-            return type(base.__name__, (training.StagedTrainer, base), {})
-    return training.Trainer
-
-
 def _registered(name: str, where: str = "") -> type:
     for package in (OURS, RECBOLE):
         if _key(name) in _classes(package):

@@ -13,13 +13,13 @@ from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.comparison import alike, what_it_is
 from recbole_specgr.runs.record import RESULT, digest, read_json, write_json
-from recbole_specgr.settings.registry import get_trainer
 from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell
 from recbole_specgr.studies.measures import MEASURES, Trial
 from recbole_specgr.studies.spec import Setup, Study
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError, did_you_mean
+from recbole_specgr.training import make_trainer
 
 
 class StudyRunner:
@@ -154,7 +154,7 @@ class _Loaded:
     def __init__(self, run_dir: Path):
         self.record = read_record(run_dir / RESULT)
         self.config, model, *_, self.test_data = load_data_and_model(run_dir, {"show_progress": False})
-        self.trainer = get_trainer(self.config)(self.config, model)
+        self.trainer = make_trainer(self.config, model)
         model.eval()
         self.decoding: dict[str, Any] = dict(model.decoding)
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from recbole_specgr.runs.comparison import alike
-from recbole_specgr.runs.folder import CONFIG, checkpoint_of
+from recbole_specgr.runs.folder import CONFIG, LAST, checkpoint_of
 from recbole_specgr.runs.launch import training_program
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training.last_checkpoint import LAST
 
 VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
 

@@ -11,7 +11,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-START, KEY, VALUE, PAD = range(4)  # token types
+TOKEN_TYPES = 4
+START, KEY, VALUE, PAD = range(TOKEN_TYPES)
 SPECIAL = {"pad": ("<pad>", "[PAD]"), "start": ("<s>", "[CLS]")}  # as RoBERTa's family and as BERT's call them
 
 

@@ -35,8 +35,7 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         any other text  the name or local path of a sentence-transformers model.
     A file is looked for from the working directory, then in the data set's own folder. Whatever the vectors come from,
     `text_pca` and `text_standardise` then transform them. The run directory, if there is one, keeps them and what was
-    fitted on the way, lsa and the transform: for items that arrive later. A data set that brings vectors of its
-    own (`text_features_of`, the catalogue of a finished run) is taken at its word.
+    fitted on the way, lsa and the transform: for items that arrive later.
 
     Args:
         config: uses text_encoder, text_fields, text_dim, text_precision, text_pca, text_standardise, seed, cache_path,
@@ -50,9 +49,6 @@ def load_text_features(config: Config, dataset: Dataset) -> np.ndarray:
         UserError: the named file does not exist, no model of that name can be reached, the file's content
             is malformed or belongs to other items, or no seen item has text.
     """
-    kept = getattr(dataset, "text_features_of", None)
-    if kept is not None:
-        return kept(config)
     seen = np.asarray(dataset.seen, dtype=bool)
     encoded = _encoded(config, dataset, seen)
     transform = FeatureTransform.fit(encoded.vectors, seen, config["text_pca"], config["text_standardise"])

@@ -1,9 +1,8 @@
-"""Stages, loops and checkpoints. `<Model>Trainer` here is what trains that model (see `registry.get_trainer`)."""
+"""Stages, loops and checkpoints, and the trainers that a model may name."""
 
-from recbole_specgr.training.composite import CompositeRecommenderTrainer
-from recbole_specgr.training.last_checkpoint import LAST
-from recbole_specgr.training.s3rec import S3RecTrainer
+from recbole_specgr.runs.folder import LAST
 from recbole_specgr.training.staged import StagedTrainer
 from recbole_specgr.training.trainer import Trainer
+from recbole_specgr.training.trainers import TRAINERS, make_trainer
 
-__all__ = ["LAST", "CompositeRecommenderTrainer", "S3RecTrainer", "StagedTrainer", "Trainer"]
+__all__ = ["LAST", "TRAINERS", "StagedTrainer", "Trainer", "make_trainer"]

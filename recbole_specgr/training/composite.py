@@ -1,26 +1,35 @@
 """Training a model that is made of others."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from recbole.data.utils import create_samplers, get_dataloader
 from recbole.trainer import Trainer as RecBoleTrainer
 
 from recbole_specgr.runs.checkpoint import load_checkpoint, remove_unfinished
-from recbole_specgr.settings.registry import get_trainer
-from recbole_specgr.training.last_checkpoint import LAST
+from recbole_specgr.runs.folder import LAST
+from recbole_specgr.settings.config import Config
 from recbole_specgr.training.progress import StageProgress
 from recbole_specgr.training.staged import StagedTrainer
 
 
-class CompositeRecommenderTrainer(StagedTrainer, RecBoleTrainer):
+class CompositeTrainer(StagedTrainer, RecBoleTrainer):
     """Trains each part by the trainer, the stages and the early stopping that it would have alone.
 
     A part's checkpoints are in its own folder; `last.pth` there is what resuming goes on from. The checkpoint of the
     whole is written when all of them are trained.
+
+    Args:
+        make_trainer: gives a part's trainer, from its settings and the part.
     """
 
     _resumes = False
+
+    def __init__(self, config, model, make_trainer: Callable[[Config, Any], StagedTrainer]):
+        super().__init__(config, model)
+        self._make_trainer = make_trainer
 
     def _build_optimizer(self, **kwargs):
         return None  # the parts have theirs
@@ -49,7 +58,7 @@ class CompositeRecommenderTrainer(StagedTrainer, RecBoleTrainer):
 
     def _fit_part(self, name, train_data, valid_data, verbose, saved, show_progress) -> dict[str, StageProgress]:
         config = self.model.part_configs[name]
-        trainer = get_trainer(config)(config, self.model.parts[name])
+        trainer = self._make_trainer(config, self.model.parts[name])
         trainer.resume_dir = self.run_dir
         last = trainer.run_dir / LAST
         if self._resumes and last.is_file():

@@ -16,14 +16,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from recbole_specgr.runs.checkpoint import checkpoint_content, load_checkpoint, restore_model, write_checkpoint
+from recbole_specgr.runs.folder import LAST
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import asked
 from recbole_specgr.system.processes import any_process, from_all_processes
 from recbole_specgr.system.sharded_state import load_optimizer
 from recbole_specgr.training.generators import generator_states, restore_generators
 from recbole_specgr.training.progress import StageProgress
-
-LAST = "last.pth"  # what --resume goes on from
 
 
 class Trained(NamedTuple):

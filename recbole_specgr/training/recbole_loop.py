@@ -102,7 +102,7 @@ class RecBoleLoop:
             with self._precision():
                 losses = loss_func(interaction)
             rows = len(interaction) * self.config["world_size"]  # RecBole's sampler gives all processes equally many
-            self.meter.add(named_losses(losses), rows, self._learning_rate(), self._tokens(interaction))
+            self.meter.add(named_losses(losses), rows, self._learning_rate(), self.model.tokens_of(interaction))
             return losses
 
         return counted
@@ -111,12 +111,6 @@ class RecBoleLoop:
         """Computation in the configured precision."""
         dtype = PRECISIONS[self.config["precision"]]
         return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
-
-    def _tokens(self, interaction: Interaction) -> Tensor:
-        """How many tokens the histories of a batch have: digits of semantic ids, else items."""
-        ids = getattr(self.model, "tokens", None)
-        digits = ids.size(1) if isinstance(ids, Tensor) else 1
-        return digits * interaction[self.model.ITEM_SEQ_LEN].sum()
 
     def _learning_rate(self) -> float:
         return self.optimizer.param_groups[0]["lr"]

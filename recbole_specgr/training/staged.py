@@ -279,8 +279,7 @@ class StagedTrainer(RecBoleLoop, Validation):
     @property
     def _trains(self) -> bool:
         """The model has parameters to train, which were not trained in the run that it takes over."""
-        taken = getattr(self.model, "trained_before", False)
-        return not taken and any(parameter.requires_grad for parameter in self.model.parameters())
+        return not self.model.trained_before and any(parameter.requires_grad for parameter in self.model.parameters())
 
     @property
     def _leads(self) -> bool:

@@ -33,7 +33,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     def _check_settings(self):
         if self.config["parallel"] == "fsdp" and self.config["precision"] == "fp16":
             raise UserError("[parallel: fsdp] has no loss scaling for [precision: fp16]. Take --precision=bf16.")
-        train_on, possible = self.config["train_on"], getattr(self.model, "trains_on", ("rows",))
+        train_on, possible = self.config["train_on"], self.model.trains_on
         if train_on not in possible:
             raise UserError(
                 f"[train_on: {train_on}]: {self.config['model']} can't learn from {train_on}. Take "
@@ -63,7 +63,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         train_on = self.config["train_on"]
         loader = self._windows(train_data) if train_on == "windows" else self._rows(train_data)
         parts, processes = self.config["accumulation_steps"], self.config["world_size"]
-        if parts > 1 and (loader.extra_rows or getattr(self.model, "compares_rows", False)):
+        if parts > 1 and (loader.extra_rows or self.model.compares_rows):
             raise UserError(
                 f"[accumulation_steps: {parts}]: this stage's loss compares the rows of a batch with each other, so it "
                 f"can't be taken in parts. --activation_checkpointing and more processes save memory here."
@@ -86,11 +86,8 @@ class Trainer(StagedTrainer, RecBoleTrainer):
 
     def _rows(self, train_data) -> BatchLoader:
         rows, contrasted = self.config["train_batch_size"], self.config["contrastive_batch_size"] or 0
-        dataset = train_data._dataset
-        if hasattr(self.model, "training_rows"):
-            dataset = self.model.training_rows(dataset)
         return BatchLoader(
-            dataset,
+            self.model.training_rows(train_data._dataset),
             rows,
             self.config["seed"],
             extra_rows=max(0, contrasted - rows),
@@ -109,7 +106,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         for batch in train_data:
             self.optimizer.zero_grad(set_to_none=True)
             losses = self._gradients(batch)
-            self.meter.add(losses, batch.total, self._learning_rate(), self._tokens(batch.interaction))
+            self.meter.add(losses, batch.total, self._learning_rate(), self.model.tokens_of(batch.interaction))
             if self.clip_grad_norm:
                 self.scaler.unscale_(self.optimizer)
                 self.parallel.clip(**self.clip_grad_norm)

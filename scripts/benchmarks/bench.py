@@ -75,9 +75,9 @@ class Bench:
         """The model `name` at the paper's size on ml-100k, and the train and test views."""
         from recbole.utils import init_seed
 
-        from recbole_specgr.models.contract import adapted
+        from recbole_specgr.building.build import model_of
+        from recbole_specgr.data.dataset import InductiveDataset
         from recbole_specgr.settings.config import Config
-        from recbole_specgr.settings.registry import get_dataset_class
 
         settings = {
             **PAPER,
@@ -90,8 +90,8 @@ class Bench:
         }
         config = Config(name, "ml-100k", config_dict=settings)
         init_seed(config["seed"], False)
-        train, _, test = get_dataset_class(config)(config).build()
-        model = adapted(config.model_class)(config, train).to(self.device)
+        train, _, test = InductiveDataset(config).build()
+        model = model_of(config, train).to(self.device)
         torch.autograd.set_detect_anomaly(False)  # importing RecBole's models switches it on
         return model, train, test
 

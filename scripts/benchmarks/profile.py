@@ -67,7 +67,7 @@ def profile(bench: Bench):
     model.train()
     for stage in ("pretrain", "finetune"):
         batch = training_batch(train, stage, *sizes).to(bench.device)
-        model.start_stage(stage, None)
+        model.start_stage(stage)
 
         step = optimisation_step(bench, model, lambda b=batch: sum(model.calculate_loss(b).values()))
         row(f"SpecGR++ {stage} step, {len(batch):,} rows", len(batch), step, repeats=1)

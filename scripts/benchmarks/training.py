@@ -124,7 +124,7 @@ def specgr_training(bench: Bench):
     # from what needs least memory to what needs most: a process only knows the most that it ever had
     for stage, precision in itertools.product(("finetune", "pretrain"), ("bf16", "fp32")):
         batch = training_batch(train, stage, generation, contrast).to(bench.device)
-        model.start_stage(stage, None)
+        model.start_stage(stage)
         tokens = int((model.history_tokens(batch) > 0).sum())
         step = optimisation_step(bench, model, lambda b=batch: sum(model.calculate_loss(b).values()), precision)
         seconds = bench.median(step, 3)

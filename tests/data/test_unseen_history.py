@@ -7,12 +7,13 @@ import torch
 from recbole.data import data_preparation
 from recbole.data.interaction import Interaction
 
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.unseen_history import without_unseen
-from recbole_specgr.models.contract import adapted
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class, get_trainer
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.training import make_trainer
 
 SHORT = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "topk": [5, 10], "valid_metric": "NDCG@10"}
 
@@ -45,10 +46,10 @@ def test_only_seen_items_stay_in_their_order():
 @pytest.mark.parametrize("setting", ["keep", "drop"])
 def test_the_setting_decides_what_a_transductive_model_reads(model, setting, tiny_dataset, monkeypatch):
     config = Config(model, "tiny", config_dict={**tiny_dataset, **SHORT, "unseen_history": setting})
-    dataset = get_dataset_class(config)(config)
+    dataset = InductiveDataset(config)
     train, _, test = data_preparation(config, dataset)
-    network = adapted(config.model_class)(config, train._dataset)
-    trainer = get_trainer(config)(config, network)
+    network = model_of(config, train._dataset)
+    trainer = make_trainer(config, network)
     read = []
     predict = type(network).full_sort_predict
 

@@ -17,8 +17,9 @@ from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.serving import Recommender
-from recbole_specgr.settings.registry import get_trainer, list_models
+from recbole_specgr.settings.registry import list_models
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.training import make_trainer
 
 RECBOLE_MODELS = ("SASRec", "FDSA", "S3Rec")
 
@@ -45,7 +46,7 @@ def run(model: str, folder: Path, **settings) -> dict:
 def lists(run_dir: str) -> tuple[torch.Tensor, dict[str, float]]:
     """The ranked list of every test row, and the metrics, of a run that is loaded again."""
     config, model, *_, test_data = load_data_and_model(run_dir)
-    trainer = get_trainer(config)(config, model)
+    trainer = make_trainer(config, model)
     result = trainer.evaluate(test_data, load_best_model=False)
     return trainer.rows["rec.items"], result
 
@@ -292,6 +293,22 @@ class TextSequenceCase(ModelCase):
         "inner_size": 16,
         "n_layers": 1,
         "MAX_ITEM_LIST_LENGTH": 10,
+    }
+    recommends_new_items = True
+
+
+class TestRPG(ModelCase):
+    model = "RPG"
+    settings = {
+        "epochs": 4,
+        "train_batch_size": 64,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "n_heads": 2,
+        "MAX_ITEM_LIST_LENGTH": 10,
+        "tokenizer": {"codebook_size": 8, "levels": 8},
+        "unseen_bonus": 0.3,
     }
     recommends_new_items = True
 

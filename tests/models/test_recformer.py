@@ -8,9 +8,11 @@ from recbole.data.interaction import Interaction
 from tokenizers import Tokenizer
 from transformers import LongformerConfig, LongformerModel, PreTrainedTokenizerFast
 
+from recbole_specgr.building.build import model_of
+from recbole_specgr.building.start import read_pretrained
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.models.recformer import Recformer
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.attribute_tokens import train_tokenizer
 from recbole_specgr.text.item_text import attribute_texts
@@ -22,10 +24,10 @@ SMALL |= {"valid_metric": "NDCG@10", "max_attributes": 2, "max_attribute_length"
 def build(settings: dict, **more) -> tuple[Recformer, Interaction, dict[str, list[str]]]:
     """A model with random weights, ten training rows, and the items' texts."""
     config = Config("Recformer", "tiny", config_dict={**settings, **SMALL, **more})
-    train = get_dataset_class(config)(config).build()[0]
+    train = InductiveDataset(config).build()[0]
     torch.manual_seed(0)
     rows = torch.cat([torch.arange(5), torch.arange(len(train) - 5, len(train))])
-    return Recformer(config, train).eval(), train[rows], attribute_texts(train, config["text_fields"])
+    return model_of(config, train).eval(), train[rows], attribute_texts(train, config["text_fields"])
 
 
 def test_a_history_is_read_from_its_last_item_back(tiny_dataset):
@@ -107,18 +109,18 @@ def published(model: Recformer, prefix: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("prefix", ["", "longformer.", "_forward_module.model.longformer."])
 def test_published_weights_are_taken_over(prefix, tiny_dataset, tmp_path):
-    model, _, _ = build(tiny_dataset, pretrained=str(tmp_path / "recformer.bin"))
+    model, _, _ = build(tiny_dataset)
     with pytest.raises(UserError, match=r"recformer\.bin.*no such file"):
-        model.start_stage("pretrain")
+        read_pretrained(tmp_path / "recformer.bin")
     state = published(model, prefix)
     torch.save(state, tmp_path / "recformer.bin")
-    model.start_stage("pretrain")
+    model.start_from(read_pretrained(tmp_path / "recformer.bin"))
     torch.testing.assert_close(model.item_position.weight, state[f"{prefix}embeddings.item_position_embeddings.weight"])
     for name, value in model.longformer.state_dict().items():
         assert torch.equal(value, state[prefix + name])
-    other, _, _ = build(tiny_dataset, hidden_size=8, pretrained=str(tmp_path / "recformer.bin"))
+    other, _, _ = build(tiny_dataset, hidden_size=8)
     with pytest.raises(UserError, match=r"recformer\.bin.*does not fit"):
-        other.start_stage("pretrain")
+        other.start_from(read_pretrained(tmp_path / "recformer.bin"))
 
 
 def test_a_pretrained_longformer_is_read_from_its_folder(tiny_dataset, tmp_path):
@@ -156,6 +158,6 @@ def test_a_longformer_that_is_nowhere_is_explained(tiny_dataset, monkeypatch):
     def nothing_there(seconds: float = 10) -> str:
         raise OSError("offline")
 
-    monkeypatch.setattr("recbole_specgr.models.recformer.reach_hub", nothing_there)
+    monkeypatch.setattr("recbole_specgr.system.hub.reach_hub", nothing_there)
     with pytest.raises(UserError, match=r"longformer: no/such-model.*offline"):
         build(tiny_dataset, longformer="no/such-model")

@@ -9,11 +9,14 @@ import torch.nn.functional as F
 from conftest import write_tiny_dataset
 from recbole.data.interaction import Interaction
 
+from recbole_specgr.building.build import build_model, make_planned_items, model_of
+from recbole_specgr.building.plan import plan_model
+from recbole_specgr.building.start import prepare_training
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.models import unisrecpretrain
 from recbole_specgr.models.unisrec import MoEAdaptor
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.errors import UserError
 
 SMALL = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "train_batch_size": 64, "topk": [5, 10], "epochs": 2}
@@ -24,9 +27,9 @@ def build(model: str, settings: dict):
     """A model with random weights, and the train view of the tiny data set."""
     known = {key: value for key, value in SMALL.items() if model == "UniSRec" or key != "adaptor_dropout_prob"}
     config = Config(model, "tiny", config_dict={**settings, **known})
-    train = get_dataset_class(config)(config).build()[0]
+    train = InductiveDataset(config).build()[0]
     torch.manual_seed(0)
-    return config.model_class(config, train), train
+    return model_of(config, train), train
 
 
 def test_the_adaptor_is_a_gated_sum_of_experts():
@@ -122,11 +125,18 @@ def test_a_pretrained_run_is_the_starting_point(two_datasets):
         run_recbole("UniSRec", "other", config_dict={**settings, "text_encoder": "lsa"})
 
 
+def with_joined_rows(config: Config, train: InductiveDataset):
+    """A model about to be pre-trained, and what it is trained on."""
+    plan = plan_model(config, train)
+    network = build_model(plan, train, make_planned_items(plan, train))
+    prepare_training(plan, network)
+    return network, network.training_rows(train)
+
+
 def test_pretraining_reads_the_rows_of_all_data_sets(two_datasets):
     config = Config("UniSRecPretrain", "tiny", config_dict={**two_datasets, "pretrain_datasets": ["other"]})
-    train = get_dataset_class(config)(config).build()[0]
-    network = config.model_class(config, train)
-    rows = network.training_rows(train)
+    train = InductiveDataset(config).build()[0]
+    network, rows = with_joined_rows(config, train)
     other = rows.views[1]
     assert len(rows) == len(train) + len(other) and other.dataset_name == "other"
     index = torch.randperm(len(rows))[:50]
@@ -146,9 +156,9 @@ def test_pretraining_reads_the_rows_of_all_data_sets(two_datasets):
 
 def test_the_pretraining_losses_are_contrasts_in_the_batch(two_datasets, monkeypatch):
     config = Config("UniSRecPretrain", "tiny", config_dict={**two_datasets, "pretrain_datasets": ["other"]})
-    train = get_dataset_class(config)(config).build()[0]
-    network = config.model_class(config, train).eval()  # no noise in the gate
-    rows = network.training_rows(train)
+    train = InductiveDataset(config).build()[0]
+    network, rows = with_joined_rows(config, train)
+    network.eval()  # no noise in the gate
     index = torch.arange(0, len(rows), len(rows) // 12)
     batch = rows[index]
     targets = batch["item_id"].tolist()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.features import load_text_features
 
@@ -18,9 +19,9 @@ from recbole_specgr.text.features import load_text_features
 def scored(model: str, settings: dict, **more):
     """Histories and scores by item of each test row, the test view and the settings."""
     config = Config(model, "tiny", config_dict={**settings, "topk": [10], "valid_metric": "NDCG@10", **more})
-    train, _, test = get_dataset_class(config)(config).build()
+    train, _, test = InductiveDataset(config).build()
     batch = test[torch.arange(len(test))]
-    scores = config.model_class(config, train).full_sort_predict(batch)
+    scores = model_of(config, train).full_sort_predict(batch)
     histories = [items[:length].tolist() for items, length in zip(batch["item_id_list"], batch["item_length"])]
     return histories, scores.tolist(), test, config
 

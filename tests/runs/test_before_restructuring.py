@@ -16,9 +16,10 @@ import torch
 from recbole_specgr.leaderboard.archive import read_run, read_runs
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.folder import read_config
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.export import export_run, import_run
-from recbole_specgr.settings.registry import get_trainer
+from recbole_specgr.training import make_trainer
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "before_restructuring"
 EXPECTED = json.loads((FIXTURE / "expected.json").read_text(encoding="utf-8"))
@@ -54,10 +55,16 @@ def assert_recommends(run: Path, expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_a_run_from_before_the_setting_cleans_texts_as_it_did(model):
+    assert "text_cleaning" not in (finished(model) / "config.yaml").read_text(encoding="utf-8")
+    assert read_config(finished(model))["text_cleaning"] == "ascii"
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_a_run_loads_and_is_measured_as_before(model):
     config, network, *_, test = load_data_and_model(finished(model))
     assert config["model"] == model and type(network).__name__ == config["base_model"]
-    result = get_trainer(config)(config, network).evaluate(test, load_best_model=False)
+    result = make_trainer(config, network).evaluate(test, load_best_model=False)
     assert result == EXPECTED["runs"][model]["test"]
     assert read_record(finished(model) / "result.json")["metrics"]["test"] == result
 

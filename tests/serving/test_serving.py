@@ -17,10 +17,10 @@ from serving_oracles import HISTORIES, assert_same, content
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
-from recbole_specgr.settings.registry import get_trainer
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.item_text import FrameTexts
 from recbole_specgr.text.lsa import LSA
+from recbole_specgr.training import make_trainer
 
 NEW = pd.DataFrame(
     {
@@ -60,9 +60,9 @@ def recommender(run) -> Recommender:
 @pytest.mark.parametrize("model", ["SpecGRPP", "SASRec"])
 def test_lists_are_those_of_the_test_phase(model, tiny_runs):
     config, network, _, train, _, test = load_data_and_model(tiny_runs / model)
-    trainer = get_trainer(config)(config, network.double())
+    trainer = make_trainer(config, network.double())
     trainer.config["metrics"] = ["Recall", "ItemCoverage"]  # the last wants the lists kept
-    trainer = get_trainer(config)(config, network)
+    trainer = make_trainer(config, network)
     trainer.eval_collector.data_collect(train)
     trainer.evaluate(test, load_best_model=False)
     view = test._dataset
@@ -269,7 +269,7 @@ def test_an_item_that_nobody_used_can_be_launched(run, recommender):
 
 
 def test_vectors_take_the_place_of_text(run, recommender):
-    sentences = FrameTexts(NEW, ["title", "genre", "description"], {}, " ").sentences
+    sentences = FrameTexts(NEW, ["title", "genre", "description"], {}, " ", "unicode").sentences
     vectors = LSA.load(run / "lsa.npz").encode(sentences)
     recommender.add_items(NEW[["item_id"]], vectors)
     from_vectors = recommender.recommend(HISTORIES, 20)

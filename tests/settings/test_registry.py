@@ -9,7 +9,7 @@ from recbole.utils import get_model as get_recbole_model
 
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.datasets import find_dataset
-from recbole_specgr.settings.registry import get_dataset_class, get_model, list_models, resolve
+from recbole_specgr.settings.registry import get_model, list_models, resolve
 from recbole_specgr.system.errors import UserError
 
 
@@ -158,9 +158,3 @@ def test_data_sets_of_the_user_go_before_recboles_examples(tiny_dataset, tmp_pat
     own.mkdir()
     (own / "ml-100k.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n", encoding="utf-8")
     assert find_dataset("ml-100k", tmp_path / "dataset") == own
-
-
-def test_the_data_set_class_is_inductive(tiny_dataset):
-    from recbole_specgr.data.dataset import InductiveDataset
-
-    assert issubclass(get_dataset_class(Config("SASRec", "tiny", config_dict=tiny_dataset)), InductiveDataset)

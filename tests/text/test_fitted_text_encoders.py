@@ -64,11 +64,3 @@ def test_a_lost_lsa_is_fitted_again(tiny_dataset, tmp_path):
     fitted.unlink()
     np.testing.assert_array_equal(load_text_features(config, dataset), first)
     assert fitted.is_file()
-
-
-def test_a_data_set_may_bring_its_vectors(tiny_dataset):
-    config = Config("SASRec", "tiny", config_dict=tiny_dataset)
-    dataset = InductiveDataset(config).build()[0]
-    ready = np.ones((dataset.item_num, 2), dtype=np.float32)
-    dataset.text_features_of = lambda config: ready
-    assert load_text_features(config, dataset) is ready

@@ -16,7 +16,7 @@ import torch
 from conftest import write_tiny_dataset
 
 from recbole_specgr.quick_start import load_data_and_model
-from recbole_specgr.settings.registry import get_trainer
+from recbole_specgr.training import make_trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo")
@@ -80,10 +80,18 @@ def test_two_processes_train_what_one_trains(by_two, model, monkeypatch) -> None
     assert torch.equal(trainer.rows["rec.items"], torch.load(by_two["folder"] / f"{model}-lists-by-two.pt"))
 
 
+def test_two_processes_and_a_resumed_run_train_the_same_under_leave_one_out(by_two, monkeypatch) -> None:
+    monkeypatch.chdir(by_two["folder"])
+    _, metrics, curves = jobs.trained("UniSRec", by_two["folder"], split="leave_one_out")
+    theirs, their_curves = by_two["leave_one_out"]
+    assert metrics == theirs != by_two["metrics"]["UniSRec"]
+    assert their_curves["train"] == [pytest.approx(entry, rel=1e-10) for entry in curves["train"]]
+
+
 def test_one_process_loads_what_two_have_trained(by_two) -> None:
     run_dir = Path(by_two["runs"]["SASRec"])
     config, model, *_, test = load_data_and_model(run_dir)
-    trainer = get_trainer(config)(config, model)
+    trainer = make_trainer(config, model)
     record = json.loads((run_dir / "result.json").read_text())
     assert record["processes"] == 2
     assert trainer.evaluate(test, load_best_model=False) == record["metrics"]["test"]

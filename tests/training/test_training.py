@@ -15,12 +15,12 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType, early_stopping, init_seed
 from torch import nn
 
-from recbole_specgr.models.contract import adapted
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_dataset_class, get_trainer
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training import LAST, Trainer
+from recbole_specgr.training import LAST, Trainer, make_trainer
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.meter import EpochMeter, named_losses
 from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
@@ -84,9 +84,9 @@ def prepare(tiny_dataset, tmp_path):
         settings = {**tiny_dataset, **SHORT, "run_dir": str(tmp_path / run), **more}
         config = Config(model, "tiny", config_dict=settings | (NARROW if isinstance(model, str) else {}))
         init_seed(config["seed"], config["reproducibility"])
-        loaders = data_preparation(config, get_dataset_class(config)(config))
-        built = adapted(config.model_class)(config, loaders[0]._dataset)
-        return get_trainer(config)(config, built), *loaders
+        loaders = data_preparation(config, InductiveDataset(config))
+        built = model_of(config, loaders[0]._dataset)
+        return make_trainer(config, built), *loaders
 
     return prepared
 

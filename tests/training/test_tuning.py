@@ -10,8 +10,8 @@ from test_models import GenerativeCase, run
 
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import get_trainer
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.training import make_trainer
 
 SHORT = {**GenerativeCase.settings, "epochs": 2}
 GRIDS = {
@@ -49,7 +49,7 @@ def test_the_best_of_the_grid_is_chosen_and_kept(model: str, folder: Path) -> No
     points, scores = tuning["points"], []
     for point in points:
         config, loaded, _, _, valid, _ = load_data_and_model(result["run_dir"], point)
-        trainer = get_trainer(config)(config, loaded)
+        trainer = make_trainer(config, loaded)
         scores.append(trainer.evaluate(valid, load_best_model=False))
     assert metrics == scores
     wanted = [dict(zip(GRIDS[model], values)) for values in product(*GRIDS[model].values())]
@@ -63,7 +63,7 @@ def test_the_best_of_the_grid_is_chosen_and_kept(model: str, folder: Path) -> No
 
     config, loaded, *_, test = load_data_and_model(result["run_dir"])
     assert {key: loaded.decoding[key] for key in tuning["choice"]} == tuning["choice"]
-    trainer = get_trainer(config)(config, loaded)
+    trainer = make_trainer(config, loaded)
     assert trainer.evaluate(test, load_best_model=False) == result["test_result"]
 
 

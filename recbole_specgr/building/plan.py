@@ -1,0 +1,124 @@
+"""What a model is made of: its class and settings, its parts', and the finished runs whose parameters it takes over."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recbole.data.dataset import Dataset
+
+from recbole_specgr.items.catalogue import Catalogue
+from recbole_specgr.models.contract import ModelContract, adapted
+from recbole_specgr.runs.folder import CONFIG, check_finished, checkpoint_of, read_config, write_config
+from recbole_specgr.semantic_ids.fit import IDS
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import get_model
+from recbole_specgr.system.processes import first_rank_first
+
+MACHINE = ("data_path", "cache_path", "use_gpu", "gpu_id", "show_progress")
+NOT_COPIED = ("last.pth", "log.txt", "tensorboard")
+
+
+@dataclass
+class Plan:
+    """A model that is to be built.
+
+    Attributes:
+        config: its settings.
+        model_class: its class, with the contract of a model.
+        parts: the models that it is made of, by name.
+        trained_before: its parameters come from a finished run.
+        checkpoint: of that run; None where there is none, or it is gone and not needed any more.
+        taken: it is a part that is used as a finished run left it.
+        ids_from: the run that its semantic ids come from, in place of the setting `semantic_ids`.
+    """
+
+    config: Config
+    model_class: type[ModelContract]
+    parts: dict[str, Plan] = field(default_factory=dict)
+    trained_before: bool = False
+    checkpoint: Path | None = None
+    taken: bool = False
+    ids_from: str | None = None
+
+    def named(self, name: str = "") -> dict[str, Plan]:
+        """The whole, "", and all parts, by their folders in the run's: `drafter`, `first/backbone`."""
+        found = {name: self}
+        for key, part in self.parts.items():
+            found |= part.named(f"{name}/{key}" if name else key)
+        return found
+
+
+def plan_model(config: Config, dataset: Dataset | Catalogue) -> Plan:
+    """Find out what a run's model is made of. Parts get folders in the run's, with their settings; finished runs that
+    are used as parts are copied there.
+
+    Args:
+        config: of the whole. Without a `run_dir` nothing is written.
+        dataset: any view, or the items of the finished run that `config` is of.
+
+    Raises:
+        UserError: no such model or setting; a run that is not finished, or of another model or other data.
+    """
+    plan = Plan(config, adapted(config.model_class))
+    names = plan.model_class.parts_in_order
+    plan.model_class.check_parts(config, {name: adapted(get_model(config[name])) for name in names})
+    for name in names:
+        plan.parts[name] = _plan_part(config, name, dataset, name in plan.model_class.inheriting_parts)
+    if plan.model_class.trained_as:
+        _take_over(plan, plan.model_class.trained_as, dataset)
+    return plan
+
+
+def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits: bool) -> Plan:
+    """The part `name`: the model that the setting NAME names, with `NAME_settings` over its own property files, or the
+    finished run that `NAME_run` names.
+
+    Args:
+        inherits: it takes the settings that it knows from the whole (see `Config.part`).
+    """
+    folder = Path(config["run_dir"]) / name if config["run_dir"] else None
+    run = Path(config[f"{name}_run"]) if config[f"{name}_run"] else None
+    machine = {key: config.to_dict()[key] for key in MACHINE}
+    with first_rank_first():
+        if run and not (folder and (folder / CONFIG).is_file()):
+            check_finished(run, config[name], dataset, f"[{name}_run]")
+            if folder:
+                _copy_run(run, folder)
+        if run or (folder and (folder / CONFIG).is_file()):
+            part_config = read_config(folder or run, machine)
+        else:
+            given = {**(config[f"{name}_settings"] or {}), **config["stages"][name]}
+            part_config = config.part(config[name], given, f"the settings of [{name}]", inherits)
+            if folder:
+                part_config["run_dir"] = part_config["checkpoint_dir"] = str(folder)
+                write_config(folder, part_config)
+    plan = plan_model(part_config, dataset)
+    if run:
+        plan.checkpoint = checkpoint_of(folder or run, part_config)
+        plan.trained_before = plan.taken = True
+    return plan
+
+
+def _take_over(plan: Plan, name: str, dataset: Dataset | Catalogue) -> None:
+    """Let the model have the ids and the parameters of the finished run of the model `name`, where one is named."""
+    config = plan.config
+    if not config[f"{name}_run"]:
+        return
+    run = Path(config[f"{name}_run"])
+    # A run that has its ids was begun before, and can do without the other.
+    if not (config["run_dir"] and Path(config["run_dir"], IDS).is_file()):
+        check_finished(run, config[name], dataset, f"[{name}_run]")
+        plan.ids_from = str(run)
+    plan.checkpoint = checkpoint_of(run, read_config(run)) if run.is_dir() else None
+    plan.trained_before = True
+
+
+def _copy_run(run: Path, folder: Path) -> None:
+    """Copy a run whole or, when interrupted, not at all."""
+    partial = folder.with_name(f".{folder.name}")
+    for left in (partial, folder):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(run, partial, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    partial.rename(folder)

@@ -1,0 +1,108 @@
+"""Where a run begins: its settings, in a new folder or in that of a run that was interrupted."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.folder import CONFIG, LAST, write_config
+from recbole_specgr.runs.record import RESULT
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import resolve
+from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.log import RunLog
+from recbole_specgr.system.processes import from_first_process
+
+
+def configure(
+    model: str | type | None,
+    dataset: str | None,
+    config_file_list: list[str] | None,
+    config_dict: dict[str, Any] | None,
+) -> tuple[Config, bool]:
+    """A run's settings, and whether it goes on from an earlier one, which `resume` in `config_dict` asks for.
+
+    Raises:
+        UserError: settings that can't be; a folder to go on in that is no run, or one of something else.
+    """
+    config_dict = copy.copy(config_dict) or {}
+    resume = config_dict.pop("resume", None)
+    if not resume:
+        return Config(model, dataset, config_file_list, config_dict), False
+    if resume == "auto":
+        config = Config(model, dataset, config_file_list, config_dict)
+        run_dir = from_first_process(_newest_unfinished(config) if not config["rank"] else None)
+        if run_dir is None:
+            return config, False
+    else:
+        run_dir = Path(resume)
+    if not (run_dir / CONFIG).is_file():
+        raise UserError(f"[resume: {resume}] is no run that can go on: there is no {run_dir / CONFIG}.")
+    settings = read_mapping(run_dir / CONFIG)
+    for key, given in (("model", model and resolve(model).name), ("dataset", dataset)):
+        if given and given != settings[key]:
+            raise UserError(f"[resume: {resume}] is a run of {key} {settings[key]}, not {given}.")
+    config_dict["run_dir"] = str(run_dir)
+    return Config(settings["model"], settings["dataset"], config_file_list, config_dict, settings=settings), True
+
+
+@contextmanager
+def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
+    """The run's folder, with its settings and its log: a new one, named in `config`, where none is named there.
+
+    A new folder is removed again when what is done in it fails before there is anything to go on from.
+    """
+    created = config["run_dir"] is None
+    if created:
+        config["run_dir"] = str(_new_folder(config))
+    run_dir = Path(config["run_dir"])
+    config["checkpoint_dir"] = str(run_dir)
+    try:
+        if not config["rank"]:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            write_config(run_dir, config)
+            log.write_to(run_dir / "log.txt")
+        yield run_dir
+    except BaseException:
+        if created and not config["rank"] and not (run_dir / LAST).is_file():
+            log.close()
+            shutil.rmtree(run_dir, ignore_errors=True)
+        raise
+
+
+def _runs_of(config: Config) -> Path:
+    return Path(config["runs_path"], config["dataset"], config["model"])
+
+
+def _new_folder(config: Config) -> Path:
+    """Make `runs/<dataset>/<model>/<time>-seed<seed>[-number]`, which nobody else has; one for all processes."""
+    name = None
+    if not config["rank"]:
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config['seed']}"
+        for number in range(1, 1000):
+            run_dir = _runs_of(config) / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                run_dir.mkdir(parents=True)
+                break
+            except FileExistsError:
+                continue
+        name = str(run_dir)
+    return Path(from_first_process(name))
+
+
+def _newest_unfinished(config: Config) -> Path | None:
+    """The run without a result that was begun last, of the same seed and of settings that lead to the same model."""
+    ours = config.to_dict()
+    files = [file for file in _runs_of(config).glob(f"*/{CONFIG}") if not (file.parent / RESULT).is_file()]
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        theirs = read_mapping(file)
+        if theirs["seed"] == ours["seed"] and alike(theirs, ours):
+            return file.parent
+    return None
