@@ -14,7 +14,7 @@ from recbole_specgr.leaderboard.table import leaderboard
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.serving import Recommender
-from recbole_specgr.settings.registry import get_trainer
+from recbole_specgr.training import make_trainer
 
 MODELS = {
     "SASRec": TINY_SASREC,
@@ -60,7 +60,7 @@ def test_a_run_ranks_each_users_last_interaction_and_loads_again(model, tiny_dat
     assert record["data"]["test_targets"] == record["data"]["valid_targets"] == len(by_user)
 
     config, network, *_, test = load_data_and_model(result["run_dir"])
-    trainer = get_trainer(config)(config, network)
+    trainer = make_trainer(config, network)
     assert trainer.evaluate(test, load_best_model=False) == result["test_result"]
 
 

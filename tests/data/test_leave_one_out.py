@@ -16,11 +16,12 @@ from test_dataset import LENGTH, load, random_rows, targets_of, tokens_of, write
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.statistics import interaction_statistics
+from recbole_specgr.models.contract import adapted
 from recbole_specgr.runs.record import protocol_hash
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.datasets import find_dataset
-from recbole_specgr.settings.registry import get_trainer
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.training import make_trainer
 
 SPLIT = {"split": "leave_one_out"}
 
@@ -232,7 +233,9 @@ def test_metrics_are_recboles(untied, monkeypatch):
     for number in (1, 2):
         model = Fixed(config, theirs[number]._dataset)
         expected = RecBoleTrainer(config, model).evaluate(theirs[number], load_best_model=False)
-        found = get_trainer(config)(config, model).evaluate(ours[number], load_best_model=False)
+        found = make_trainer(config, adapted(Fixed)(config, ours[number]._dataset)).evaluate(
+            ours[number], load_best_model=False
+        )
         for name, value in expected.items():
             assert found[name] == pytest.approx(value, abs=1.01e-4)  # RecBole rounds to four decimals
         assert expected["recall@50"] > 0
