@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
-from recbole_specgr.models.contract import RankedList, RanksByList, ScoresItems, Users
+from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, ScoresItems, Users, adapted
 from recbole_specgr.models.ranking import Ranker, without
 from recbole_specgr.quick_start import run_recbole
 
@@ -134,6 +135,27 @@ def test_what_the_history_holds_leaves_no_gap():
     assert left.items.tolist() == [[4, 1, -1], [-1, -1, -1]]
     assert left.scores.tolist() == [[9.0, 6.0, -torch.inf], [-torch.inf] * 3]
     assert left.round_of.tolist() == [[0, 2, -1], [-1, -1, -1]]
+
+
+def test_a_class_that_is_only_recboles_gets_the_defaults():
+    class Plain(SequentialRecommender):
+        def full_sort_predict(self, interaction):
+            return interaction
+
+    class Lists(SequentialRecommender):
+        def full_sort_topk(self, interaction, k, candidates):
+            return interaction
+
+    class Neither(SequentialRecommender):
+        pass
+
+    for plain, way in ((Plain, ScoresItems), (Lists, RanksByList)):
+        model_class = adapted(plain)
+        assert issubclass(model_class, way) and issubclass(model_class, ModelContract) and adapted(plain) is model_class
+        assert (model_class.__name__, model_class.inductive, dict(model_class.decoding)) == (plain.__name__, False, {})
+    assert adapted(Lists).full_sort_topk is Lists.full_sort_topk
+    with pytest.raises(TypeError, match="Neither has neither full_sort_predict nor full_sort_topk"):
+        adapted(Neither)
 
 
 T5 = {"d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_beams": 5}
