@@ -11,6 +11,7 @@ from recbole_specgr import __version__
 from recbole_specgr.system.allocator import keep_freed_memory
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.interruption import Terminated
+from recbole_specgr.system.quiet import quiet_torch
 
 # Name -> what it does. The file of that name in this folder holds the command.
 COMMANDS = {
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     keep_freed_memory()
+    quiet_torch()
     return exit_status(lambda: _run(words), "--debug" in words)
 
 
