@@ -30,6 +30,7 @@ from recbole_specgr.system.errors import UserError
 PROPERTIES = base_properties(FIELDS) | {
     "timestamp_split": list(SPLIT),
     "text_fields": list(TEXT_FIELDS),
+    "text_cleaning": "ascii",
     "text_encoder": "sentence-transformers/sentence-t5-base",
     "selected_features": [*LIST_FIELDS, "brand"],
     "item_attribute": LIST_FIELDS[0],

@@ -29,6 +29,7 @@ def read_config(run_dir: Path, config_dict: dict[str, Any] | None = None) -> Con
     settings = read_mapping(run_dir / CONFIG)
     if not {"model", "base_model", "dataset", "stages"} <= settings.keys():
         raise UserError(f"{run_dir / CONFIG} does not hold the settings of a run: it is cut short, or something else.")
+    settings.setdefault("text_cleaning", "ascii")  # all texts were cleaned so before there was the setting
     return Config.from_dict(settings, {**(config_dict or {}), "run_dir": str(run_dir)})
 
 

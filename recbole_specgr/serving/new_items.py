@@ -26,7 +26,7 @@ from recbole_specgr.text.later_texts import encode_later_texts, transformed
 _SAMPLE = 2000  # of the run's items that new vectors are compared with
 _FEW = 8  # new vectors that say nothing about their space
 _NEAR = 0.75  # of the usual cosine with the nearest item: what vectors of the same encoder keep
-_TEXT_SETTINGS = ("text_encoder", "text_fields", "text_dim", "text_pca", "text_standardise", "seed")
+_TEXT_SETTINGS = ("text_encoder", "text_fields", "text_cleaning", "text_dim", "text_pca", "text_standardise", "seed")
 _OTHER_TUPLES = 32  # tuples of codes that are tried for an item whose own is full
 
 
@@ -122,7 +122,7 @@ def read_items(
         fields, texts = part.config["text_fields"] or [], None
         if vectors is None or set(fields) <= set(frame):
             _check_columns(frame, fields, part)
-            texts = FrameTexts(frame, fields, catalogue.field_kinds, catalogue.separator)
+            texts = FrameTexts(frame, fields, catalogue.field_kinds, catalogue.separator, part.config["text_cleaning"])
         if tokenizer is None and not (part.folder / FEATURES).is_file():  # it does without text vectors
             new[name] = NewItems(torch.zeros(len(frame), 0), None, texts and texts.attributes)
             continue

@@ -20,6 +20,7 @@ CHOSEN = {
     "decoding_precision": ("fp32", "bf16"),
     "parallel": ("ddp", "fsdp"),
     "unseen_history": ("keep", "drop"),
+    "text_cleaning": ("unicode", "ascii"),
 }
 
 

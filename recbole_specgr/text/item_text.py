@@ -1,6 +1,5 @@
-"""Named item fields of a RecBole dataset -> one sentence an item, cleaned as the paper cleans Amazon Reviews 2023."""
+"""Named item fields of a RecBole dataset -> one sentence an item, cleaned as `text_cleaning` says."""
 
-import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from logging import getLogger
@@ -12,19 +11,11 @@ from recbole.data.dataset import Dataset
 from recbole.utils import FeatureType
 
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.text.cleaning import cleaner
 
 #: What a cell of an item field is: one text, a list of them, a number, or a list of numbers.
 KINDS = ("text", "list", "number", "numbers")
-_TAG = re.compile(r"<[^>]+>")
-_BREAK = re.compile(r"[\n\r\t]")
 _BLANKS = re.compile(r" +")
-_NON_ASCII = re.compile(r"[^\x00-\x7F]")
-
-
-def clean_text(text: str) -> str:
-    """Resolve HTML entities, drop tags; line breaks, tabs and non-ASCII characters become blanks."""
-    text = _TAG.sub("", html.unescape(text).strip())
-    return _NON_ASCII.sub(" ", _BLANKS.sub(" ", _BREAK.sub(" ", text)))
 
 
 def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
@@ -35,7 +26,7 @@ def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
     the words of one text, which is put together again.
 
     Args:
-        dataset: a dataset whose item features are loaded.
+        dataset: a dataset whose item features are loaded; its settings say how texts are cleaned.
         fields: names of item features.
 
     Returns:
@@ -43,7 +34,7 @@ def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
         a warning).
 
     Raises:
-        UserError: no field is named, or a field is not among the loaded item features.
+        UserError: no field is named, a field is not among the loaded item features, or `text_cleaning` is unknown.
     """
     parts = _parts(dataset, fields)
     sentences = _sentences(parts)
@@ -83,7 +74,8 @@ def _parts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
             f"{dataset.dataset_name} are {', '.join(known) or 'none'}. Correct text_fields, or load the column "
             f"(load_col: item: [...])."
         )
-    return {field: _field_texts(dataset, field, feature[field].numpy()) for field in fields}
+    clean = cleaner(dataset.config["text_cleaning"])
+    return {field: _field_texts(dataset, field, feature[field].numpy(), clean) for field in fields}
 
 
 def field_kinds(dataset: Dataset) -> dict[str, str]:
@@ -122,10 +114,19 @@ class FrameTexts:
         frame: has the columns `fields`. A cell is a text, a number, or a list; None and NaN are empty.
         kinds: field -> its kind, as `field_kinds` gave it; a field that is not there is text.
         separator: of the labels in a text that stands for a list.
+        cleaning: the run's `text_cleaning`.
+
+    Raises:
+        UserError: a cell of a field of numbers is none.
     """
 
-    def __init__(self, frame: pd.DataFrame, fields: Sequence[str], kinds: Mapping[str, str], separator: str) -> None:
-        self._parts = {field: _column_texts(frame[field], kinds.get(field, "text"), separator) for field in fields}
+    def __init__(
+        self, frame: pd.DataFrame, fields: Sequence[str], kinds: Mapping[str, str], separator: str, cleaning: str
+    ) -> None:
+        clean = cleaner(cleaning)
+        self._parts = {
+            field: _column_texts(frame[field], kinds.get(field, "text"), separator, clean) for field in fields
+        }
 
     @property
     def sentences(self) -> list[str]:
@@ -136,16 +137,25 @@ class FrameTexts:
         return _attributes(self._parts)
 
 
-def _column_texts(column: pd.Series, kind: str, separator: str) -> list[str]:
+def _column_texts(column: pd.Series, kind: str, separator: str, clean: Callable[[str], str]) -> list[str]:
     cells = [_cell_parts(cell, separator if kind in ("list", "numbers") else None) for cell in column]
     if kind == "text":
-        return [_ended(clean_text(" ".join(parts)), " ") for parts in cells]
+        return [_ended(clean(" ".join(parts)), " ") for parts in cells]
     if kind == "list":
-        return _joined(cells, clean_text)
-    numbers = [[np.float32(part) for part in parts] for parts in cells]
+        return _joined(cells, clean)
+    numbers = [[_float(part, column.name, row) for part in parts] for row, parts in enumerate(cells, start=1)]
     if kind == "number":
         return [_ended("".join(map(_number, row[:1])), ". ") for row in numbers]
     return _joined(numbers, _number)
+
+
+def _float(text: str, field: str, row: int) -> np.float32:
+    try:
+        return np.float32(text)
+    except ValueError as error:
+        raise UserError(
+            f"The items' field [{field}] holds numbers, but row {row} of the new items has [{text[:40]}] in it."
+        ) from error
 
 
 def _cell_parts(cell: Any, separator: str | None) -> list[str]:
@@ -167,20 +177,20 @@ def _kind(dataset: Dataset, field: str) -> str:
     return names.get(kind, "numbers")
 
 
-def _field_texts(dataset: Dataset, field: str, values: np.ndarray) -> list[str]:
+def _field_texts(dataset: Dataset, field: str, values: np.ndarray, clean: Callable[[str], str]) -> list[str]:
     """Texts of one field, with its ending; `values` is [n_items] or [n_items, longest list]."""
     kind = dataset.field2type[field]
     if kind == FeatureType.TOKEN:
         # clean each distinct text once
-        texts = np.array([_ended(clean_text(str(token)), " ") for token in dataset.field2id_token[field]], dtype=object)
+        texts = np.array([_ended(clean(str(token)), " ") for token in dataset.field2id_token[field]], dtype=object)
         texts[0] = ""
         return texts[values].tolist()
     if kind == FeatureType.TOKEN_SEQ:
         tokens = np.array([str(token) for token in dataset.field2id_token[field]], dtype=object)
         rows = (tokens[row[row > 0]] for row in values)
         if dataset.config["seq_separator"] == " ":
-            return [_ended(clean_text(" ".join(row)), " ") for row in rows]
-        return _joined(rows, clean_text)
+            return [_ended(clean(" ".join(row)), " ") for row in rows]
+        return _joined(rows, clean)
     if kind == FeatureType.FLOAT:
         return [_ended(_number(value), ". ") for value in values]
     return _joined(values, _number)

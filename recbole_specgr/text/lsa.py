@@ -11,6 +11,7 @@ import numpy as np
 
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
+from recbole_specgr.text.words import word_pattern
 
 _TERMS = 50_000  # the most frequent: word pairs of large catalogues come in millions
 
@@ -18,6 +19,9 @@ _TERMS = 50_000  # the most frequent: word pairs of large catalogues come in mil
 @dataclass(frozen=True, eq=False)
 class LSA:
     """Sublinear TF-IDF of words and word pairs, projected on singular vectors, rows of unit length.
+
+    In scripts that put no blanks between words (Chinese, Japanese, Thai, ...) each character counts as a word, so that
+    terms are characters and pairs of neighbouring characters.
 
     Attributes:
         terms: words and word pairs, in the order of the columns below.
@@ -88,4 +92,5 @@ class LSA:
 def _vectorizer(**settings):
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+", dtype=np.float32, **settings)
+    settings |= {"token_pattern": word_pattern(), "ngram_range": (1, 2), "sublinear_tf": True, "dtype": np.float32}
+    return TfidfVectorizer(**settings)

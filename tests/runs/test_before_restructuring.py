@@ -16,6 +16,7 @@ import torch
 from recbole_specgr.leaderboard.archive import read_run, read_runs
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.folder import read_config
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.export import export_run, import_run
 from recbole_specgr.training import make_trainer
@@ -51,6 +52,12 @@ def assert_recommends(run: Path, expected: dict[str, Any]) -> None:
     assert found.items == expected["lists"]
     np.testing.assert_allclose(found.scores, np.array(expected["scores"], dtype=float), rtol=0, atol=1e-4)
     assert found.rounds.tolist() == expected["rounds"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_from_before_the_setting_cleans_texts_as_it_did(model):
+    assert "text_cleaning" not in (finished(model) / "config.yaml").read_text(encoding="utf-8")
+    assert read_config(finished(model))["text_cleaning"] == "ascii"
 
 
 @pytest.mark.parametrize("model", MODELS)

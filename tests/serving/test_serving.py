@@ -269,7 +269,7 @@ def test_an_item_that_nobody_used_can_be_launched(run, recommender):
 
 
 def test_vectors_take_the_place_of_text(run, recommender):
-    sentences = FrameTexts(NEW, ["title", "genre", "description"], {}, " ").sentences
+    sentences = FrameTexts(NEW, ["title", "genre", "description"], {}, " ", "unicode").sentences
     vectors = LSA.load(run / "lsa.npz").encode(sentences)
     recommender.add_items(NEW[["item_id"]], vectors)
     from_vectors = recommender.recommend(HISTORIES, 20)

@@ -13,8 +13,9 @@ from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text import features as text_features
+from recbole_specgr.text.cleaning import clean_ascii, clean_unicode
 from recbole_specgr.text.features import encode_lsa, load_text_features
-from recbole_specgr.text.item_text import clean_text, item_texts
+from recbole_specgr.text.item_text import item_texts
 from recbole_specgr.text.sentence_encoder import SentenceEncoder
 
 
@@ -37,7 +38,7 @@ def written(tmp_path, monkeypatch) -> SimpleNamespace:
     )
     (folder / "written.yaml").write_text(
         "load_col:\n  inter: [user_id, item_id, timestamp]\n  item: [item_id, title, price, genres]\n"
-        "seq_separator: '|'\ntext_fields: [title, genres]\nlaunch_holdout: ~\n"
+        "seq_separator: '|'\ntext_fields: [title, genres]\ntext_cleaning: ascii\nlaunch_holdout: ~\n"
     )
     monkeypatch.chdir(tmp_path)
 
@@ -69,8 +70,33 @@ def by_token(dataset, rows) -> dict:
         ("", ""),
     ],
 )
-def test_clean_text(raw, clean):
-    assert clean_text(raw) == clean
+def test_clean_ascii(raw, clean):
+    assert clean_ascii(raw) == clean
+
+
+@pytest.mark.parametrize(
+    "raw, clean",
+    [
+        ("  Tom &amp; <b>Jerry</b>\n\n and\tco ", "Tom & Jerry and co"),
+        ("&lt;br&gt;plain<!-- a > b -->", "plain"),
+        ("caf\u00e9", "caf\u00e9"),
+        ("cafe\u0301", "caf\u00e9"),  # the accent on its own
+        ("\u5546\u54c1\u3000\u4e00", "\u5546\u54c1 \u4e00"),
+        ("\u041a\u043d\u0438\u0433\u0430 1984", "\u041a\u043d\u0438\u0433\u0430 1984"),
+        ("\u0939\u093f\u0928\u094d\u0926\u0940 \U0001f600", "\u0939\u093f\u0928\u094d\u0926\u0940 \U0001f600"),
+        ("a\0b\x85c\ud800d\ufeff", "a b c d"),
+        ("1 < 2 > 0, I <3 you", "1 < 2 > 0, I <3 you"),
+        ("", ""),
+    ],
+    ids=ascii,
+)
+def test_clean_unicode(raw, clean):
+    assert clean_unicode(raw) == clean
+
+
+def test_texts_that_are_ascii_and_plain_are_the_same_either_way():
+    for text in ("A plain text, no. 7", "  with   blanks\nand breaks ", "a &amp; <i>b</i>"):
+        assert clean_unicode(text) == clean_ascii(text).strip()
 
 
 def test_sentences_by_hand(written, caplog):
@@ -86,6 +112,18 @@ def test_sentences_by_hand(written, caplog):
         "i5": "Alien 1. Horror, Sequel.",
     }
     assert not caplog.records
+
+
+def test_text_cleaning_is_a_setting_and_keeps_every_language_by_default(written):
+    path = written.folder / "written.item"
+    path.write_text(path.read_text(encoding="utf-8").replace("Heat", "\u70ed\u529b"), encoding="utf-8")
+    settings = (written.folder / "written.yaml").read_text()
+    (written.folder / "written.yaml").write_text(settings.replace("text_cleaning: ascii\n", ""))
+    for chosen, title in (({}, "\u70ed\u529b "), ({"text_cleaning": "ascii"}, "")):
+        _, dataset = written.make(**chosen)
+        assert by_token(dataset, item_texts(dataset, ["title", "genres"]))["i4"] == f"{title}Crime, Drama, Noir."
+    with pytest.raises(UserError, match=r"\[text_cleaning\] must be unicode or ascii, but is \[latin\]"):
+        written.make(text_cleaning="latin")
 
 
 def test_order_of_fields_and_items_without_text(written, caplog):
