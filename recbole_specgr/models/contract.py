@@ -309,7 +309,7 @@ def adapted(model_class: type) -> type:
         return model_class
     if "full_sort_topk" in vars_of(model_class):
         way: type = RanksByList
-    elif model_class.full_sort_predict is not AbstractRecommender.full_sort_predict:
+    elif model_class.full_sort_predict is not AbstractRecommender.full_sort_predict:  # type: ignore[attr-defined]
         way = ScoresItems
     else:
         raise UserError(
