@@ -33,6 +33,8 @@ def protocol_line(board: Board) -> str:
         line += f", launch_holdout {', '.join(f'{key} {value}' for key, value in holdout.items())}"
     if fewest := protocol.get("min_interactions"):
         line += f", at least {fewest['user']} interactions a user and {fewest['item']} an item"
+    if not protocol.get("repeatable", True):
+        line += ", lists without the history's items"
     return line
 
 

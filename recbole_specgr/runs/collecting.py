@@ -35,6 +35,7 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         **dataset.protocol,
         "metrics": sorted(metric.lower() for metric in config["metrics"]),
         "topk": sorted(config["topk"]),
+        **({} if config["repeatable"] else {"repeatable": False}),
     }
     return {
         "schema": SCHEMA,
