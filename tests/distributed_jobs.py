@@ -116,6 +116,7 @@ def main(folder: Path) -> None:
     spread, _, results["curves"]["fsdp"] = trained("TIGER", folder, interrupted=True, parallel="fsdp")
     if not world()[0]:
         torch.save(spread.model.state_dict(), folder / "fsdp-by-two.pt")
+    _, *results["leave_one_out"] = trained("UniSRec", folder, interrupted=True, split="leave_one_out")
     run = settings(folder, **SHARED, train_batch_size=64)
     torch.distributed.barrier()
     results["runs"]["SASRec"] = run_recbole("SASRec", "tiny", config_dict=run)["run_dir"]

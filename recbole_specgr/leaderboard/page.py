@@ -53,9 +53,11 @@ def build_page(datasets: list[DatasetPage]) -> str:
     data = _Data()
     sections = [_section(page, data) for page in datasets]
     tabs = [f'<a href="#{escape(page.name)}">{escape(page.about.title)}</a>' for page in datasets]
+    others = any(board.split for page in datasets for board in page.boards)
     plain = json.dumps(vars(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Template(_part("page.html")).substitute(
         style=_part("page.css"),
+        but=" (but where a table says so)" if others else "",
         tabs="\n".join(tabs),
         sections="\n".join(sections) or f"<p>{NOTHING}</p>",
         data=plain.replace("<", "\\u003c"),

@@ -118,6 +118,11 @@ class Board:
         return self.record["protocol"]
 
     @property
+    def split(self) -> str | None:
+        """The setting `split`; None by time, which records do not name, for once there was no other."""
+        return self.protocol.get("split")
+
+    @property
     def main_key(self) -> str:
         """What models are sorted by: the last of the shown metrics at the largest k, over all rows."""
         return f"{self.metrics[-1]}@{self.topk[-1]}"

@@ -26,12 +26,14 @@ def leaderboard(results: Iterable[Result], style: str = "terminal") -> str:
 
 def protocol_line(board: Board) -> str:
     protocol, test = board.protocol, board.record["metrics"]["test"]
-    line = f"{board.record['dataset']}, protocol {board.record['protocol_hash']}: "
+    split = f"split {board.split}, " if board.split else ""
+    line = f"{board.record['dataset']}, {split}protocol {board.record['protocol_hash']}: "
     line += f"{test['in_sample_count']:,} in-sample and {test['unseen_count']:,} unseen targets"
-    holdout = protocol.get("launch_holdout")
-    return line + (
-        f", launch_holdout {', '.join(f'{key} {value}' for key, value in holdout.items())}" if holdout else ""
-    )
+    if holdout := protocol.get("launch_holdout"):
+        line += f", launch_holdout {', '.join(f'{key} {value}' for key, value in holdout.items())}"
+    if fewest := protocol.get("min_interactions"):
+        line += f", at least {fewest['user']} interactions a user and {fewest['item']} an item"
+    return line
 
 
 def remarks(board: Board) -> list[str]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import trange
 
-from recbole_specgr.semantic_ids.additive import AdditiveQuantizer
-from recbole_specgr.semantic_ids.kmeans import kmeans
+from recbole_specgr.semantic_ids.additive import AdditiveQuantizer, sum_of_codes
+from recbole_specgr.semantic_ids.kmeans import kmeans, principal_components
 from recbole_specgr.system.errors import UserError
+
+NO_VARIANCE = 1e-5  # a standard deviation below this share of the largest is rounding
 
 
 @dataclass
@@ -18,12 +20,16 @@ class OPQ(AdditiveQuantizer):
     `components` is rounded down to a multiple of `levels`.
 
     Attributes:
+        whiten: bring every principal component to variance 1 first, so that the sub-spaces are equally important. What
+            the vectors differ in most then no longer decides most digits. Long ids are made so (Hou et al., "Generating
+            Long Semantic IDs in Parallel for Recommendation", KDD 2025).
         rotations: alternations of rotation and codebooks (by faiss); 0 leaves the principal components as they are,
             dealt out to the sub-spaces so that each has about the same variance.
         iterations: Lloyd steps of a sub-space's final codebook.
         restarts: random starts of it, of which the best is kept.
     """
 
+    whiten: bool = False
     rotations: int = 20
     iterations: int = 50
     restarts: int = 3
@@ -40,6 +46,9 @@ class OPQ(AdditiveQuantizer):
         return n
 
     def _fit_codebooks(self, points: np.ndarray, seed: int, show_progress: bool) -> np.ndarray:
+        if self.whiten:
+            whitening = self._whitening(points)
+            self.projection, points = self.projection @ whitening, points @ whitening
         rotation = deal_out(points.var(axis=0), self.levels)
         if self.rotations and points.shape[1] > self.levels:
             rotation = rotation @ self._optimal_rotation(points @ rotation)
@@ -53,6 +62,23 @@ class OPQ(AdditiveQuantizer):
                 points[:, part], self.codebook_size, seed + level, self.iterations, self.restarts
             )
         return codebooks
+
+    def _whitening(self, points: np.ndarray) -> np.ndarray:
+        """float32 [c, c]: points @ it are uncorrelated, each dimension with variance 1."""
+        axes = principal_components(points, points.shape[1])
+        deviation = (points @ axes).std(axis=0, dtype=np.float64)
+        vary = int((deviation > NO_VARIANCE * deviation.max()).sum())
+        if vary < len(deviation):
+            raise UserError(
+                f"tokenizer.opq.whiten: the seen items' vectors vary in {vary} directions, fewer than the "
+                f"{len(deviation)} that tokenizer.opq.components {self.components} asks for. Set it to {vary} or fewer."
+            )
+        return (axes / deviation).astype(np.float32)
+
+    def _reconstruct(self, codes: np.ndarray) -> np.ndarray:
+        if not self.whiten:
+            return super()._reconstruct(codes)
+        return sum_of_codes(codes, self.codebooks) @ np.linalg.pinv(self.projection) + self.mean
 
     def _optimal_rotation(self, points: np.ndarray) -> np.ndarray:
         """float32 [c, c]: points @ it is best suited to a product quantiser (of 2**bits <= codebook_size codes)."""

@@ -7,13 +7,10 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType
 
 from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
-from recbole_specgr.settings.precedence import Layer
 from recbole_specgr.system.errors import UserError
 
 FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH", "accumulation_steps")
 FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
-# The protocol: what RecBole calls eval_args is not a choice here, except for the cuts.
-EVAL_ARGS = {"order": "TO", "group_by": "none", "mode": "full"}
 CHOSEN = {
     "train_on": ("rows", "windows"),
     "precision": ("fp32", "bf16", "fp16"),
@@ -34,24 +31,6 @@ def check_values(settings: dict[str, Any]) -> None:
         _check_numbers(overrides, f"stages.{stage}.")
     _check_topk(settings)
     _check_metrics(settings)
-
-
-def check_eval_args(layers: list[Layer]) -> None:
-    """Raise UserError where RecBole's `eval_args`, in the files or words of a user, ask for another protocol."""
-    for layer in layers:
-        if layer.open_groups:
-            continue
-        for key, value in (layer.values.get("eval_args") or {}).items():
-            if key == "split":
-                raise UserError(
-                    f"[eval_args.split] from {layer.source} can't be set: the split is by time. Set the cuts with "
-                    f"[timestamp_split], such as --timestamp_split=[0.8,0.9]."
-                )
-            if value != EVAL_ARGS.get(key):
-                raise UserError(
-                    f"[eval_args.{key}: {value}] from {layer.source} can't be set: the inductive protocol "
-                    f"splits by time and ranks every candidate, see [timestamp_split]."
-                )
 
 
 def check_model_class(name: str, model_class: type) -> None:

@@ -297,6 +297,22 @@ class TextSequenceCase(ModelCase):
     recommends_new_items = True
 
 
+class TestRPG(ModelCase):
+    model = "RPG"
+    settings = {
+        "epochs": 4,
+        "train_batch_size": 64,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "n_heads": 2,
+        "MAX_ITEM_LIST_LENGTH": 10,
+        "tokenizer": {"codebook_size": 8, "levels": 8},
+        "unseen_bonus": 0.3,
+    }
+    recommends_new_items = True
+
+
 class TestUniSRec(TextSequenceCase):
     model = "UniSRec"
 

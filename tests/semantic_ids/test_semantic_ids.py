@@ -404,6 +404,29 @@ def test_opq_rotation_lowers_the_error():
         OPQ(8, 16).fit(features, seed=0)
 
 
+@pytest.mark.parametrize("components", [None, 12])
+def test_opq_whitens(components, tmp_path):
+    features = clustered(600) * np.linspace(0.1, 5, 24, dtype=np.float32)
+    tokenizer = OPQ(4, 16, components=components, whiten=True, rotations=5).fit(features, seed=0)
+    points = (features - tokenizer.mean) @ tokenizer.projection
+    np.testing.assert_allclose(np.cov(points.T, bias=True), np.eye(components or 24), atol=1e-3)
+    codes = tokenizer.encode(features)
+    back = (tokenizer.reconstruct(codes) - tokenizer.mean) @ tokenizer.projection
+    stands_for = sum(tokenizer.codebooks[level][codes[:, level]] for level in range(4))
+    np.testing.assert_allclose(back, stands_for, atol=1e-3)
+    tokenizer.save(tmp_path / "tokenizer.npz")
+    np.testing.assert_array_equal(load_tokenizer(tmp_path / "tokenizer.npz").encode(features), codes)
+
+
+def test_opq_cannot_whiten_what_does_not_vary():
+    rng = np.random.default_rng(0)
+    flat = (rng.normal(size=(300, 5)) @ rng.normal(size=(5, 24))).astype(np.float32)
+    with pytest.raises(UserError, match=r"vary in 5 directions, fewer than the 8 .*components 8 asks for"):
+        OPQ(4, 16, components=8, whiten=True).fit(flat, seed=0)
+    with pytest.raises(UserError, match="vary in 0 directions"):
+        OPQ(4, 16, components=8, whiten=True).fit(np.ones((300, 24), dtype=np.float32), seed=0)
+
+
 def test_components_are_dealt_out_evenly():
     variances = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 0.25], dtype=np.float32)
     order = deal_out(variances, 3).argmax(axis=0)

@@ -80,6 +80,14 @@ def test_two_processes_train_what_one_trains(by_two, model, monkeypatch) -> None
     assert torch.equal(trainer.rows["rec.items"], torch.load(by_two["folder"] / f"{model}-lists-by-two.pt"))
 
 
+def test_two_processes_and_a_resumed_run_train_the_same_under_leave_one_out(by_two, monkeypatch) -> None:
+    monkeypatch.chdir(by_two["folder"])
+    _, metrics, curves = jobs.trained("UniSRec", by_two["folder"], split="leave_one_out")
+    theirs, their_curves = by_two["leave_one_out"]
+    assert metrics == theirs != by_two["metrics"]["UniSRec"]
+    assert their_curves["train"] == [pytest.approx(entry, rel=1e-10) for entry in curves["train"]]
+
+
 def test_one_process_loads_what_two_have_trained(by_two) -> None:
     run_dir = Path(by_two["runs"]["SASRec"])
     config, model, *_, test = load_data_and_model(run_dir)

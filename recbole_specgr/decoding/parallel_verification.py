@@ -1,0 +1,56 @@
+"""Verification by a generator that predicts all digits of an id at once."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
+from recbole_specgr.decoding.verification import VerificationSettings
+
+
+class ParallelVerification:
+    """A `Verification` that looks up the digits of all drafts of a batch at once.
+
+    Digits that are predicted at once have no prefixes, and so nothing guides a further round: there is one.
+
+    Args:
+        log_probs: of each code of each digit `[B, L, C]`.
+        codes: of all items `[n_items, L]`.
+        candidates: the items that may be ranked `[n]`.
+        seen: items of the training data `[n_items]`.
+        settings: what the scores depend on. All digits of every item count: none only identifies.
+    """
+
+    def __init__(
+        self, log_probs: Tensor, codes: Tensor, candidates: Tensor, seen: Tensor, settings: VerificationSettings
+    ) -> None:
+        self.log_probs, self.codes, self.candidates, self.seen = log_probs, codes, candidates, seen
+        self.settings, self.rounds, self.dtype = settings, 1, log_probs.dtype
+        self.bonus = torch.where(seen, 0.0, settings.unseen_bonus).to(log_probs.dtype)
+        self.is_nan = log_probs.isnan().any()
+
+    def may_be_drafted(self, items: Tensor) -> Tensor | None:
+        return None
+
+    def log_likelihood(self, items: Tensor, accept_threshold: float) -> Tensor:
+        return log_likelihood(self.log_probs, self.codes, items) + self.bonus[items.clamp(min=0)]
+
+    def step(self) -> None:
+        """There are no prefixes that could grow."""
+
+    def best(self) -> tuple[Tensor, Tensor]:
+        """The best of all candidates, scored exactly."""
+        scores = log_likelihood_of_all(self.log_probs, self.codes[self.candidates]) + self.bonus[self.candidates]
+        best, places = scores.topk(min(self.settings.k, len(self.candidates)), dim=1)
+        return self.candidates[places], best
+
+    def select(self, users: Tensor) -> ParallelVerification:
+        chosen = copy.copy(self)
+        chosen.log_probs = self.log_probs[users]
+        return chosen
+
+    def restart(self, settings: VerificationSettings) -> ParallelVerification:
+        return ParallelVerification(self.log_probs, self.codes, self.candidates, self.seen, settings)
