@@ -77,6 +77,9 @@ def exit_status(run: Callable[[], int], debug: bool = False) -> int:
         return run()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Terminated as error:
         return error.code
     except (ValueError, OSError) as error:
