@@ -103,8 +103,8 @@ def _run(words: list[str]) -> int:
             f"There is no command [{name}].{did_you_mean(name, COMMANDS)} The commands are {', '.join(COMMANDS)}. "
             f"Settings are written --key=value."
         )
-    module = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
-    return module.run(rest)
+    command = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
+    return command.run(rest)
 
 
 def _is_ours(error: Exception) -> bool:
