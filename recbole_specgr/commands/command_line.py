@@ -10,7 +10,7 @@ from pathlib import Path
 from recbole_specgr import __version__
 from recbole_specgr.system.allocator import keep_freed_memory
 from recbole_specgr.system.errors import UserError, did_you_mean
-from recbole_specgr.system.interruption import Terminated
+from recbole_specgr.system.interruption import EXIT_STATUS, Terminated
 
 # Name -> what it does. The file of that name in this folder holds the command.
 COMMANDS = {
@@ -75,8 +75,8 @@ def exit_status(run: Callable[[], int], debug: bool = False) -> int:
         return run()
     except KeyboardInterrupt:
         return 130
-    except Terminated as error:
-        return error.code
+    except Terminated:
+        return EXIT_STATUS
     except (ValueError, OSError) as error:
         if not _is_ours(error):
             raise
