@@ -173,6 +173,7 @@ def _baseline_module(name: str) -> ModuleType | None:
             module = sys.modules.get(known_as)
             if module is None or Path(str(module.__file__)) != path:
                 spec = importlib.util.spec_from_file_location(known_as, path)
+                assert spec is not None and spec.loader is not None  # a .py file has both
                 module = importlib.util.module_from_spec(spec)
                 sys.modules[known_as] = module
                 spec.loader.exec_module(module)
