@@ -17,6 +17,7 @@ from typing import Any
 
 from recbole_specgr.settings.published import Published, read_published
 from recbole_specgr.settings.resources import folders, package_folder
+from recbole_specgr.settings.schema import checked, read_schema
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
@@ -27,7 +28,6 @@ RECBOLE_OTHERS = tuple(
     f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
 )
 
-GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
 METADATA = ("display_name", "group", "published")  # keys of a baseline file that are no settings
 
 
@@ -42,7 +42,7 @@ class ModelEntry:
         baseline_file: where they were read from; None for a registered model.
         base: the baseline's `base`, as it is written there; None for a registered model.
         display_name: how tables call it; None: by its name.
-        group: what kind of model it is, one of GROUPS, or None.
+        group: what kind of model it is, one of those in baseline.schema.json, or None.
         published: results that others have published.
     """
 
@@ -85,14 +85,11 @@ def resolve(name: str) -> ModelEntry:
     if not isinstance(base, str):
         raise UserError(f"{file} needs a line `base: NAME` (a registered model) or `base: module:Class`.")
     metadata = {key: settings.pop(key) for key in METADATA if key in settings}
-    _check_group(metadata.get("group"), file)
+    declared = read_schema(folders("properties")[0] / "baseline.schema.json")
+    for key in metadata.keys() & {"display_name", "group"}:
+        checked(key, metadata[key], declared[key], str(file))
     metadata["published"] = read_published(metadata.get("published", {}), file)
     return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
-
-
-def _check_group(group: Any, file: Path) -> None:
-    if group is not None and group not in GROUPS:
-        raise UserError(f"`group: {group}` of {file} must be one of {', '.join(GROUPS)}.")
 
 
 def base_class(base: str, source: Path | str) -> type:
