@@ -170,7 +170,8 @@ def _to_frame(table: pyarrow.Table, repeated: Sequence[str]) -> pd.DataFrame:
         if field.name in repeated and pyarrow.types.is_string(field.type):
             table = table.set_column(number, field.name, table[number].dictionary_encode())
     # Without this a column of whole numbers with a gap would become one of floats, which are exact to 2^53 only.
-    return table.to_pandas(types_mapper=_EXACT_INTEGERS.get)
+    # What pandas notes of its own in a Parquet file would take columns away for an index, and may be damaged.
+    return table.replace_schema_metadata(None).to_pandas(types_mapper=_EXACT_INTEGERS.get)
 
 
 # ---- JSON lines ------------------------------------------------------------------------------------------------------
