@@ -28,6 +28,7 @@ RECBOLE_OTHERS = tuple(
     f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
 )
 
+GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
 METADATA = ("display_name", "group", "published")  # keys of a baseline file that are no settings
 
 
@@ -61,7 +62,7 @@ class ModelEntry:
         baseline_file: where they were read from; None for a registered model.
         base: the baseline's `base`, as it is written there; None for a registered model.
         display_name: how tables call it; None: by its name.
-        group: what kind of model it is, one of those in baseline.schema.json, or None.
+        group: what kind of model it is, one of GROUPS, or None.
         published: results that others have published.
     """
 

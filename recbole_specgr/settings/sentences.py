@@ -15,10 +15,11 @@ _PLAIN = {"boolean": "True or False", "string": "text", "null": "~", "object": "
 def expectation(schema: dict[str, Any]) -> str:
     """Such as `a whole number from 1 to 1,000, or ~`."""
     if "enum" in schema:
-        return _either([_shown(value) for value in schema["enum"]], " or ")
+        names = [_shown(value) for value in schema["enum"]]
+        return f"one of {', '.join(names)}" if len(names) > 2 else " or ".join(names)
     if "anyOf" in schema:
-        return _either([expectation(one) for one in schema["anyOf"]], ", or ")
-    return _either([_of_kind(kind, schema) for kind in _kinds(schema)], ", or ") or "another value"
+        return _either([expectation(one) for one in schema["anyOf"]])
+    return _either([_of_kind(kind, schema) for kind in _kinds(schema)]) or "another value"
 
 
 def why_not(value: Any, schema: dict[str, Any]) -> str:
@@ -108,8 +109,8 @@ def _all_kinds(schema: dict[str, Any]) -> set[str]:
     return kinds
 
 
-def _either(choices: list[str], last: str) -> str:
-    return last.join([", ".join(choices[:-1]), choices[-1]] if len(choices) > 1 else choices)
+def _either(choices: list[str]) -> str:
+    return ", or ".join([", ".join(choices[:-1]), choices[-1]] if len(choices) > 1 else choices)
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from recbole_specgr.commands import command_line
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.registry import GROUPS
 from recbole_specgr.settings.schema import checked, read_schema, schema_beside
 from recbole_specgr.system.errors import UserError
 
@@ -94,6 +95,15 @@ def test_an_editor_finds_the_schema(path):
     assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema={path.stem}.schema.json"
 
 
+def test_an_editor_offers_every_model_and_group_in_a_baseline_file():
+    content = json.loads((PROPERTIES / "baseline.schema.json").read_text())
+    assert set(content["properties"]["group"]["enum"]) == {*GROUPS, None}
+    offered = {one["then"]["$ref"] for one in content["allOf"] if "then" in one}
+    assert offered == {f"model/{path.stem}.schema.json" for path in MODELS} | {"recbole_models.schema.json"}
+    for path in (ROOT / "baselines").glob("*.yaml"):
+        assert path.read_text().startswith("# yaml-language-server: $schema=../properties/baseline.schema.json\n")
+
+
 @pytest.mark.parametrize("model", ["SASRec", "GRU4Rec", "BERT4Rec", "NARM", "SHAN", "Caser", "FEARec", "SASRecCPR"])
 def test_every_setting_of_recboles_models_has_a_type(tiny_dataset, model):
     own = yaml.safe_load(
@@ -126,14 +136,14 @@ NAN, INFINITE = float("nan"), float("inf")
         ("SASRec", "hidden_size", -64, "a whole number from 1 to 65,536, but is [-64]"),
         ("SASRec", "hidden_size", 1e30, "a whole number from 1 to 65,536, but is [1e+30]"),
         ("SASRec", "epochs", 1e30, "from config_dict: the largest is 2,147,483,647"),
-        ("SASRec", "hidden_act", "x", "gelu, relu, swish, tanh or sigmoid, but is [x]"),
+        ("SASRec", "hidden_act", "x", "one of gelu, relu, swish, tanh, sigmoid, but is [x]"),
         ("SASRec", "train_batch_size", True, "a whole number from 1, but is [True]"),
         ("TIGER", "tokenizer.rqvae.latent_size", 0, "[tokenizer.rqvae.latent_size] must be a whole number from 1"),
         ("TIGER", "tokenizer.rqvae.decay", 1.5, "a number from 0 and below 1, but is [1.5]"),
         ("TIGER", "tokenizer.rqvae.hidden_sizes", [64, 0], "whole numbers from 1 to 65,536, but is [[64, 0]]"),
-        ("TIGER", "tokenizer.method", 3, "rqvae, rqkmeans, opq or hierarchical_kmeans, but is [3]"),
+        ("TIGER", "tokenizer.method", 3, "text, but is [3], from config_dict: YAML reads it as a number"),
         ("TIGER", "clip_grad_norm", -1, "[clip_grad_norm] must be a number above 0"),
-        ("TIGER", "normalizer", 0, "[normalizer] must be full, level or trie, but is [0]"),
+        ("TIGER", "normalizer", 0, "[normalizer] must be one of full, level, trie, but is [0]"),
         ("TIGER_C", "epsilon", 2, "a number from 0 to 1, but is [2]"),
         ("SpecGRPP", "backbone", 5, "[backbone] must be text, but is [5], from config_dict"),
         ("SpecGR_Aux", "draft_size", 0, "[draft_size] must be a whole number from 1, but is [0]"),
