@@ -1,5 +1,6 @@
 """The wheel: everything the program reads is inside, and it works away from the checkout."""
 
+import json
 import logging
 import os
 import subprocess
@@ -8,6 +9,7 @@ import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -66,6 +68,38 @@ def test_an_unpacked_wheel_works_elsewhere(wheel, tmp_path):
     assert lines[:2] == [str(wheel / "recbole_specgr" / "__init__.py"), "2026 0.2 SASRec"]
     assert any("hidden_size" in line for line in lines)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_wheel_goes_from_a_csv_file_to_a_leaderboard(wheel, tmp_path):
+    """In a folder that holds nothing but the two files."""
+    rng = np.random.default_rng(5)
+    rows = [f"u{user},i{item}" for user in range(40) for item in rng.choice(25, 12, replace=False)]
+    times = rng.permutation(len(rows)) + 1_600_000_000
+    rows = [f"{row},{time}" for row, time in zip(rows, times)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    items = [f"i{item},Film {item},{'comedy' if item % 2 else 'drama'}" for item in range(25)]
+    (tmp_path / "films.csv").write_text("\n".join(["item_id,title,genre", *items]))
+    environment = {**os.environ, "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}
+
+    def command(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "recbole_specgr", *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "interactions" in command("import-data", "--interactions=ratings.csv", "--items=films.csv", "--name=films")
+    words = ["--model=SASRec", "--dataset=films", "--topk=[5]", "--valid_metric=NDCG@5", "--epochs=1"]
+    command(*words, "--show_progress=False")
+    shown = command("leaderboard", "--dataset=films")
+    assert shown.startswith("films, ") and "SASRec" in shown
+    assert {path.name for path in tmp_path.iterdir()} == {"ratings.csv", "films.csv", "dataset", "runs"}
+    (record,) = (tmp_path / "runs" / "films" / "SASRec").glob("*/result.json")
+    assert json.loads(record.read_text())["command"].startswith("recbole-specgr --model=SASRec")
 
 
 def test_the_console_script_is_run_recbole(wheel):

@@ -7,6 +7,7 @@ from typing import Any
 from recbole_specgr.commands.usage import program
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import atomic_write
 
 USAGE = """\
 usage: {program} --model=NAME --params_file=FILE [--dataset=NAME] [--KEY=VALUE ...]
@@ -20,6 +21,7 @@ Searches a model's settings for the best valid_metric on the valid phase.
   --trials=20         how many to run in all; fewer when all combinations of choices are fewer
   --jobs=1            how many at a time, each in a process of its own
   --study=FOLDER      where the search is kept; runs/hyper/<dataset>/<model> when not given
+  --output_file=FILE  where the summary is written too
   --KEY=VALUE         a setting that all trials share, as for recbole-specgr train
 
 The same command goes on with an interrupted search, and with a larger --trials adds to a finished one. The folder gets
@@ -49,7 +51,7 @@ def run(words: list[str]) -> int:
         raise UserError("--params_file=FILE must name the parameters to search; --help shows the format.")
     space = read_space(Path(file))
     trials, jobs = _count("trials", settings.pop("trials", 20)), _count("jobs", settings.pop("jobs", 1))
-    folder = settings.pop("study", None)
+    folder, output = settings.pop("study", None), settings.pop("output_file", None)
     config = Config(arguments.model, arguments.dataset, arguments.config_files, Settings(settings, "the command line"))
     for name in space.distributions.keys() & settings.keys():
         raise UserError(f"[{name}] is fixed on the command line and searched in {file}.")
@@ -68,7 +70,11 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"Interrupted. The same command goes on with {search.folder}.")
         raise
-    print(write_report(search, study))
+    report = write_report(search, study)
+    print(report)
+    if output:
+        with atomic_write(Path(output)) as temporary:
+            temporary.write_text(f"{report}\n", encoding="utf-8")
     return 0 if any(trial.value is not None for trial in finished(study)) else 1
 
 

@@ -8,6 +8,7 @@ from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 # Settings that change nothing about the model that comes out.
 ENVIRONMENT = {
     "seed",
+    "strict",
     "gpu_id",
     "use_gpu",
     "worker",

@@ -6,6 +6,7 @@ command line hands its `--key=value` in as the last: a Config never looks at `sy
 """
 
 import copy
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from recbole_specgr.settings.checks import (
 from recbole_specgr.settings.datasets import find_dataset
 from recbole_specgr.settings.device import find_device
 from recbole_specgr.settings.eval_args import check_eval_args, with_split
+from recbole_specgr.settings.foreign import left_out, without_foreign
 from recbole_specgr.settings.layer_files import (
     layer_of,
     layer_of_file,
@@ -222,10 +224,18 @@ class Config(RecBoleConfig):
                 Layer("settings newer than the run", newer, declares=True, open_groups=True),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
             ]
-        layers = [with_split(layer) for layer in [*layers, *self._user_layers]]
-        self.internal_config_dict = stack(layers, known | {"model", "dataset"})
+        known |= {"model", "dataset", *(key for layer in layers if layer.declares for key in layer.values)}
+        strict = merged([*layers, *self._user_layers])["strict"]
+        of_user, self._left_out = without_foreign(self._user_layers, known, strict)
+        layers = [with_split(layer) for layer in layers] + of_user
+        self.internal_config_dict = stack(layers, known)
         split = split_class(self.internal_config_dict["split"])
-        check_eval_args(layers, split.eval_args(self.internal_config_dict))
+        try:
+            check_eval_args(layers, split.eval_args(self.internal_config_dict))
+        except UserError as error:
+            if strict:
+                raise
+            self._left_out.append(left_out(str(error)))
         self.internal_config_dict["tune"] = tuning_grid(layers)
         self.internal_config_dict.update(
             MODEL_TYPE=model_type,
@@ -264,3 +274,6 @@ class Config(RecBoleConfig):
         final.update(find_device(final["use_gpu"], final["gpu_id"], final["wait_minutes"]))
         if final["rank"]:
             final.update(state="error", show_progress=False, verbose=False, log_wandb=False)
+            return
+        for sentence in self._left_out:
+            getLogger().warning(sentence)

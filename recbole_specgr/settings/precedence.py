@@ -146,13 +146,17 @@ def _checked_grid(grid: Any, declared: dict[str, Any], source: str) -> dict[str,
     return grid
 
 
-def _require_known(key: Any, known: Iterable[str], source: str, prefix: str = "") -> None:
-    if key in known:
-        return
+def unknown_setting(key: Any, known: Iterable[str], source: str, prefix: str = "") -> str:
+    """A sentence on a key that nothing reads, with the nearest known ones."""
     hint = did_you_mean(key, known)
     if not hint and prefix:
         hint = f" There are: {', '.join(map(str, known))}." if len(list(known)) <= 20 else ""
-    raise UserError(f"Unknown setting [{prefix}{key}] from {source}.{hint}")
+    return f"Unknown setting [{prefix}{key}] from {source}.{hint}"
+
+
+def _require_known(key: Any, known: Iterable[str], source: str, prefix: str = "") -> None:
+    if key not in known:
+        raise UserError(unknown_setting(key, known, source, prefix))
 
 
 def _checked_value(name: str, value: Any, default: Any, source: str) -> Any:
