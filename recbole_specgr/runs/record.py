@@ -17,6 +17,7 @@ from recbole_specgr.system.files import atomic_write
 RESULT = "result.json"
 RANKS = "ranks.npz"
 SCHEMA = 1
+MEASURED = ("metrics", "training", "tuning")  # what may hold a metric that is not a number
 # What ranks.npz holds of each test row [N]: name -> kinds of dtype.
 RANK_COLUMNS = {
     "rank": "i",  # the target's, 0 where it is not in the list
@@ -66,13 +67,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_result(run_dir: Path, record: dict[str, Any], ranks: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Write ranks.npz, then result.json with both digests; returns the record with them. Numbers that are not finite
-    become null, with a warning: what was trained is not lost for a metric."""
+    """Write ranks.npz, then result.json with both digests; returns the record with them. Measured numbers that are not
+    finite become null, with a warning: what was trained is not lost for a metric."""
     write_columns(run_dir / RANKS, ranks)
-    plain, names = _with_null(record)
+    plain, names = _with_null({key: record[key] for key in MEASURED if key in record})
     if names:
         getLogger().warning(f"Not finite, and null in {run_dir / RESULT}: {', '.join(names)}.")
-    record = {**plain, "ranks_digest": ranks_digest(ranks)}
+    record = {**record, **plain, "ranks_digest": ranks_digest(ranks)}
     record["digest"] = digest(record)
     write_json(run_dir / RESULT, record)
     return record
