@@ -35,7 +35,7 @@ $(STAMP): constraints.txt setup.cfg pyproject.toml
 demo: $(STAMP)
 	$(BIN)/python run_recbole.py --model=TIGER
 	$(BIN)/python run_recbole.py --model=SpecGRPP
-	$(BIN)/python scripts/leaderboard.py --dataset=ml-100k
+	$(BIN)/python scripts/leaderboard.py --dataset=ml-100k --small
 
 test: $(STAMP)
 	$(BIN)/ruff check .

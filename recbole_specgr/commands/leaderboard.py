@@ -2,17 +2,25 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.archive import collect, find_runs, read_archive, read_run, read_runs
 from recbole_specgr.leaderboard.formats import FORMATS
+from recbole_specgr.leaderboard.local import mine
 from recbole_specgr.leaderboard.render import render_all
+from recbole_specgr.leaderboard.small_table import next_steps, small_table
+from recbole_specgr.leaderboard.summary import summarise
 from recbole_specgr.leaderboard.table import leaderboard
+from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.terminal import wrapped
 
 EXAMPLES = """
---dataset=ml-100k                     what is on it and what is in ./runs
+--dataset=ml-100k                     what is published, and beside it what is in ./runs
+--dataset=ml-100k --mine              the runs in ./runs and what they are compared with
+--dataset=ml-100k --small             one small table of the runs in ./runs
 --collect runs/ml-100k/SASRec/...     add runs to leaderboards/
 --all                                 tables, plots and page from the records
 """
@@ -41,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", help="print this data set's leaderboard")
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="of what is printed")
+    parser.add_argument("--mine", action="store_true", help="only your runs and the published rows they compare with")
+    parser.add_argument("--small", action="store_true", help="your runs in one small table, and where to look next")
+    parser.add_argument("--wide", action="store_true", help="all columns, wider than the terminal")
     parser.add_argument("--collect", type=Path, nargs="+", metavar="RUN", help="runs, or folders with runs in them")
     parser.add_argument("--all", action="store_true", help="render everything in the folder of leaderboards")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of runs (default: %(default)s)")
@@ -67,7 +78,17 @@ def _collect(paths: list[Path], leaderboards: Path) -> bool:
 
 def _print(arguments: argparse.Namespace) -> None:
     dataset = arguments.dataset
-    results = read_archive(arguments.leaderboards, dataset) + read_runs(arguments.runs, dataset)
-    if not results:
+    boards = summarise(read_archive(arguments.leaderboards, dataset), read_runs(arguments.runs, dataset))
+    if not boards:
         raise UserError(f"there is no result of {dataset} in {arguments.leaderboards} or {arguments.runs}.")
-    print(leaderboard(results, arguments.format))
+    if arguments.mine:
+        boards = mine(boards)
+        if not boards:
+            raise UserError(f"there is no run of {dataset} in {arguments.runs} that is not published.")
+    terminal = arguments.format == "terminal"
+    write = partial(to_terminal, width=WIDE) if terminal and arguments.wide else FORMATS[arguments.format]
+    if arguments.small:
+        text = "\n\n".join(f"{write(small_table(board))}\n\n{next_steps(board)}" for board in boards)
+    else:
+        text = leaderboard(boards, write)
+    print(wrapped(text) if terminal and not arguments.wide else text)

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from recbole_specgr.commands.usage import new_parser
-from recbole_specgr.leaderboard.formats import to_terminal
 from recbole_specgr.leaderboard.render import render_all, study_data, study_folder
 from recbole_specgr.leaderboard.study_view import study_grids
+from recbole_specgr.leaderboard.terminal import to_terminal
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.studies.spec import list_studies, read_study
 

@@ -1,12 +1,12 @@
-"""Grid -> terminal, Markdown, LaTeX (booktabs), CSV."""
+"""Grid -> Markdown, LaTeX (booktabs), CSV; the terminal's format is in a file of its own."""
 
 import csv
 import io
 import re
+from collections.abc import Iterable
 
-from tabulate import tabulate
-
-from recbole_specgr.leaderboard.grid import Cell, Column, Grid
+from recbole_specgr.leaderboard.grid import Cell, Grid
+from recbole_specgr.leaderboard.terminal import to_terminal
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
@@ -14,27 +14,17 @@ _LATEX |= {"†": r"$^{\dagger}$", "±": r"$\pm$", "<": "$<$", ">": "$>$"}
 _LATEX_NOTES = {"†": r"\dagger", "*": "*"}
 
 
-def to_terminal(grid: Grid) -> str:
-    headers = [_flat(column) for column in grid.columns]
-    rows = [[f"{_starred(cell)}{cell.note}" for cell in row] for row in grid.rows]
-    align = [column.align for column in grid.columns]
-    if any(grid.groups):
-        headers, align = [*headers, "group"], [*align, "left"]
-        rows = [[*row, group] for row, group in zip(rows, grid.groups)]
-    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
-    return _joined(grid.title, table, grid.caption)
-
-
 def to_markdown(grid: Grid) -> str:
     """As GitHub shows it: the best in bold, the second best underlined, groups as rows of their own."""
     width = len(grid.columns)
-    lines = [_line(_flat(column) for column in grid.columns)]
+    lines = [_line(column.full_title for column in grid.columns)]
     lines.append(_line(":--" if column.align == "left" else "--:" for column in grid.columns))
     for number, row in enumerate(grid.rows):
         if any(grid.groups) and (number == 0 or grid.starts_group(number)):
             lines.append(_line([f"*{grid.group_of(number) or 'other'}*", *[""] * (width - 1)]))
         lines.append(_line(_markdown_cell(cell) for cell in row))
-    return _joined(f"**{grid.title}**" if grid.title else "", "\n".join(lines), grid.caption)
+    parts = [f"**{grid.title}**" if grid.title else "", "\n".join(lines), grid.caption]
+    return "\n\n".join(part for part in parts if part)
 
 
 def to_latex(grid: Grid) -> str:
@@ -58,7 +48,7 @@ def to_csv(grid: Grid) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     groups = ["group"] if any(grid.groups) else []
-    writer.writerow([*(_flat(column) for column in grid.columns), *groups])
+    writer.writerow([*(column.full_title for column in grid.columns), *groups])
     for number, row in enumerate(grid.rows):
         cells = [
             ("" if cell.text == "-" else cell.text) if cell.value is None else f"{cell.value:.10g}" for cell in row
@@ -72,21 +62,8 @@ def escape(text: str) -> str:
     return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found[0]], text)
 
 
-def _flat(column: Column) -> str:
-    return f"{column.span} {column.title}".strip()
-
-
-def _joined(*parts: str) -> str:
-    return "\n\n".join(part for part in parts if part)
-
-
-def _line(cells) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _starred(cell: Cell) -> str:
-    """Nothing is bold in a terminal or a text file: the best has a star."""
-    return f"{cell.text} *" if cell.place == 1 else cell.text
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -104,7 +81,7 @@ def _latex_cell(cell: Cell) -> str:
     return f"{text}$^{{{note}}}$" if note else text
 
 
-def _latex_row(cells) -> str:
+def _latex_row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 

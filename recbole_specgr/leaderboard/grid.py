@@ -12,21 +12,33 @@ class Cell:
         place: 1 for the best of its column (or row), 2 for the second best, else None.
         note: what stands behind it, raised in LaTeX: a mark of significance.
         value: the number that the text shows, for sorting.
+        short: the text where there is little room; "" for the text itself.
     """
 
     text: str
     place: int | None = None
     note: str = ""
     value: float | None = None
+    short: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's head. Neighbouring columns of the same `span` stand under it together."""
+    """A column's head. Neighbouring columns of the same `span` stand under it together.
+
+    Attributes:
+        leave_out: where there is too little room, columns go in this order, 1 first; 0 stays.
+    """
 
     title: str
     span: str = ""
     align: str = "right"
+    leave_out: int = 0
+
+    @property
+    def full_title(self) -> str:
+        """With its span, for formats that have one line of heads."""
+        return f"{self.span} {self.title}".strip()
 
 
 @dataclass
@@ -60,6 +72,6 @@ class Grid:
 NOTHING = Cell("-")
 
 
-def number(value: float | None, text: str, **marks) -> Cell:
+def number(value: float | None, text: str, note: str = "") -> Cell:
     """A cell for a number, or the empty one."""
-    return NOTHING if value is None else Cell(text.format(value), value=value, **marks)
+    return NOTHING if value is None else Cell(text.format(value), note=note, value=value)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
 from recbole_specgr.leaderboard.svg import to_svg
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.terminal import plain_table
 
 Table = tuple[str, list[str], list[list[str]]]  # title, head, rows
 
@@ -18,7 +18,7 @@ def text_report(report: dict[str, Any]) -> str:
     """The report for the console."""
     parts = [f"Semantic ids of {report['dataset']}: {report['ids']}, {report['seconds']:.1f} s"]
     for title, head, rows in _tables(report):
-        parts.append(f"{title}\n{tabulate(rows, head, disable_numparse=True, stralign='right')}")
+        parts.append(f"{title}\n{plain_table(rows, head)}")
     return "\n\n".join(parts)
 
 
@@ -51,7 +51,7 @@ def comparison(reports: dict[str, dict[str, Any]]) -> str:
         "text, use: of an item's 10 nearest items in text, and of the 10 used by most of the same users, the share "
         "among its 10 nearest in code space."
     )
-    return f"{tabulate(rows, head, disable_numparse=True, stralign='right')}\n{note}"
+    return f"{plain_table(rows, head)}\n{note}"
 
 
 def write_page(path: Path, report: dict[str, Any], ids: SemanticIds) -> None:

@@ -1,4 +1,8 @@
-"""Results -> what a table says of each model: means over seeds, intervals over users, who is better than whom."""
+"""Results -> what a table says of each model: means over seeds, intervals over users, who is better than whom.
+
+Published results and the runs of whoever looks are never mixed: a run is a row of its own beside the published ones,
+and changes nothing about them.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -61,11 +65,13 @@ class Row:
         left_out: results of this model that have other settings.
         values: key as in the records -> value.
         comparisons: key -> comparison, for models of the group `ours` only.
+        local: these are runs of whoever looks, and not published.
     """
 
     model: str
     results: list[Result]
     left_out: list[Result]
+    local: bool = False
     values: dict[str, Value] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
 
@@ -89,6 +95,11 @@ class Row:
         return median(found) if found else None
 
     @property
+    def finished(self) -> str:
+        """When the last of its runs ended, as `2026-11-28T14:40:48+0000`."""
+        return max(result.record["finished"] for result in self.results)
+
+    @property
     def training_seconds(self) -> float:
         """Median over seeds of all stages' together."""
         return median(sum(stage["seconds"] for stage in result.record["training"].values()) for result in self.results)
@@ -99,12 +110,16 @@ class Board:
     """All models under one protocol, groups in the order of `registry.GROUPS`, in a group the best first.
 
     Attributes:
+        rows: those that are shown; a local row stands below the published one of its model.
+        reference: the rows that are ranked against each other and that all are compared with: the published ones, or
+            the local ones where there are no others.
         metrics: names, those that are shown first.
         topk: ascending.
         best_baseline: key -> the model of the best that is not of the group `ours`.
     """
 
     rows: list[Row]
+    reference: list[Row]
     metrics: list[str]
     topk: list[int]
     best_baseline: dict[str, str] = field(default_factory=dict)
@@ -127,39 +142,65 @@ class Board:
         """What models are sorted by: the last of the shown metrics at the largest k, over all rows."""
         return f"{self.metrics[-1]}@{self.topk[-1]}"
 
+    def published(self, row: Row) -> Row | None:
+        """The published row of a local row's model, or of the model that it is a variant of."""
+        by_model = {other.model: other for other in self.reference if not other.local}
+        return by_model.get(row.model) or by_model.get(row.record.get("base_model", ""))
+
+    def best_row(self, key: str) -> Row | None:
+        """The best baseline of a column."""
+        found = [row for row in self.reference if row.model == self.best_baseline.get(key)]
+        return max(found, key=lambda row: row.values[key].mean, default=None)
+
     def place(self, key: str, row: Row) -> int | None:
-        """1 for the best of a column, 2 for the second best; equals share a place; None below and for zeros."""
-        means = sorted({other.values[key].mean for other in self.rows if key in other.values}, reverse=True)
-        if key not in row.values or row.values[key].mean == 0:
+        """1 for the best of a column, 2 for the second best; equals share a place; None below, for zeros, and for
+        local rows beside published ones."""
+        ranked = any(row is other for other in self.reference)
+        means = sorted({other.values[key].mean for other in self.reference if key in other.values}, reverse=True)
+        if not ranked or key not in row.values or row.values[key].mean == 0:
             return None
         place = means.index(row.values[key].mean) + 1
         return place if place <= 2 else None
 
 
-def summarise(results: Iterable[Result]) -> list[Board]:
-    """One board for each protocol, the one with the most models first."""
-    by_protocol: dict[str, list[Result]] = defaultdict(list)
-    for result in latest(results):
-        by_protocol[result.record["protocol_hash"]].append(result)
-    boards = [_board(group) for group in by_protocol.values()]
-    return sorted(boards, key=lambda board: (-len(board.rows), board.record["protocol_hash"]))
+def summarise(published: Iterable[Result], local: Iterable[Result] = ()) -> list[Board]:
+    """One board for each protocol, the one with the most models first.
+
+    Args:
+        published: results that models are compared by.
+        local: runs to show beside them. What was published as it is does not come twice.
+    """
+    published = latest(published)
+    known = {result.record["digest"] for result in published}
+    by_protocol: dict[str, tuple[list[Result], list[Result]]] = defaultdict(lambda: ([], []))
+    for result in published:
+        by_protocol[result.record["protocol_hash"]][0].append(result)
+    for result in local:
+        if result.record["digest"] not in known:
+            by_protocol[result.record["protocol_hash"]][1].append(result)
+    boards = [_board(*group) for group in by_protocol.values()]
+    return sorted(boards, key=lambda board: (-len(board.reference), board.record["protocol_hash"]))
 
 
-def _board(results: list[Result]) -> Board:
+def _board(published: list[Result], local: list[Result]) -> Board:
     by_model: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
+    for result in published:
         by_model[result.record["model"]].append(result)
     rows = [_row(model, found) for model, found in by_model.items()]
-    protocol = results[0].record["protocol"]
+    mine = _local_rows(local)
+    protocol = (published or local)[0].record["protocol"]
     shown = [name for name in ("recall", "ndcg") if name in protocol["metrics"]]
-    board = Board(rows, shown or list(protocol["metrics"]), sorted(protocol["topk"]))
+    board = Board([*rows, *mine], rows or mine, shown or list(protocol["metrics"]), sorted(protocol["topk"]))
     _take_means(board)
-    _compare(board)
+    _compare(board, board.reference)
+    if rows:
+        _compare(board, mine)
     groups = [*GROUPS[:-1], "", OURS]
 
     def order(row: Row) -> tuple:
-        group = groups.index(row.group) if row.group in groups else len(groups) - 2
-        return group, row.group, -row.values[board.main_key].mean, row.model
+        beside = (board.published(row) if row.local else None) or row
+        group = groups.index(beside.group) if beside.group in groups else len(groups) - 2
+        return group, beside.group, -beside.values[board.main_key].mean, beside.model, row.local, row.finished
 
     board.rows.sort(key=order)
     return board
@@ -176,15 +217,30 @@ def _row(model: str, results: list[Result]) -> Row:
     )
 
 
+def _local_rows(results: list[Result]) -> list[Row]:
+    """One row for each setting of each model; of runs of equal settings and seed the last."""
+    rows: list[Row] = []
+    for result in sorted(results, key=lambda result: result.record["finished"], reverse=True):
+        record = result.record
+        same = [
+            row for row in rows if row.model == record["model"] and alike(row.record["settings"], record["settings"])
+        ]
+        if not same:
+            rows.append(Row(record["model"], [result], [], local=True))
+        elif record["seed"] not in {other.record["seed"] for other in same[0].results}:
+            same[0].results.append(result)
+    for row in rows:
+        row.results.sort(key=lambda result: result.record["seed"])
+    return rows
+
+
 def _take_means(board: Board) -> None:
     intervals = _intervals(board)
-    for row in board.rows:
+    for number, row in enumerate(board.rows):
         tests = [result.record["metrics"]["test"] for result in row.results]
         for key in sorted(set().union(*tests)):
             found = [test[key] for test in tests if key in test]
-            row.values[key] = Value(
-                mean(found), stdev(found) if len(found) > 1 else None, intervals.get((row.model, key))
-            )
+            row.values[key] = Value(mean(found), stdev(found) if len(found) > 1 else None, intervals.get((number, key)))
 
 
 def _columns(board: Board) -> list[tuple[str, str, int]]:
@@ -215,22 +271,26 @@ def _counts(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
     return by_user(counted.astype(float), ranks["user"])
 
 
-def _intervals(board: Board) -> dict[tuple[str, str], tuple[float, float]]:
-    """(model, key) -> interval; every model sees the same draws of users."""
+def _intervals(board: Board) -> dict[tuple[int, str], tuple[float, float]]:
+    """(number of the row, key) -> interval; every row sees the same draws of users."""
     columns = _columns(board)
     if not columns:
         return {}
     sums = np.concatenate([_sums(row, columns) for row in board.rows], axis=1)
     counts = np.tile(_counts(board.rows[0], columns), (1, len(board.rows)))
     ends = bootstrap_interval(sums, counts).T.tolist()
-    names = [(row.model, _key(column)) for row in board.rows for column in columns]
+    names = [(number, _key(column)) for number in range(len(board.rows)) for column in columns]
     return {name: (low, high) for name, (low, high) in zip(names, ends) if low == low}
 
 
-def _compare(board: Board) -> None:
-    """Hold every model of the group `ours` against the best of the others, in every column that is shown."""
-    others = [row for row in board.rows if row.group != OURS]
-    ours = [row for row in board.rows if row.group == OURS]
+def _compare(board: Board, rows: list[Row]) -> None:
+    """Hold those of the rows that are of the group `ours` against the best baseline in every column that is shown.
+
+    A baseline is a row of the board's reference of another group. Holm's correction is over these rows alone, so that
+    a local run changes no published p value.
+    """
+    others = [row for row in board.reference if row.group != OURS]
+    ours = [row for row in rows if row.group == OURS]
     columns = [column for column in _columns(board) if column[1] in board.metrics]
     columns = [column for column in columns if _key(column) in board.rows[0].values]
     if not others or not columns:
@@ -239,9 +299,9 @@ def _compare(board: Board) -> None:
     board.best_baseline = {key: row.model for key, row in best.items()}
     if not ours:
         return
-    sums = {row.model: _sums(row, columns) for row in {id(row): row for row in [*ours, *best.values()]}.values()}
-    of_best = np.stack([sums[best[_key(column)].model][:, place] for place, column in enumerate(columns)], axis=1)
-    p_values = holm(np.concatenate([paired_test(sums[row.model] - of_best) for row in ours]))
+    sums = {id(row): _sums(row, columns) for row in [*ours, *best.values()]}
+    of_best = np.stack([sums[id(best[_key(column)])][:, place] for place, column in enumerate(columns)], axis=1)
+    p_values = holm(np.concatenate([paired_test(sums[id(row)] - of_best) for row in ours]))
     for row, adjusted in zip(ours, p_values.reshape(len(ours), -1).tolist()):
         for column, p_value in zip(columns, adjusted):
             key = _key(column)

@@ -1,24 +1,26 @@
 """Boards -> the leaderboard's tables."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
 from recbole_specgr.evaluation.rank_metrics import PARTS
-from recbole_specgr.leaderboard.archive import Result
-from recbole_specgr.leaderboard.formats import FORMATS
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
-from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value, summarise
+from recbole_specgr.leaderboard.local import local_remarks, run_cells, run_columns
+from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value
 from recbole_specgr.runs.report import PARTS as TITLES
 
 SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
 
 
-def leaderboard(results: Iterable[Result], style: str = "terminal") -> str:
-    """The results at the largest k and how sure they are: for each protocol what was measured, then the tables."""
-    write = FORMATS[style]
+def leaderboard(boards: Iterable[Board], write: Callable[[Grid], str]) -> str:
+    """The results at the largest k and how sure they are: for each protocol what was measured, then the tables.
+
+    Args:
+        write: a format, of `formats.FORMATS`.
+    """
     parts = []
-    for board in summarise(results):
+    for board in boards:
         tables = [write(results_table(board, board.topk[-1:])), write(confidence_table(board))]
         parts.append("\n\n".join([protocol_line(board), *tables, *remarks(board)]))
     return "\n\n\n".join(parts)
@@ -33,6 +35,8 @@ def protocol_line(board: Board) -> str:
         line += f", launch_holdout {', '.join(f'{key} {value}' for key, value in holdout.items())}"
     if fewest := protocol.get("min_interactions"):
         line += f", at least {fewest['user']} interactions a user and {fewest['item']} an item"
+    if not protocol.get("repeatable", True):
+        line += ", lists without the history's items"
     return line
 
 
@@ -43,20 +47,27 @@ def remarks(board: Board) -> list[str]:
         for row in board.rows
         if row.left_out
     ]
-    return [f"Left out, for their settings are not those of the latest run: {'; '.join(left_out)}."] if left_out else []
+    found = (
+        [f"Left out, for their settings are not those of the latest run: {'; '.join(left_out)}."] if left_out else []
+    )
+    return found + local_remarks(board)
 
 
 def results_table(board: Board, topk: list[int] | None = None) -> Grid:
     """Models by group, means over seeds: the shown metrics overall at every k (or those of `topk`), in-sample and
     unseen at the largest."""
     keys = shown_keys(board, topk)
-    columns = [Column("model", align="left"), Column("seeds")]
-    columns += [Column(title(metric, k), TITLES[part]) for part, metric, k in keys]
-    columns += [Column("users/s"), Column("vs best baseline")]
+    columns = [Column("model", align="left"), Column("seeds", leave_out=5), *run_columns(board)]
+    columns += [
+        Column(title(metric, k), TITLES[part], leave_out=0 if f"{metric}@{k}" == board.main_key else 3)
+        for part, metric, k in keys
+    ]
+    columns += [Column("users/s", leave_out=2), Column("vs best baseline", leave_out=4)]
     rows = [
         [
             Cell(row.name),
             Cell(str(len(row.results)), value=len(row.results)),
+            *run_cells(board, row),
             *(_result(board, row, f"{part}{metric}@{k}") for part, metric, k in keys),
             number(row.median_of("test", "users_per_second"), "{:,.0f}"),
             _change(board, row),
@@ -69,12 +80,13 @@ def results_table(board: Board, topk: list[int] | None = None) -> Grid:
 def confidence_table(board: Board) -> Grid:
     """The main metric with its 95 % intervals, and the comparison with the best baseline."""
     metric, k = board.metrics[-1], board.topk[-1]
-    columns = [Column("model", align="left")]
+    columns = [Column("model", align="left"), *run_columns(board)]
     columns += [Column("95 % interval", TITLES[part]) for part in PARTS]
-    columns += [Column("p", f"{TITLES[part]} vs best baseline") for part in PARTS]
+    columns += [Column("p", f"{TITLES[part]} vs best baseline", leave_out=2) for part in PARTS]
     rows = [
         [
             Cell(row.name),
+            *run_cells(board, row),
             *(_interval(row.values.get(f"{part}{metric}@{k}")) for part in PARTS),
             *(_p_value(row, f"{part}{metric}@{k}") for part in PARTS),
         ]
@@ -239,21 +251,20 @@ def _result(board: Board, row: Row, key: str, spread: bool = True) -> Cell:
     value = row.values.get(key)
     if value is None:
         return NOTHING
-    text = f"{value.mean:.4f}"
+    short = text = f"{value.mean:.4f}"
     if spread and value.deviation is not None:
         text += f" ± {value.deviation:.4f}"
     comparison = row.comparisons.get(key)
     note = SIGNIFICANT if comparison and comparison.significant else ""
-    return Cell(text, board.place(key, row), note, value.mean)
+    return Cell(text, board.place(key, row), note, value.mean, short if text != short else "")
 
 
 def _change(board: Board, row: Row) -> Cell:
     """The main metric's distance to the best baseline."""
-    best = board.best_baseline.get(board.main_key)
-    reference = next((other.values[board.main_key].mean for other in board.rows if other.model == best), 0)
-    if not reference or row.model == best:
+    best = board.best_row(board.main_key)
+    if best is None or row is best or not best.values[board.main_key].mean:
         return NOTHING
-    return number(100 * (row.values[board.main_key].mean / reference - 1), "{:+.1f} %")
+    return number(100 * (row.values[board.main_key].mean / best.values[board.main_key].mean - 1), "{:+.1f} %")
 
 
 def _improvement(board: Board, key: str) -> Cell:
@@ -270,7 +281,7 @@ def _interval(value: Value | None) -> Cell:
     if value is None or value.interval is None:
         return NOTHING
     low, high = value.interval
-    return Cell(f"{low:.4f} to {high:.4f}", value=low)
+    return Cell(f"{low:.4f} to {high:.4f}", value=low, short=f"{low:.3f}-{high:.3f}")
 
 
 def _p_value(row: Row, key: str) -> Cell:

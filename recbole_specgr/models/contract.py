@@ -24,6 +24,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import rank_scores
+from recbole_specgr.models.explaining import Reasons
 
 if TYPE_CHECKING:
     from recbole.config import Config
@@ -70,6 +71,11 @@ class RankedList:
     items: Tensor
     scores: Tensor
     round_of: Tensor | None = None
+
+    @classmethod
+    def unscored(cls, items: Tensor) -> RankedList:
+        """A list of items `[B, K]` without scores."""
+        return cls(items, torch.full(items.shape, torch.nan, device=items.device))
 
 
 @dataclass(frozen=True)
@@ -244,6 +250,16 @@ class ModelContract:
         """Scores of all items `[B, n_items]`; None from a model that gives lists. Whoever drafts needs them."""
         return None
 
+    def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
+        """The steps of ranking a batch, by name and in order, each from the batch and what the step before returned.
+        Called by studies, which time them."""
+        return {"rank": lambda interaction, _: self.rank_users(self.encode_users(interaction), k, candidates)}
+
+    def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
+        """What it can say, beside the score, of `item` in the list of k of the one user in `interaction`. Called by
+        serving's explanations."""
+        return Reasons()
+
 
 class ScoresItems(ModelContract):
     """Ranks by a score of every item: RecBole's `full_sort_predict(interaction) -> [B, n_items]` (or flat)."""
@@ -256,7 +272,7 @@ class ScoresItems(ModelContract):
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         scores = users.once("scores", lambda: self.score_all(users.interaction))
-        items = rank_scores(scores.clone(), k, candidates)
+        items = rank_scores(scores if users.shared is None else scores.clone(), k, candidates)  # may overwrite them
         return RankedList(items, scores.gather(1, items.clamp(min=0)))
 
 
@@ -271,13 +287,13 @@ class RanksByList(ModelContract):
 
     list_length: int
 
+    @torch.no_grad()
     def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor) -> Tensor:
         """The k best candidates `[B, k]`; -1 where there are fewer."""
         return self.rank_users(self.encode_users(interaction), k, candidates).items
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
-        items = self.full_sort_topk(users.interaction, k, candidates)
-        return RankedList(items, torch.full(items.shape, torch.nan, device=items.device))
+        return RankedList.unscored(self.full_sort_topk(users.interaction, k, candidates))
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from recbole.config import Config
@@ -22,9 +23,9 @@ from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import BUCKET, Replay
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.verification import VerificationSettings
+from recbole_specgr.models.contract import RankedList, RanksByList, Users
+from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
-from recbole_specgr.models.ranked_list import RankedList, RanksByList
-from recbole_specgr.models.shared_work import SharedWork
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
@@ -32,7 +33,7 @@ DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass
-class EncodedUsers(SharedWork):
+class EncodedUsers(Users):
     """The histories of B users as the encoder leaves them.
 
     Attributes:
@@ -153,7 +154,7 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
 
     def read(self, interaction: Interaction) -> EncodedUsers:
         """The users of a batch, encoded once."""
-        return EncodedUsers(*self.encode(interaction), self.backbone)
+        return EncodedUsers(*self.encode(interaction), self.backbone, interaction=interaction)
 
     def decode(
         self,
@@ -191,7 +192,7 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         return result.items, result.scores
 
     def verification(
-        self, memory: Memory, candidates: Tensor | None, settings: VerificationSettings, static: bool = False
+        self, memory: Memory, candidates: Tensor, settings: VerificationSettings, static: bool = False
     ) -> TokenVerification:
         """How it judges the candidates for the users of `memory`; `static` as for `PrefixStore`."""
         width = settings.num_beams + settings.draft_size
@@ -199,7 +200,7 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         return TokenVerification(prefixes, self.seen, settings)
 
     def log_likelihood(
-        self, interaction: Interaction, items: Tensor, candidates: Tensor | None, settings: VerificationSettings
+        self, interaction: Interaction, items: Tensor, candidates: Tensor, settings: VerificationSettings
     ) -> Tensor:
         """Eq. 2 of given candidates `[B, n]`, -1 in places that are empty: `[B, n]`, -inf beside -1."""
         verification = self.verification(self.read(interaction).memory, candidates, settings)
@@ -208,33 +209,52 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         return scores
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
-        """All of the batch that `rank` needs and that no setting of `decoding` changes."""
         return self.read(interaction)
 
-    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The k best candidates under the settings in `decoding`, -1 where there are fewer, and their scores, both
-        `[B, k]`."""
+    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
         raise NotImplementedError
 
-    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
-        """The k best candidates `[B, k]` under the settings in `decoding`; -1 where there are fewer."""
-        return self.scored(users, k, candidates)[0]
-
     @torch.no_grad()
-    def ranked(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> RankedList:
-        return RankedList(*self.scored(self.encode_users(interaction), k, candidates))
-
-    @torch.no_grad()
-    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
-        """The k best candidates `[B, k]`; -1 where there are fewer."""
-        return self.rank(self.encode_users(interaction), k, candidates)
-
-    @torch.no_grad()
-    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
-        """What it thinks of given candidates `[B, n]`: the likelihoods of their ids `[B, n]`; -inf beside -1."""
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
+        """The likelihoods of the items' ids `[B, n]`; -inf beside -1."""
         n = items.size(1)
         settings = VerificationSettings(k=n, draft_size=n, num_beams=0, score_adjustment=False, unseen_bonus=0.0)
         return self.log_likelihood(interaction, items, candidates, settings)
+
+    def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
+        return {
+            "encode": lambda interaction, _: self.encode_users(interaction),
+            "decode": lambda _, users: self.rank_users(users, k, candidates),
+        }
+
+    def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
+        counted = len(self.level_slices) if self.scores_digits else 0
+        return Reasons(self.digits(self.read(interaction), item, counted), self.shared_digits(item))
+
+    def digits(self, users: EncodedUsers, item: int, counted: int) -> list[Digit]:
+        """The digits of an item's id for the one user in `users`, the first `counted` of which enter its score."""
+        tokens = self.tokens[item][None]
+        log_probs = self.backbone.decode(users.encoded, users.tokens, tokens)[0].log_softmax(-1)
+        digits = []
+        for position, columns in enumerate(self.level_slices):
+            token, level = int(tokens[0, position]), log_probs[position, columns]
+            own = log_probs[position, token]
+            digits.append(
+                Digit(
+                    code=token - columns.start,
+                    log_prob=float(own),
+                    rank=int((level > own).sum()) + 1,
+                    codes=len(level),
+                    counts=position < counted,
+                )
+            )
+        return digits
+
+    def shared_digits(self, item: int) -> Tensor:
+        """How many leading digits each item's id has in common with the item's `[n_items]`; the padding item's 0."""
+        shared = (self.tokens == self.tokens[item]).long().cumprod(1).sum(1)
+        shared[0] = 0
+        return shared
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"tokens": new.tokens, "seen": torch.zeros(len(new), dtype=torch.bool)}
@@ -242,10 +262,8 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
     def items_changed(self) -> None:
         self._index = None
 
-    def index(self, candidates: Tensor | None) -> PrefixIndex:
+    def index(self, candidates: Tensor) -> PrefixIndex:
         """The prefix index of the candidates `[n_items]`; the last one is kept."""
-        if candidates is None:
-            candidates = torch.ones_like(self.seen)
         if self._index is None or not (self._index[0] is candidates or torch.equal(self._index[0], candidates)):
             self._index = candidates, PrefixIndex(self.tokens, candidates)
         return self._index[1]

@@ -11,6 +11,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.evaluation.ranking import comparable
+from recbole_specgr.models.contract import RankedList
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import ranking_loss
@@ -123,12 +124,12 @@ class LIGER(GenerativeRecommender):
     # -- inference -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         """The dense scores of given items `[B, n]`; -inf beside -1."""
         scores = self.user_vectors(*self.encode(interaction)) @ self.item_vectors().T
         return scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
 
-    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
         """The scores are the dense ones."""
         index = self.index(candidates)
         n, num_beams = self.decoding["num_generated"], max(self.decoding["num_beams"], self.decoding["num_generated"])
@@ -144,7 +145,7 @@ class LIGER(GenerativeRecommender):
         best, items = scores.masked_fill(~allowed, -torch.inf).topk(min(k, scores.size(1)), dim=1)
         pad = (0, k - items.size(1))
         items = F.pad(items.masked_fill(best == -torch.inf, -1), pad, value=-1)
-        return items, F.pad(best, pad, value=-torch.inf)
+        return RankedList(items, F.pad(best, pad, value=-torch.inf))
 
 
 class Scale:

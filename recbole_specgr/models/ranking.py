@@ -1,22 +1,143 @@
-"""The list of any model, however it ranks."""
+"""How any model ranks. Training, tuning, serving, ensembles, explanations, studies and drafters all ask a `Ranker`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
 import torch
 from recbole.data.interaction import Interaction
-from torch import Tensor, nn
+from torch import Tensor
 
-from recbole_specgr.evaluation.ranking import rank_scores
-from recbole_specgr.models.ranked_list import RankedList
+from recbole_specgr.data.unseen_history import without_unseen
+from recbole_specgr.evaluation.ranking import EMPTY, check_ranked, comparable
+from recbole_specgr.models.contract import ModelContract, RankedList, Users
+
+PIECE = 512  # candidates that a model without scores of all items scores together
 
 
-def rank(model: nn.Module, interaction: Interaction, k: int, allowed: Tensor) -> RankedList:
-    """The k best allowed items of every user of a batch, whatever kind of ranking the model has."""
-    if hasattr(model, "ranked"):
-        return model.ranked(interaction, k, allowed)
-    if hasattr(model, "full_sort_topk"):
-        items = model.full_sort_topk(interaction, k, allowed)
-        return RankedList(items, torch.full(items.shape, torch.nan, device=items.device))
-    scores = model.full_sort_predict(interaction).view(len(interaction), -1)
-    items = rank_scores(scores, k, allowed)
-    return RankedList(items, scores.gather(1, items.clamp(min=0)))
+def rankable(model: ModelContract, candidates: Tensor, seen: Tensor) -> Tensor:
+    """What of the candidates the model may rank, a new BoolTensor [n_items]: never the padding item, and only seen
+    items where the model is not inductive."""
+    allowed = candidates.clone() if model.inductive else candidates & seen
+    allowed[0] = False
+    return allowed
+
+
+class Ranker:
+    """A model that is asked for lists and scores under the rules of the protocol.
+
+    A model that is not inductive ranks and scores seen items only. `unseen_history: drop` takes unseen items out of the
+    histories that it reads. `repeatable: False`, RecBole's setting, leaves out of a user's list what the history in the
+    batch holds.
+
+    Args:
+        model: ranks, in evaluation mode.
+        seen: items of the training data, BoolTensor [n_items] on the model's device.
+        unseen_history: `keep` or `drop`.
+        repeatable: what the history holds may be recommended again.
+    """
+
+    def __init__(self, model: ModelContract, seen: Tensor, unseen_history: str, repeatable: bool = True) -> None:
+        self.model, self.seen = model, seen
+        self.drops_unseen = unseen_history == "drop" and not model.inductive
+        self.repeatable = repeatable
+        self._last: tuple[Tensor, Tensor] | None = None  # candidates, and what of them may be ranked
+
+    def rankable(self, candidates: Tensor) -> Tensor:
+        """What of the candidates the model may rank. The answer to the same tensor is kept: don't change it."""
+        if self._last is None or self._last[0] is not candidates:
+            self._last = candidates, rankable(self.model, candidates, self.seen)
+        return self._last[1]
+
+    @torch.no_grad()
+    def rank(self, interaction: Interaction, k: int, candidates: Tensor) -> RankedList:
+        """The k best candidates of every user.
+
+        Args:
+            interaction: B users, on the model's device.
+            candidates: BoolTensor [n_items].
+
+        Raises:
+            ValueError: the model's list or one of its scores is faulty.
+        """
+        return self._ranked(self.model.encode_users(self.as_read(interaction)), interaction, k, candidates)
+
+    @torch.no_grad()
+    def rank_at(
+        self, points: Iterable[Mapping[str, Any]], interaction: Interaction, k: int, candidates: Tensor
+    ) -> Iterator[RankedList]:
+        """`rank` under several settings of `decoding`, a list for each; the users are encoded once.
+
+        The model is left with the settings of the last point.
+        """
+        users = self.model.encode_users(self.as_read(interaction))
+        users.shared = {}
+        for point in points:
+            self.model.decoding.update(point)
+            yield self._ranked(users, interaction, k, candidates)
+
+    def _ranked(self, users: Users, interaction: Interaction, k: int, candidates: Tensor) -> RankedList:
+        allowed = self.rankable(candidates)
+        history = None if self.repeatable else interaction[self.model.ITEM_SEQ]
+        length = k if history is None else k + history.size(1)
+        ranked = self.model.rank_users(users, length, allowed)
+        check_ranked(ranked.items, len(interaction), length, allowed)
+        return ranked if history is None else without(ranked, history, k)
+
+    @torch.no_grad()
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor | None:
+        """The model's scores of given items, -inf for those it can't score; None from a model that has no scores.
+
+        Args:
+            items: `[B, n]`, -1 in places that are empty.
+        """
+        scores = self.model.score_items(self.as_read(interaction), items, self.rankable(candidates))
+        if scores is None:
+            return None
+        if not self.model.inductive:
+            scores = scores.masked_fill(~self.seen[items.clamp(min=0)], -torch.inf)
+        return scores.masked_fill(items == EMPTY, -torch.inf)
+
+    @torch.no_grad()
+    def score_all(self, interaction: Interaction) -> Tensor | None:
+        """The model's scores of all items `[B, n_items]`, -inf for those it can't score; None from a model that does
+        not score all items. They are what a drafter drafts by."""
+        scores = self.model.score_all(self.as_read(interaction))
+        if scores is None or self.model.inductive:
+            return scores
+        return scores.masked_fill(~self.seen, -torch.inf)
+
+    @torch.no_grad()
+    def score_candidates(self, interaction: Interaction, candidates: Tensor) -> Tensor | None:
+        """What the model thinks of every candidate, whether it would stand in a list or not `[B, n_items]`; -inf for
+        other items. None from a model that has no scores."""
+        allowed, scores = self.rankable(candidates), self.score_all(interaction)
+        if scores is None:
+            items = allowed.nonzero().squeeze(1)  # in the order of their ids, so that neighbours share prefixes
+            pieces = [piece.expand(len(interaction), -1).contiguous() for piece in items.split(PIECE)]
+            found = [self.score_items(interaction, piece, candidates) for piece in pieces]
+            if not found or any(part is None for part in found):
+                return None
+            of_items = torch.cat(found, dim=1)
+            scores = of_items.new_full((len(interaction), len(allowed)), -torch.inf)
+            scores[:, items] = of_items
+        return comparable(scores).masked_fill(~allowed, -torch.inf)
+
+    def as_read(self, interaction: Interaction) -> Interaction:
+        """The batch as the model reads it."""
+        if not self.drops_unseen:
+            return interaction
+        return without_unseen(interaction, self.model.ITEM_SEQ, self.model.ITEM_SEQ_LEN, self.seen)
+
+
+def without(ranked: RankedList, history: Tensor, k: int) -> RankedList:
+    """The first k of each list `[B, n]` that do not stand in the user's history `[B, S]`."""
+    stays = (ranked.items != EMPTY) & ~(ranked.items[:, :, None] == history[:, None, :]).any(2)
+    order = stays.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :k]
+    left = stays.gather(1, order)
+    return RankedList(
+        ranked.items.gather(1, order).masked_fill(~left, EMPTY),
+        ranked.scores.gather(1, order).masked_fill(~left, -torch.inf),
+        None if ranked.round_of is None else ranked.round_of.gather(1, order).masked_fill(~left, -1),
+    )

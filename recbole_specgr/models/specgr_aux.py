@@ -10,7 +10,7 @@ from torch import Tensor
 from recbole_specgr.models.composite_recommender import CompositeRecommender
 from recbole_specgr.models.contract import ModelContract, Part, ScoresItems
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
-from recbole_specgr.models.item_scores import item_scores
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.system.errors import UserError
 
@@ -39,11 +39,11 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
         self.list_length = max(config["topk"])
         self.verifier.decode_in(config["decoding_precision"])
         self.verifier.replay_decoding(config)
-        self.drop_unseen = config["unseen_history"] == "drop"
+        self.unseen_history = config["unseen_history"]
 
     @property
     def verifier(self) -> GenerativeRecommender:
         return self.parts["backbone"]
 
     def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
-        return item_scores(self.parts["drafter"], interaction, self.verifier.seen, self.drop_unseen)
+        return Ranker(self.parts["drafter"], self.verifier.seen, self.unseen_history).score_all(interaction)

@@ -141,7 +141,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
 
-    def nearest_items(self, users: EncodedUsers, candidates: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def nearest_items(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
         if not self.draft_pool_size:
             return None
         index, vectors = self.index(candidates), self.item_vectors()

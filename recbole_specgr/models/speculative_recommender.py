@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
 from recbole_specgr.evaluation.ranking import comparable
+from recbole_specgr.models.contract import RankedList, RanksByList
+from recbole_specgr.models.explaining import Draft, Reasons
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
-from recbole_specgr.models.ranked_list import RankedList, RanksByList
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
 
@@ -41,7 +43,7 @@ class SpeculativeRecommender(RanksByList):
         """The drafter's score of every item `[B, n_items]`."""
         raise NotImplementedError
 
-    def nearest_items(self, users: EncodedUsers, candidates: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def nearest_items(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
         """The candidates that may be drafted, `[B, M]`, -1 where there are fewer, and the drafter's scores of them
         `[B, M]`; None where all may be drafted."""
         return None
@@ -55,37 +57,52 @@ class SpeculativeRecommender(RanksByList):
         return replace(users, draft_scores=comparable(self.draft_scores(interaction, users)))
 
     @torch.no_grad()
-    def speculate(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> DraftVerifyResult:
+    def speculate(self, interaction: Interaction, k: int, candidates: Tensor) -> DraftVerifyResult:
         """Ranked lists with their scores, rounds and acceptance."""
         return self._draft_verify(self.encode_users(interaction), k, candidates)
 
-    @torch.no_grad()
-    def ranked(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> RankedList:
-        result = self.speculate(interaction, k, candidates)
-        return RankedList(result.items, result.scores, result.round_of)
-
-    @torch.no_grad()
-    def full_sort_topk(self, interaction: Interaction, k: int, candidates: Tensor | None = None) -> Tensor:
-        """The k best candidates `[B, k]` by draft and verify; -1 where there are fewer."""
-        return self.rank(self.encode_users(interaction), k, candidates)
-
-    def rank(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> Tensor:
+    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+        """The k best candidates by draft and verify. Where work is shared the lists come without their scores."""
         if users.shared is None:
-            return self._draft_verify(users, k, candidates).items
+            result = self._draft_verify(users, k, candidates)
+            return RankedList(result.items, result.scores, result.round_of)
         settings = self.draft_verify_settings
         rounds = users.once(
             (k, replace(settings, accept_threshold=0.0, drafter_weight=0.0, order="merged")),
             lambda: self.all_rounds(users, k, candidates),
         )
-        return rounds.lists(k, settings)
+        return RankedList.unscored(rounds.lists(k, settings))
+
+    def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
+        return {
+            "encode": lambda interaction, _: self.verifier.read(interaction),
+            "draft": lambda interaction, users: replace(users, draft_scores=self.draft_scores(interaction, users)),
+            "verify": lambda _, users: self.rank_users(users, k, candidates),
+        }
+
+    def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
+        model, users, settings = self.verifier, self.encode_users(interaction), self.draft_verify_settings
+        counted = len(model.level_slices)
+        if settings.score_adjustment and not model.seen[item]:
+            counted -= 1
+        scores = self.draft_scores(interaction, users)[0].masked_fill(~candidates, -torch.inf)
+        drafted = self.all_rounds(users, k, candidates).drafted
+        found = ((drafted.items[0] == item) & drafted.exist[0]).nonzero()
+        draft = Draft(
+            score=float(scores[item]),
+            rank=int((scores > scores[item]).sum()) + 1,
+            drafted_in=int(drafted.rounds[0, found[0]]) + 1 if len(found) else None,
+            threshold=float(settings.accept_threshold),
+        )
+        return Reasons(model.digits(users, item, counted), model.shared_digits(item), draft)
 
     @torch.no_grad()
-    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor | None = None) -> Tensor:
+    def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         """The scores that it would rank given candidates `[B, n]` by, drafted or not `[B, n]`; -inf beside -1."""
         settings = self.draft_verify_settings.for_verification(items.size(1))
         return self.verifier.log_likelihood(interaction, items, candidates, settings)
 
-    def all_rounds(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> AllRounds:
+    def all_rounds(self, users: EncodedUsers, k: int, candidates: Tensor) -> AllRounds:
         """What the lists of all thresholds can be read off, under the settings in `decoding`."""
         model, settings = self.verifier, self.draft_verify_settings
         for_verification = settings.for_verification(k)
@@ -96,7 +113,7 @@ class SpeculativeRecommender(RanksByList):
         pool = draft_pool(*(nearest or (None, users.draft_scores)), model.index(candidates).items, model.seen, settings)
         return all_rounds(verification.restart(for_verification), pool, settings)
 
-    def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> DraftVerifyResult:
+    def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor) -> DraftVerifyResult:
         model, settings = self.verifier, self.draft_verify_settings
         index, seen = model.index(candidates), model.seen
         nearest, scores = self.nearest_items(users, candidates) or (None, users.draft_scores)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.models.contract import RankedList
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 
 
@@ -19,7 +20,7 @@ class TIGER(GenerativeRecommender):
         tokens, encoded = self.encode(interaction)
         return {"generation": self.generation_loss(encoded, tokens, interaction[self.ITEM_ID])}
 
-    def generate(self, users: EncodedUsers, k: int, candidates: Tensor | None) -> tuple[Tensor, Tensor]:
+    def generate(self, users: EncodedUsers, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """The k most probable candidates, -1 where the beams reach fewer, and the mean log-probabilities of their
         digits, `[B, k]`."""
         num_beams, normalizer = max(self.decoding["num_beams"], k), self.decoding["normalizer"]
@@ -29,5 +30,5 @@ class TIGER(GenerativeRecommender):
         )
         return items, total / len(self.level_slices)
 
-    def scored(self, users: EncodedUsers, k: int, candidates: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.generate(users, k, candidates)
+    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+        return RankedList(*self.generate(users, k, candidates))

@@ -35,6 +35,7 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         **dataset.protocol,
         "metrics": sorted(metric.lower() for metric in config["metrics"]),
         "topk": sorted(config["topk"]),
+        **({} if config["repeatable"] else {"repeatable": False}),
     }
     return {
         "schema": SCHEMA,
@@ -49,7 +50,7 @@ def build_record(config, dataset, trainer, valid_result, test_result, parameters
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),
         "settings": what_it_is(config.to_dict()),
-        "data": interaction_statistics(dataset.split),
+        "data": {**interaction_statistics(dataset.split), "candidates": int(dataset.candidates.sum())},
         "training": {
             progress.stage: {
                 "epochs": progress.epoch,

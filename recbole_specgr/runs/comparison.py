@@ -51,14 +51,34 @@ def what_it_is(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Two runs' settings differ in nothing but the seed and where they ran.
+    """Two runs' settings differ in nothing but the seed and where they ran (`differences`)."""
+    return not differences(one, other)
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings in which two runs differ: name -> their two values. A member of a group has its dotted name.
 
     A setting that only one of them has came, or went, with another version of the package: it does not count. Neither
     does what was tuned after training.
     """
     one, other = ({**BEFORE_THE_SETTING, **what_it_is(settings)} for settings in (one, other))
     tuned = {*(one.get("tune") or {}), *(other.get("tune") or {})}
-    return all(_equal(key, one[key], other[key]) for key in (one.keys() & other.keys()) - tuned)
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in one:
+        if key in other and key not in tuned and not _equal(key, one[key], other[key]):
+            found |= _parts(key, one[key], other[key])
+    return found
+
+
+def _parts(key: str, one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
+    """What differs below a setting that differs."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return {key: (one, other)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in [*one, *(name for name in other if name not in one)]:
+        if one.get(name) != other.get(name):
+            found |= _parts(f"{key}.{name}", one.get(name), other.get(name))
+    return found
 
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,27 +1,39 @@
 """The result as people read it."""
 
-from tabulate import tabulate
+from __future__ import annotations
 
-from recbole_specgr.data.dataset import InductiveDataset
+from typing import TYPE_CHECKING
+
+from recbole_specgr.system.terminal import column_widths, plain_table, table_width, terminal_width
+
+if TYPE_CHECKING:  # records are read without torch
+    from recbole_specgr.data.dataset import InductiveDataset
 
 PARTS = {"": "overall", "in_sample_": "in-sample", "unseen_": "unseen"}  # key prefix -> row title
 
 
-def three_part_table(result: dict[str, float], metrics: list[str], topk: list[int]) -> str:
-    """Rows overall, in-sample and unseen, with their numbers of targets; `-` where a part has no targets."""
+def three_part_table(result: dict[str, float], metrics: list[str], topk: list[int], width: int | None = None) -> str:
+    """Rows overall, in-sample and unseen, with their numbers of targets; `-` where a part has no targets.
+
+    With more metrics than the width has room for, the metrics are the rows and the parts the columns.
+
+    Args:
+        width: in characters; None: the terminal's.
+    """
+    width = terminal_width() if width is None else width
     counts = {"in_sample_": result["in_sample_count"], "unseen_": result["unseen_count"]}
     counts[""] = sum(counts.values())
-    rows = [
-        [
-            title,
-            f"{counts[part]:,}",
-            *(_cell(result.get(f"{part}{metric}@{k}".lower())) for metric in metrics for k in topk),
-        ]
-        for part, title in PARTS.items()
+    columns = [
+        [f"{metric}@{k}", *(_cell(result.get(f"{part}{metric}@{k}".lower())) for part in PARTS)]
+        for metric in metrics
+        for k in topk
     ]
-    headers = ["", "targets", *(f"{metric}@{k}" for metric in metrics for k in topk)]
-    align = ("left", *["right"] * (len(headers) - 1))
-    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
+    columns = [["targets", *(f"{counts[part]:,}" for part in PARTS)], *columns]
+    headers = ["", *(column[0] for column in columns)]
+    rows = [[title, *(column[at] for column in columns)] for at, title in enumerate(PARTS.values(), 1)]
+    if table_width(column_widths(rows, headers)) > width:
+        return plain_table(columns, ["", *PARTS.values()], width=width)
+    return plain_table(rows, headers, width=width)
 
 
 def describe_data(train: InductiveDataset, valid: InductiveDataset, test: InductiveDataset) -> str:

@@ -8,6 +8,7 @@ from tabulate import tabulate
 from recbole_specgr.search.trials import Search, finished
 from recbole_specgr.settings.precedence import expand_dotted
 from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.terminal import plain_table
 
 SUMMARY, BEST = "summary.md", "best.yaml"
 
@@ -45,7 +46,7 @@ def write_report(search: Search, study: optuna.Study) -> str:
     with atomic_write(search.folder / SUMMARY) as temporary:
         table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
         temporary.write_text("\n\n".join([*lines, table]) + "\n", encoding="utf-8")
-    shown = [*lines, tabulate(rows, headers, tablefmt="simple", disable_numparse=True)]
+    shown = [*lines, plain_table(rows, headers, ["left"] * len(headers))]
     if good:
         _write_best(search, good[0], metric, lines[:2])
         shown.append(f"The best trial's settings: {search.folder / BEST}")

@@ -7,38 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from recbole.data.interaction import Interaction
-from torch import Tensor, nn
+from torch import Tensor
 
-from recbole_specgr.evaluation.ranking import comparable
-from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
-from recbole_specgr.models.ranking import rank
-from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.models.explaining import Digit, Reasons
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from recbole_specgr.serving.state import State
-
-_CHUNK = 512  # items that are verified together
-
-
-@dataclass(frozen=True)
-class Digit:
-    """One digit of a semantic id after the digits before it.
-
-    Attributes:
-        code: its value on its level.
-        log_prob: its log-probability among the whole vocabulary.
-        rank: its place among the codes of the level, from 1.
-        codes: how many the level has.
-        counts: it enters the item's score. The identification digit of an unseen item does not (Eq. 2), nor does any of
-            a model that generates digits but ranks otherwise (LIGER).
-    """
-
-    code: int
-    log_prob: float
-    rank: int
-    codes: int
-    counts: bool
 
 
 @dataclass(frozen=True)
@@ -107,11 +83,11 @@ class Explanation:
 
 
 @torch.no_grad()
-def explain(state: State, model: nn.Module, interaction: Interaction, item: str, k: int) -> Explanation:
+def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k: int) -> Explanation:
     """Why `item` stands in the list of k of the one user in `interaction`, or why not.
 
     Args:
-        model: the state's, with the settings of inference to explain.
+        ranker: of the state's model, with the settings of inference to explain.
 
     Raises:
         UserError: an item that is not known.
@@ -119,9 +95,10 @@ def explain(state: State, model: nn.Module, interaction: Interaction, item: str,
     row = state.row_of.get(item)
     if row is None:
         raise UserError(f"There is no item [{item}] in the run.{did_you_mean(item, state.row_of)}")
-    allowed = state.allowed.clone()
-    allowed[row] = True  # an item that is no candidate is explained as if it were one
-    ranked = rank(model, interaction, k, allowed)
+    candidates = state.allowed.clone()
+    candidates[row] = True  # an item that is no candidate is explained as if it were one
+    allowed = ranker.rankable(candidates)
+    ranked = ranker.rank(interaction, k, candidates)
     found = (ranked.items[0] == row).nonzero()
     place = int(found[0]) if len(found) else None
     facts: dict[str, Any] = {
@@ -130,95 +107,41 @@ def explain(state: State, model: nn.Module, interaction: Interaction, item: str,
         "seen": bool(state.catalogue.seen[row]),
         "k": k,
         "place": None if place is None else place + 1,
-        "candidates": int(allowed.sum()),
+        "candidates": int(candidates.sum()),
         "round": None,
+        "score": None,
+        "model_rank": None,
     }
     if ranked.round_of is not None and place is not None:
         facts["round"] = int(ranked.round_of[0, place]) + 1
-    generator = _generator(model)
-    if generator is not None:
-        facts |= _by_digits(model, generator, interaction, row, allowed, k)
-        facts["neighbours"] = _neighbours(state, generator.tokens, row)
-    elif not hasattr(model, "full_sort_topk"):
-        scores = comparable(model.full_sort_predict(interaction)).view(-1).masked_fill(~allowed, -torch.inf)
-        facts |= {"score": float(scores[row]), "model_rank": _rank(scores, row)}
-    else:
-        facts |= {"score": None, "model_rank": None}
+    if bool(allowed[row]):
+        scores = ranker.score_candidates(interaction, candidates)
+        if scores is not None:
+            facts |= {"score": float(scores[0, row]), "model_rank": int((scores[0] > scores[0, row]).sum()) + 1}
+        facts |= _reasons(state, ranker.model.reasons(ranker.as_read(interaction), row, k, allowed), row)
     explanation = Explanation(**facts)
     return replace(explanation, reason=_reason(explanation, candidate=bool(state.allowed[row])))
 
 
-def _generator(model: nn.Module) -> GenerativeRecommender | None:
-    """What scores ids: the model itself, or SpecGR's verifier."""
-    if isinstance(model, SpeculativeRecommender):
-        return model.verifier
-    return model if isinstance(model, GenerativeRecommender) else None
-
-
-def _by_digits(
-    model: nn.Module, generator: GenerativeRecommender, interaction: Interaction, row: int, allowed: Tensor, k: int
-) -> dict[str, Any]:
-    users = model.encode_users(interaction)
-    speculates = isinstance(model, SpeculativeRecommender)
-    scores = scores_of_all(model, generator, interaction, allowed)
-    counted = len(generator.level_slices) if generator.scores_digits else 0
-    if speculates and model.decoding["score_adjustment"] and not generator.seen[row]:
-        counted -= 1
-    facts = {
-        "score": float(scores[row]),
-        "model_rank": _rank(scores, row),
-        "digits": _digits(generator, users, row, counted),
-    }
-    if speculates:
-        draft_scores = model.draft_scores(interaction, users)[0].masked_fill(~allowed, -torch.inf)
+def _reasons(state: State, reasons: Reasons, row: int) -> dict[str, Any]:
+    """What the model says beside the score, as the explanation has it."""
+    facts: dict[str, Any] = {"digits": reasons.digits}
+    if reasons.shared_digits is not None:
+        facts["neighbours"] = _neighbours(state, reasons.shared_digits, row)
+    if reasons.draft is not None:
+        draft = reasons.draft
         facts |= {
-            "drafter_score": float(draft_scores[row]),
-            "drafter_rank": _rank(draft_scores, row),
-            "drafted_in": _drafted_in(model, users, row, allowed, k),
-            "threshold": float(model.decoding["accept_threshold"]),
+            "drafter_score": draft.score,
+            "drafter_rank": draft.rank,
+            "drafted_in": draft.drafted_in,
+            "threshold": draft.threshold,
         }
     return facts
 
 
-def scores_of_all(
-    model: nn.Module, generator: GenerativeRecommender, interaction: Interaction, allowed: Tensor
-) -> Tensor:
-    """What the model ranks by, of every allowed item and one user; -inf for other items: `[n_items]`."""
-    items = generator.index(allowed).items  # in the order of their ids, so that a piece shares prefixes
-    found = [model.score_items(interaction, piece[None], allowed)[0] for piece in items.split(_CHUNK)]
-    scores = comparable(torch.cat(found))
-    return torch.full(allowed.shape, -torch.inf, dtype=scores.dtype, device=allowed.device).index_copy(0, items, scores)
-
-
-def _digits(generator: GenerativeRecommender, users: EncodedUsers, row: int, counted: int) -> list[Digit]:
-    tokens = generator.tokens[row][None]
-    log_probs = generator.backbone.decode(users.encoded, users.tokens, tokens)[0].log_softmax(-1)
-    digits = []
-    for position, columns in enumerate(generator.level_slices):
-        token, level = int(tokens[0, position]), log_probs[position, columns]
-        own = log_probs[position, token]
-        digits.append(
-            Digit(
-                code=token - columns.start,
-                log_prob=float(own),
-                rank=int((level > own).sum()) + 1,
-                codes=len(level),
-                counts=position < counted,
-            )
-        )
-    return digits
-
-
-def _drafted_in(model: Any, users: EncodedUsers, row: int, allowed: Tensor, k: int) -> int | None:
-    """The round in which an item would be drafted if no user left early, from 1."""
-    drafted = model.all_rounds(users, k, allowed).drafted
-    found = ((drafted.items[0] == row) & drafted.exist[0]).nonzero()
-    return int(drafted.rounds[0, found[0]]) + 1 if len(found) else None
-
-
-def _neighbours(state: State, tokens: Tensor, row: int, most: int = 10) -> list[Neighbour]:
-    same = (tokens == tokens[row]).long().cumprod(1).sum(1)
-    same[0] = same[row] = 0
+def _neighbours(state: State, shared_digits: Tensor, row: int, most: int = 10) -> list[Neighbour]:
+    same = shared_digits.clone()
+    same[row] = 0
     order = same.sort(descending=True, stable=True).indices[:most]
     return [
         Neighbour(
@@ -230,10 +153,6 @@ def _neighbours(state: State, tokens: Tensor, row: int, most: int = 10) -> list[
         for near in order.tolist()
         if same[near] > 0
     ]
-
-
-def _rank(scores: Tensor, row: int) -> int:
-    return int((scores > scores[row]).sum()) + 1
 
 
 def _reason(e: Explanation, candidate: bool) -> str:

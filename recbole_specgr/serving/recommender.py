@@ -16,11 +16,10 @@ from recbole.data.interaction import Interaction
 from torch import nn
 
 from recbole_specgr.building.finished import build_finished
-from recbole_specgr.data.unseen_history import without_unseen
 from recbole_specgr.evaluation.ranking import EMPTY
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import caches, copy_for_use, restore_caches
-from recbole_specgr.models.ranking import rank
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.folder import checkpoint_of, read_config
 from recbole_specgr.serving.changes import CHANGES, Changes
@@ -161,6 +160,7 @@ class Recommender:
         items, unknown = self._rows(state, histories, on_unknown)
         model = self._ready(state)
         set_decoding(model, decoding, self.config["model"])
+        ranker = self._ranker(state, model)
 
         lengths, spare = np.array([len(rows) for rows in items], dtype=int), places_to_spare(per_user, len(items))
         ranked = np.full((len(histories), k), EMPTY)
@@ -168,7 +168,7 @@ class Recommender:
         rounds = np.full((len(histories), k), NOT_SPECULATED)
         for users in _batches(lengths, spare, batch_size):
             interaction = self.interaction(state, [items[user] for user in users])
-            found = rank(model, interaction, k + int(spare[users[0]]), allowed)
+            found = ranker.rank(interaction, k + int(spare[users[0]]), allowed)
             excluded = [per_user[user] for user in users] if per_user is not None else None
             ranked[users], scores[users], rounds[users] = cut_lists(found, k, excluded)
 
@@ -192,7 +192,7 @@ class Recommender:
             raise UserError("The history holds no item that the run knows: there is nothing to explain.")
         model = self._ready(state)
         set_decoding(model, decoding, self.config["model"])
-        return explain(state, model, self.interaction(state, rows), str(item), k)
+        return explain(state, self._ranker(state, model), self.interaction(state, rows), str(item), k)
 
     def _rows(self, state: State, histories: list[list[object]], on_unknown: str) -> tuple[list[list[int]], int]:
         """The rows of the known items of each history, cut to what the model reads; how many entries are unknown."""
@@ -226,18 +226,19 @@ class Recommender:
             item_field + config["LIST_SUFFIX"]: table,
             config["ITEM_LIST_LENGTH_FIELD"]: length,
         }
-        interaction = Interaction(fields).to(device)
-        if getattr(state.model, "inductive", False) or config["unseen_history"] != "drop":
-            return interaction
-        names = item_field + config["LIST_SUFFIX"], config["ITEM_LIST_LENGTH_FIELD"]
-        return without_unseen(interaction, *names, state.catalogue.seen.to(device))
+        return Interaction(fields).to(device)
+
+    def _ranker(self, state: State, model: nn.Module) -> Ranker:
+        seen = state.catalogue.seen.to(self.config["device"])
+        return Ranker(model, seen, self.config["unseen_history"], self.config["repeatable"])
 
     def _ready(self, state: State) -> nn.Module:
         """A copy of the model for one call. What takes long to compute was computed once, for all calls."""
         with self._warming:
             if self._warm is not state.model:
                 first = next(iter(state.row_of.values()))
-                rank(state.model, self.interaction(state, [[first]]), 1, state.allowed)
+                ranker = self._ranker(state, state.model)
+                ranker.rank(self.interaction(state, [[first]]), 1, state.allowed)
                 self._warm = state.model
         return copy_for_use(state.model)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
-from recbole_specgr.models.ranked_list import RankedList
+from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
 from recbole_specgr.serving.state import State
 from recbole_specgr.system.errors import UserError, did_you_mean
@@ -22,7 +22,7 @@ SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
 def set_decoding(model: nn.Module, given: Mapping[str, Any], name: str) -> None:
     """Put settings of inference into `model`; None leaves one as it is. Raises UserError for one that it does not have,
     or for a value of another kind."""
-    own = getattr(model, "decoding", {})
+    own = model.decoding
     for short, value in given.items():
         key = SHORT.get(short, short)
         if key not in own:

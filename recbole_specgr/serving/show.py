@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from tabulate import tabulate
-
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.serving.recommendations import BY_BEAM
 from recbole_specgr.serving.recommender import Recommender
 from recbole_specgr.system.errors import UserError, did_you_mean
+from recbole_specgr.system.terminal import plain_table
 
 _WIDEST = 60  # characters of a title
 _LATEST = 20  # items of a history
@@ -61,9 +60,9 @@ def user_page(recommender: Recommender, user: str, k: int) -> str:
     return "\n".join(
         [
             f"User {user}: {len(history)} items" + (f", the latest {_LATEST}" if len(history) > _LATEST else ""),
-            tabulate(before, ["", "item", "title", ""], disable_numparse=True),
+            plain_table(before, ["", "item", "title", ""], ["left"] * 4),
             "",
             f"{recommender.config['display_name']} recommends",
-            tabulate([row[: len(header)] for row in after], header, disable_numparse=True),
+            plain_table([row[: len(header)] for row in after], header, ["left"] * len(header)),
         ]
     )

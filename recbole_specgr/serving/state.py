@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import with_items, without_items
+from recbole_specgr.models.ranking import rankable
 from recbole_specgr.serving.changes import Changes
 from recbole_specgr.serving.new_items import Part, ReadItems, chosen_ids, joined_ids
 
@@ -35,9 +36,7 @@ class State:
     @cached_property
     def allowed(self) -> Tensor:
         """What the model may recommend, BoolTensor [n_items] on its device."""
-        allowed = self.catalogue.candidates
-        if not getattr(self.model, "inductive", False):
-            allowed = allowed & self.catalogue.seen
+        allowed = rankable(self.model, self.catalogue.candidates, self.catalogue.seen)
         return allowed.to(next(iter([*self.model.parameters(), *self.model.buffers()])).device)
 
     @cached_property

@@ -257,7 +257,9 @@ class Config(RecBoleConfig):
         # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
         check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})
         check_extra_files(final, self._data_folder)
+        repeatable, final["repeatable"] = final["repeatable"], True  # RecBole refuses False
         super()._set_default_parameters()
+        final["repeatable"] = repeatable
         pairwise = final["MODEL_INPUT_TYPE"] == InputType.PAIRWISE or final.get("loss_type") == "BPR"
         if pairwise and final.get("train_neg_sample_args") is None:
             final["train_neg_sample_args"] = dict(ONE_NEGATIVE)

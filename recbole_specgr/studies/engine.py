@@ -155,9 +155,8 @@ class _Loaded:
         self.record = read_record(run_dir / RESULT)
         self.config, model, *_, self.test_data = load_data_and_model(run_dir, {"show_progress": False})
         self.trainer = make_trainer(self.config, model)
-        self.trainer.tot_item_num = self.test_data._dataset.item_num  # RecBole sets it when it evaluates
         model.eval()
-        self.decoding: dict[str, Any] = dict(getattr(model, "decoding", {}))
+        self.decoding: dict[str, Any] = dict(model.decoding)
 
     @torch.no_grad()
     def measure(self, setup: Setup) -> dict[str, Any]:

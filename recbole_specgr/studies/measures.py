@@ -4,7 +4,8 @@ A measure gets a `Trial` and the parameters that the study gives it. It returns 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.models.ranking import Ranker
+from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.system.errors import UserError
 
 Measured = dict[str, float | int | list[float]]
@@ -48,10 +51,14 @@ class Trial:
         """The longest list that is measured."""
         return max(self.trainer.config["topk"])
 
-    @property
+    @cached_property
+    def ranker(self) -> Ranker:
+        return self.trainer.ranker(self.view)
+
+    @cached_property
     def candidates(self) -> Tensor:
         """BoolTensor [n_items] on the device: what this model may rank in the test phase."""
-        return self.trainer.rankable(self.view)
+        return self.ranker.rankable(self.view.candidates.to(self.trainer.device))
 
     def batches(self, size: int, most: int | None = None) -> Iterator[Interaction]:
         """Test rows in order, on the device; `most` batches of them."""
@@ -61,13 +68,7 @@ class Trial:
 
     def rank(self, interaction: Interaction, candidates: Tensor) -> Tensor:
         """The lists [B, K] that an evaluation would take."""
-        return self.trainer._rank((interaction, None, None, None), None, candidates)
-
-    def need(self, method: str, measure: str) -> Callable:
-        """A method of the model. Raises UserError where it has none."""
-        if not hasattr(self.model, method):
-            raise UserError(f"{self.name} can't be measured by [{measure}]: it has no `{method}`.")
-        return getattr(self.model, method)
+        return self.ranker.rank(interaction, self.k, candidates).items
 
 
 def quality(trial: Trial) -> Measured:
@@ -102,9 +103,13 @@ def acceptance(trial: Trial, rows: int | None = None) -> Measured:
     Args:
         rows: the first so many test rows; None: all.
     """
-    speculate = trial.need("speculate", "acceptance")
+    model = trial.model
+    if not isinstance(model, SpeculativeRecommender):
+        raise UserError(f"{trial.name} can't be measured by [acceptance]: it does not draft and verify.")
     size = trial.trainer.config["eval_batch_size"]
-    parts = [speculate(batch, trial.k, trial.candidates) for batch in trial.batches(size, rows and -(-rows // size))]
+    parts = [
+        model.speculate(batch, trial.k, trial.candidates) for batch in trial.batches(size, rows and -(-rows // size))
+    ]
     rounds = torch.cat([part.rounds for part in parts]).float()
     drafted, accepted = (torch.cat([getattr(part, name) for part in parts]).sum(0) for name in ("drafted", "accepted"))
     return {
@@ -117,14 +122,14 @@ def acceptance(trial: Trial, rows: int | None = None) -> Measured:
 
 
 def timing(trial: Trial, batch_size: int = 1, batches: int = 50) -> Measured:
-    """Median milliseconds of a batch of users, in all and in its stages: encoding, drafting, verifying."""
-    stages = _stages(trial)
-    seconds: dict[str, list[float]] = {name: [] for name in stages}
+    """Median milliseconds of a batch of users, in all and in its steps: encoding, drafting, verifying."""
+    steps = trial.model.ranking_steps(trial.k, trial.candidates)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number, batch in enumerate(trial.batches(batch_size, batches + 1)):
-        found: Any = batch
-        for name, stage in stages.items():
+        found: Any = None
+        for name, step in steps.items():
             started = trial.trainer._now()
-            found = stage(batch, found)
+            found = step(batch, found)
             if number:  # the first one warms up
                 seconds[name].append(trial.trainer._now() - started)
     medians = {f"{name}_ms": 1000 * float(np.median(times)) for name, times in seconds.items()}
@@ -169,28 +174,11 @@ def training(trial: Trial) -> Measured:
     }
 
 
-def _stages(trial: Trial) -> dict[str, Callable[[Interaction, Any], Any]]:
-    """Name -> what takes the batch and the stage before's result on to the next, as the model's `rank` does."""
-    model, candidates, k = trial.model, trial.candidates, trial.k
-    if hasattr(model, "speculate"):
-        return {
-            "encode": lambda batch, _: model.verifier.read(batch),
-            "draft": lambda batch, users: replace(users, draft_scores=model.draft_scores(batch, users)),
-            "verify": lambda _, users: model.rank(users, k, candidates),
-        }
-    if hasattr(model, "rank"):
-        return {
-            "encode": lambda batch, _: model.encode_users(batch),
-            "decode": lambda _, users: model.rank(users, k, candidates),
-        }
-    return {"rank": lambda batch, _: trial.rank(batch, candidates)}
-
-
 def _score_all(trial: Trial, interaction: Interaction, candidates: Tensor) -> Tensor:
-    score, items = trial.need("score_items", "subset with the method score"), candidates.nonzero().squeeze(1)
-    every = items.expand(len(interaction), -1).contiguous()
-    scores = torch.cat([score(interaction, part, candidates) for part in every.split(512, dim=1)], 1)
-    return items[scores.topk(min(trial.k, len(items)), dim=1).indices]
+    scores = trial.ranker.score_candidates(interaction, candidates)
+    if scores is None:
+        raise UserError(f"{trial.name} can't be measured by [subset with the method score]: it gives no scores.")
+    return scores.topk(min(trial.k, int(candidates.sum())), dim=1).indices
 
 
 MEASURES: dict[str, Callable[..., Measured]] = {

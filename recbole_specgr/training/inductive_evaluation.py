@@ -12,8 +12,8 @@ from recbole.evaluator.collector import DataStruct
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_specgr.data.unseen_history import without_unseen
-from recbole_specgr.evaluation import RankCollector, SubsetEvaluator, check_ranked, check_topk, rank_scores
+from recbole_specgr.evaluation import RankCollector, SubsetEvaluator, check_topk
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes, world
 from recbole_specgr.training.memory import out_of_memory_advice
@@ -82,23 +82,17 @@ class InductiveEvaluation:
             raise ValueError("Only the full ranking is evaluated; set eval_args.mode to full.")
         dataset, self.tot_item_num = eval_data._dataset, eval_data._dataset.item_num
         check_topk(self.config["topk"], dataset.candidates, dataset.phase)
-        candidates = dataset.candidates.to(self.device)
-        seen = dataset.seen.to(self.device)
-        inductive = getattr(self.model, "inductive", False)
-        rankable = self.rankable(dataset)
-        drops = not inductive and self.config["unseen_history"] == "drop"
-        if self.item_tensor is None and not hasattr(self.model, "full_sort_topk"):
-            self.item_tensor = dataset.get_item_feature().to(self.device)  # for models that only have `predict`
+        ranker, candidates, k = self.ranker(dataset), dataset.candidates.to(self.device), max(self.config["topk"])
         self.model.eval()
         self.eval_collector.start(dataset)
         shards = EvaluationShards(
             self.evaluation_folder,
             self.config["checkpoint_minutes"],
             self.model,
-            getattr(self.model, "decoding", None),
+            dict(self.model.decoding),
             dataset.protocol,
             dataset.phase,
-            [self.config[key] for key in ("eval_batch_size", "topk", "metrics", "unseen_history")],
+            [self.config[key] for key in ("eval_batch_size", "topk", "metrics", "unseen_history", "repeatable")],
         )
         earlier, done = shards.found()
         seconds: dict[int, float] = {}
@@ -109,10 +103,7 @@ class InductiveEvaluation:
             with out_of_memory_advice(self.config, training=False):
                 for number, batch in self.batches(eval_data, f"evaluate {dataset.phase}", show_progress, done):
                     started = self._now()
-                    if drops:
-                        fields = dataset.item_id_list_field, dataset.item_list_length_field
-                        batch = without_unseen(batch[0].to(self.device), *fields, seen), *batch[1:]
-                    ranked = self._rank(batch, candidates, rankable)
+                    ranked = ranker.rank(batch[0].to(self.device), k, candidates).items
                     seconds[number] = self._now() - started
                     rows = self.eval_collector.rows(ranked, batch[0], *batch[2:])
                     self.eval_collector.add(number, rows)
@@ -163,20 +154,10 @@ class InductiveEvaluation:
         users = [len(rows) for rows in _rows_of_batches(eval_data)]
         return Latency([everyone[number] for number in sorted(everyone)], users, world()[1])
 
-    def rankable(self, dataset) -> Tensor:
-        """What the model may rank `[n_items]`: the phase's candidates, only seen ones if the model is not inductive."""
-        allowed = dataset.candidates if getattr(self.model, "inductive", False) else dataset.candidates & dataset.seen
-        return allowed.to(self.device)
-
-    def _rank(self, batch, candidates: Tensor, rankable: Tensor) -> Tensor:
-        """Item ids [B, K] of one batch, best first, -1 where there is none."""
-        k = max(self.config["topk"])
-        if not hasattr(self.model, "full_sort_topk"):
-            return rank_scores(self._full_sort_batch_eval(batch)[1], k, rankable)
-        interaction = batch[0].to(self.device)
-        ranked = self.model.full_sort_topk(interaction, k, rankable)
-        check_ranked(ranked, len(interaction), k, rankable)
-        return ranked
+    def ranker(self, dataset) -> Ranker:
+        """The model under the run's settings; `dataset` is any view."""
+        seen = dataset.seen.to(self.device)
+        return Ranker(self.model, seen, self.config["unseen_history"], self.config["repeatable"])
 
     def _now(self) -> float:
         if self.device.type == "cuda":

@@ -7,9 +7,7 @@ from logging import getLogger
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from recbole_specgr.evaluation import check_ranked
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 
@@ -41,8 +39,7 @@ class Tuning:
 def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = False) -> Tuning:
     """Evaluate the trained model at every point of `grid` and leave it with the best one.
 
-    A model that can be tuned has `decoding`, a dictionary of the settings that may change without training. Where it
-    also has `encode_users` and `rank`, a batch of users is encoded once for all points.
+    What may be tuned is the model's `decoding`. A batch of users is encoded once for all points.
 
     Args:
         trainer: after `fit`.
@@ -52,20 +49,20 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
         UserError: a setting that this model can't change after training.
     """
     model = trainer.model
-    check_grid(grid, getattr(model, "decoding", {}), trainer.config["model"])
+    check_grid(grid, model.decoding, trainer.config["model"])
     points = [dict(zip(grid, values)) for values in product(*grid.values())]
     before = dict(model.decoding)
-    k, candidates = max(trainer.config["topk"]), trainer.rankable(eval_data._dataset)
+    view, k = eval_data._dataset, max(trainer.config["topk"])
+    ranker, candidates = trainer.ranker(view), view.candidates.to(trainer.device)
     model.eval()
     collectors = [copy.copy(trainer.eval_collector) for _ in points]
     for collector in collectors:
-        collector.start(eval_data._dataset)
+        collector.start(view)
     try:
         for number, batch in trainer.batches(eval_data, f"tune {len(points)} settings", show_progress):
-            lists = rank_at(model, points, batch[0].to(trainer.device), k, candidates)
+            lists = ranker.rank_at(points, batch[0].to(trainer.device), k, candidates)
             for collector, ranked in zip(collectors, lists):
-                check_ranked(ranked, len(batch[0]), k, candidates)
-                collector.add(number, collector.rows(ranked, batch[0], *batch[2:]))
+                collector.add(number, collector.rows(ranked.items, batch[0], *batch[2:]))
         results = [trainer.evaluator.evaluate(collector.get_data_struct()) for collector in collectors]
     except BaseException:
         model.decoding.update(before)
@@ -84,17 +81,6 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
         score=score,
         result=result,
     )
-
-
-def rank_at(model, points: list[dict[str, Any]], interaction, k: int, candidates: Tensor):
-    """The lists of one batch at each point."""
-    users = None
-    if hasattr(model, "rank"):
-        users = model.encode_users(interaction)
-        users.shared = {}
-    for point in points:
-        model.decoding.update(point)
-        yield model.full_sort_topk(interaction, k, candidates) if users is None else model.rank(users, k, candidates)
 
 
 def check_grid(grid: dict[str, list[Any]], decoding: dict[str, Any], model: str) -> None:

@@ -9,9 +9,9 @@ from recbole.data.interaction import Interaction
 
 from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.ensemble import best, places, scaled, union
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training.tuning import rank_at
 
 K, LENGTH, ROWS = 10, 12, 4
 SASREC = {"epochs": 2, "hidden_size": 8, "inner_size": 8, "n_layers": 1, "train_batch_size": 64}
@@ -149,5 +149,7 @@ def test_tuning_scores_a_batch_once_for_all_weights(settings, monkeypatch):
     monkeypatch.setattr(type(model), "lists", lambda self, *args: calls.append(1) or lists(self, *args))
     *_, test = load_data_and_model(run["run_dir"])
     batch = test._dataset[torch.arange(ROWS)]
-    list(rank_at(model, [{"weight": weight} for weight in grid["weight"]], batch, K, test._dataset.candidates))
+    ranker = Ranker(model, test._dataset.seen, "drop")
+    points = [{"weight": weight} for weight in grid["weight"]]
+    list(ranker.rank_at(points, batch, K, test._dataset.candidates))
     assert len(calls) == 1

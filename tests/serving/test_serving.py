@@ -387,7 +387,7 @@ def test_an_explanation_ranks_as_drafter_and_verifier_do(specgr):
         users = specgr.model.encode_users(interaction)
         every = torch.arange(1, len(state.allowed))
         verified = torch.full((len(state.allowed),), -torch.inf, dtype=torch.float64)
-        verified[1:] = specgr.model.score_items(interaction, every[None])[0]
+        verified[1:] = specgr.model.score_items(interaction, every[None], state.allowed)[0]
     ranks = {}
     for name, scores in (("drafter_rank", users.draft_scores[0]), ("model_rank", verified)):
         scores = scores.float().masked_fill(~state.allowed, -torch.inf)
