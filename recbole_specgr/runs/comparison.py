@@ -89,7 +89,6 @@ def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any,
 
 
 def _equal(key: str, one: Any, other: Any) -> bool:
-    if key != GROWING:
-        return one == other
-    both = isinstance(one, dict) and isinstance(other, dict)
-    return all(_equal(key, one[name], other[name]) for name in one.keys() & other.keys()) if both else one == other
+    if key == GROWING and isinstance(one, dict) and isinstance(other, dict):
+        return all(_equal(key, one[name], other[name]) for name in one.keys() & other.keys())
+    return bool(one == other)
