@@ -11,6 +11,7 @@ from recbole_specgr import __version__
 from recbole_specgr.system.allocator import keep_freed_memory
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.interruption import EXIT_STATUS, Terminated
+from recbole_specgr.system.quiet import quiet_torch
 
 # Name -> what it does. The file of that name in this folder holds the command.
 COMMANDS = {
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     keep_freed_memory()
+    quiet_torch()
     return exit_status(lambda: _run(words), "--debug" in words)
 
 
@@ -75,6 +77,9 @@ def exit_status(run: Callable[[], int], debug: bool = False) -> int:
         return run()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Terminated:
         return EXIT_STATUS
     except (ValueError, OSError) as error:
