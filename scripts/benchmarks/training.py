@@ -146,8 +146,8 @@ def specgr_training(bench: Bench):
 def windows_training(bench: Bench):
     """Whole steps of the models that learn from windows of histories, on windows and on rows of as many targets."""
     size, rows = 256 if bench.quick else 2048, []
-    opq = {"tokenizer": {"method": "opq", "levels": 16, "codebook_size": 256, "opq": {"components": 128}}}
-    for name, settings in {"UniSRec": {}, "SASRec_T": {}, "TextSASRec": {}, "RPG": opq}.items():
+    opq = {"method": "opq", "levels": 16, "codebook_size": 64, "opq": {"components": 64, "rotations": 0, "restarts": 1}}
+    for name, settings in {"UniSRec": {}, "SASRec_T": {}, "TextSASRec": {}, "RPG": {"tokenizer": opq}}.items():
         model, train, _ = bench.model(name, {}, **settings)
         model.train()
         batches = [list(WindowLoader(Windows(train), size, seed=0)), list(islice(BatchLoader(train, size, seed=0), 4))]
