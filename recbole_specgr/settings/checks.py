@@ -1,5 +1,6 @@
 """Checks of settings, alone and against model and data set, before anything is loaded."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from recbole_specgr.system.errors import UserError
 
 
 def check_values(settings: dict[str, Any]) -> None:
-    """Raise UserError for a metric that there is not, or a `valid_metric` that is not measured. `metrics` and `topk`
-    become lists."""
+    """Raise UserError for a stage that can't name a file, a metric that there is not, or a `valid_metric` that is not
+    measured. `metrics` and `topk` become lists."""
+    for stage in settings["stages"]:
+        _check_stage_name(stage)
     settings["topk"] = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
     _check_metrics(settings)
 
@@ -58,6 +61,15 @@ def without_subset(valid_metric: str) -> str:
     for subset in SUBSETS:
         name = name.removeprefix(f"{subset}_")
     return name
+
+
+def _check_stage_name(name: Any) -> None:
+    """A stage's checkpoint is the file `<name>.pth` of the run's folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", str(name), re.ASCII) or str(name) == "last":
+        raise UserError(
+            f"[stages.{name}]: a stage names a file of the run's folder, so it must be of letters, digits, _ and -, "
+            f"and not [last]."
+        )
 
 
 def _check_metrics(settings: dict[str, Any]) -> None:
