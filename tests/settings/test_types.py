@@ -141,7 +141,12 @@ NAN, INFINITE = float("nan"), float("inf")
         ("TIGER", "tokenizer.rqvae.latent_size", 0, "[tokenizer.rqvae.latent_size] must be a whole number from 1"),
         ("TIGER", "tokenizer.rqvae.decay", 1.5, "a number from 0 and below 1, but is [1.5]"),
         ("TIGER", "tokenizer.rqvae.hidden_sizes", [64, 0], "whole numbers from 1 to 65,536, but is [[64, 0]]"),
-        ("TIGER", "tokenizer.method", 3, "text, but is [3], from config_dict: YAML reads it as a number"),
+        (
+            "TIGER",
+            "tokenizer.method",
+            3,
+            "There is no [tokenizer.method: 3]. There are hierarchical_kmeans, opq, rqkmeans",
+        ),
         ("TIGER", "clip_grad_norm", -1, "[clip_grad_norm] must be a number above 0"),
         ("TIGER", "normalizer", 0, "[normalizer] must be one of full, level, trie, but is [0]"),
         ("TIGER_C", "epsilon", 2, "a number from 0 to 1, but is [2]"),
