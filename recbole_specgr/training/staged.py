@@ -8,13 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from recbole_specgr.runs.checkpoint import (
-    checkpoint_content,
-    load_checkpoint,
-    remove_unfinished,
-    restore_model,
-    write_checkpoint,
-)
+from recbole_specgr.runs.checkpoint import load_checkpoint, remove_unfinished, restore_model, save_checkpoint
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import Terminated, safe_points
 from recbole_specgr.training.activations import checkpoint_activations
@@ -296,9 +290,7 @@ class StagedTrainer(RecBoleLoop, Validation):
         self.last.write(self.progress.values(), self._trained)
 
     def _save(self, path: Path) -> None:
-        content = checkpoint_content(self.model)
-        if self._leads:
-            write_checkpoint(path, content)
+        save_checkpoint(path, self.model, writes=self._leads)
 
     def _load(self, path: str | Path) -> None:
         if not self.config["single_spec"]:
