@@ -21,12 +21,14 @@ from recbole_specgr.system.errors import UserError, did_you_mean
 
 OURS = "recbole_specgr.models"
 SPLITS = "recbole_specgr.data.splits"
+METRICS = "recbole_specgr.evaluation.metrics"
 RECBOLE = "recbole.model.sequential_recommender"
 RECBOLE_OTHERS = tuple(
     f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
 )
 
 GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
+_NOT_OF_LISTS = ("gauc", "auc", "mae", "rmse", "logloss")  # RecBole's other metrics
 METADATA = ("display_name", "group", "paper")  # keys of a baseline file that are no settings
 
 
@@ -116,6 +118,28 @@ def split_class(name: str) -> type:
         known = [split.name for split in there.values()]
         raise UserError(f"There is no [split: {name}].{did_you_mean(name, known)} There are: {', '.join(known)}.")
     return there[_key(str(name))]
+
+
+def metric_class(name: str) -> type:
+    """The class of a metric: one of `recbole_specgr.evaluation.metrics`, or the class NAME of the file `NAME.py` in a
+    baselines folder. Case does not matter. Raises UserError, with near names, when there is none."""
+    ours = {file.rpartition(".")[2]: (file, found) for file, found in _classes(METRICS).values()}
+    if name.lower() in ours:
+        module, class_name = ours[name.lower()]
+        return getattr(importlib.import_module(module), class_name)
+    files = {path.stem.lower(): path.stem for folder in folders("baselines") for path in folder.glob("*.py")}
+    if name.lower() in files:
+        own = files[name.lower()]
+        found = _own_class(f"{own}:{own}", f"metrics: [{name}]")
+        if issubclass(found, importlib.import_module(f"{METRICS}.base").Metric):
+            return found
+        raise UserError(f"metrics: [{name}] is no metric: {own} does not derive from {METRICS}.base.Metric.")
+    known = sorted(found for _, found in ours.values())
+    why = "needs the scores of all items, and models here return ranked lists" if name.lower() in _NOT_OF_LISTS else ""
+    raise UserError(
+        f"metrics: [{name}] {why or 'is not known'}.{did_you_mean(name, known)} The metrics are {', '.join(known)}; a "
+        f"metric of your own is a class in a file of its name, baselines/{name}.py."
+    )
 
 
 def _own_class(path: str, named_by: str) -> type:

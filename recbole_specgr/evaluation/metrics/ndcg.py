@@ -1,0 +1,12 @@
+"""NDCG@k."""
+
+import numpy as np
+
+from recbole_specgr.evaluation.metrics.base import RankMetric
+
+
+class NDCG(RankMetric):
+    """Normalised discounted cumulative gain: with one target a row, 1 / log2(rank + 1)."""
+
+    def gain(self, rank: np.ndarray, k: int) -> np.ndarray:
+        return 1 / np.log2(rank + 1)
