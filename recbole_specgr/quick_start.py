@@ -25,8 +25,8 @@ from recbole_specgr.settings.config import Config
 from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
 from recbole_specgr.system.processes import leave_processes
-from recbole_specgr.training import make_trainer
-from recbole_specgr.training.tuning import tune
+from recbole_specgr.training import StagedTrainer, make_trainer
+from recbole_specgr.training.tuning import Tuning, tune
 
 
 def run_recbole(
@@ -87,14 +87,11 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
             trainer.resume_checkpoint(run_dir / LAST)
         score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
 
-    tuning = tune(trainer, valid_data, config["tune"], progress) if config["tune"] else None
+    tuning = _tune(trainer, valid_data, run_dir)
     if tuning:
         score, valid_result = tuning.score, tuning.result
-        for key, value in tuning.choice.items():
-            config[key] = value
-        if not config["rank"]:
-            write_config(run_dir, config)  # whoever loads the run gets what was chosen
     test_result = trainer.evaluate(test_data, load_best_model=False, show_progress=progress)
+    logger.info("test\n" + three_part_table(test_result, config["metrics"], config["topk"]))
 
     record = build_record(config, test, trainer, valid_result, test_result, parameters)
     if tuning:
@@ -103,7 +100,6 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         record = write_result(run_dir, record, rank_columns(trainer.rows, test))
         kept = {name: cache.float().cpu().numpy() for name, cache in caches(model).items()}
         replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
-    logger.info("test\n" + three_part_table(test_result, config["metrics"], config["topk"]))
     logger.info(f"{record['test']['users_per_second']:,.0f} users/s; all results: {run_dir / RESULT}")
     return {
         "best_valid_score": score,
@@ -114,6 +110,19 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         "model_file": trainer.saved_model_file if saved else None,
         "record": record,
     }
+
+
+def _tune(trainer: StagedTrainer, valid_data: Any, run_dir: Path) -> Tuning | None:
+    """Choose settings of inference on valid where `tune` asks for it; the run's settings have them from then on."""
+    config = trainer.config
+    if not config["tune"]:
+        return None
+    tuning = tune(trainer, valid_data, config["tune"], config["show_progress"])
+    for key, value in tuning.choice.items():
+        config[key] = value
+    if not config["rank"]:
+        write_config(run_dir, config)
+    return tuning
 
 
 def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = None) -> tuple[Any, ...]:

@@ -108,7 +108,7 @@ def reaches_up(found: Import) -> bool:
 
 def test_every_package_has_its_floor():
     there = {package for _, package, _ in python_files()}
-    assert there <= set(FLOOR_OF)
+    assert there == set(FLOOR_OF)
 
 
 def test_imports_point_down():

@@ -86,8 +86,9 @@ def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits
             check_finished(run, config[name], dataset, f"[{name}_run]")
             if folder:
                 _copy_run(run, folder)
-        if run or (folder and (folder / CONFIG).is_file()):
-            part_config = read_config(folder or run, machine)
+        begun = folder if folder and (folder / CONFIG).is_file() else run
+        if begun:
+            part_config = read_config(begun, machine)
         else:
             given = {**(config[f"{name}_settings"] or {}), **config["stages"][name]}
             part_config = config.part(config[name], given, f"the settings of [{name}]", inherits)
@@ -96,7 +97,7 @@ def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits
                 write_config(folder, part_config)
     plan = plan_model(part_config, dataset)
     if run:
-        plan.checkpoint = checkpoint_of(folder or run, part_config)
+        plan.checkpoint = checkpoint_of(begun or run, part_config)
         plan.trained_before = plan.taken = True
     return plan
 

@@ -88,7 +88,7 @@ def check_ids(tokens: Iterable[str], where: str) -> None:
         if not same:
             raise UserError(
                 f"{where}: the id {_shown(token)} has blanks around it, or means that there is no value. Take "
-                f"them off, or let scripts/import_dataset.py do it."
+                f"them off, or let `recbole-specgr import-data` do it."
             )
 
 

@@ -34,7 +34,7 @@ def exact_times(values: np.ndarray, field: str) -> np.ndarray:
             raise UserError(
                 f"{int(wrong.sum()):,} of {len(values):,} values of the time field [{field}] are {what} "
                 f"(the first is [{values[first]}] in row {first + 1}): {advice}; "
-                "scripts/import_dataset.py writes exact whole times."
+                "`recbole-specgr import-data` writes exact whole times."
             )
     return values.astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""Amazon Reviews 2023, one category as the paper uses it, as a data set that run_recbole.py takes by name."""
+"""Amazon Reviews 2023, one category as the paper uses it, as a data set that --dataset takes by name."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def prepare_amazon(
     with whole_folder(folder) as scratch:
         write_interactions(scratch / f"{name}.inter", frame)
         write_items(scratch / f"{name}.item", items, dict.fromkeys(LIST_FIELDS, "token_seq"))
-        found = f"What scripts/prepare_amazon.py found in Amazon Reviews 2023, {category}.\n{report.table}"
+        found = f"What `recbole-specgr prepare-amazon` found in Amazon Reviews 2023, {category}.\n{report.table}"
         write_properties(scratch / f"{name}.yaml", PROPERTIES, found)
     return report
 

@@ -113,7 +113,7 @@ def import_dataset(
         write_items(scratch / f"{name}.item", kept, table.kinds)
         if features is not None:
             np.savez(scratch / FEATURES_FILE, item_id=kept.index.to_numpy(dtype=str), features=features)
-        found = "\n".join(filter(None, ["What scripts/import_dataset.py found.", report.table, filters.note]))
+        found = "\n".join(filter(None, ["What `recbole-specgr import-data` found.", report.table, filters.note]))
         write_properties(scratch / f"{name}.yaml", _properties(table, features is not None), found)
     return report
 

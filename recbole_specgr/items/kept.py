@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from recbole.config import Config
@@ -33,7 +34,10 @@ def items_of_run(config: Config, catalogue: Catalogue, needs: Iterable[str]) -> 
         UserError: a file is damaged, of another run, or gone.
     """
     folder = Path(config["run_dir"])
-    readers = {"text_vectors": _text_vectors, "semantic_ids": _semantic_ids}
+    readers: dict[str, Callable[[Path, Catalogue], Any]] = {
+        "text_vectors": _text_vectors,
+        "semantic_ids": _semantic_ids,
+    }
     for name in needs:
         if name not in readers:
             raise NotKept(f"the items' {name.replace('_', ' ')}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from recbole.config import Config
@@ -49,5 +49,10 @@ def make_items(config: Config, view: Dataset, needs: Iterable[str], ids_from: st
     def attribute_tokenizer() -> Tokenizer:
         return load_attribute_tokenizer(config, attributes(), view.seen)
 
-    makers = {maker.__name__: maker for maker in (text_vectors, semantic_ids, attributes, attribute_tokenizer)}
+    makers: dict[str, Callable[[], Any]] = {
+        "text_vectors": text_vectors,
+        "semantic_ids": semantic_ids,
+        "attributes": attributes,
+        "attribute_tokenizer": attribute_tokenizer,
+    }
     return Items(**{name: makers[name]() for name in needs})

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import rank_scores
 from recbole_specgr.models.explaining import Reasons
+from recbole_specgr.system.errors import UserError
 
 if TYPE_CHECKING:
     from recbole.config import Config
@@ -318,16 +319,18 @@ def adapted(model_class: type) -> type:
     methods go over the defaults. What derives from one of RecBole's models is trained by RecBole's own loop.
 
     Raises:
-        TypeError: the class can't rank: it has neither `full_sort_predict` nor `full_sort_topk`.
+        UserError: the class can't rank: it has neither `full_sort_predict` nor `full_sort_topk`.
     """
     if issubclass(model_class, ModelContract):
         return model_class
     if "full_sort_topk" in vars_of(model_class):
         way: type = RanksByList
-    elif model_class.full_sort_predict is not AbstractRecommender.full_sort_predict:
+    elif model_class.full_sort_predict is not AbstractRecommender.full_sort_predict:  # type: ignore[attr-defined]
         way = ScoresItems
     else:
-        raise TypeError(f"{model_class.__name__} has neither full_sort_predict nor full_sort_topk")
+        raise UserError(
+            f"[{model_class.__name__}] can't rank all items: it has neither full_sort_predict nor full_sort_topk."
+        )
     hooks: dict[str, Any] = {"__module__": model_class.__module__, "__doc__": model_class.__doc__}
     if any(base.__module__.startswith(RECBOLE) for base in model_class.__mro__):
         hooks["trainer"] = "RecBoleTrainer"

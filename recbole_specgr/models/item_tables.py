@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
+from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
@@ -145,7 +146,9 @@ def _joined(table: Tensor, rows: Tensor, fill: int) -> Tensor:
 
 def _with_number(model: M, n_items: int) -> M:
     for module in model.modules():
-        if hasattr(module, "n_items") and any(isinstance(inner, ItemTables) for inner in module.modules()):
+        if isinstance(module, SequentialRecommender) and any(
+            isinstance(inner, ItemTables) for inner in module.modules()
+        ):
             module.n_items = n_items
         if isinstance(module, ItemTables):
             module.items_changed()

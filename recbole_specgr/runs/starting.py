@@ -46,7 +46,8 @@ def configure(
     if not (run_dir / CONFIG).is_file():
         raise UserError(f"[resume: {resume}] is no run that can go on: there is no {run_dir / CONFIG}.")
     settings = read_mapping(run_dir / CONFIG)
-    for key, given in (("model", model and resolve(model).name), ("dataset", dataset)):
+    named = resolve(model).name if isinstance(model, str) else model and model.__name__
+    for key, given in (("model", named), ("dataset", dataset)):
         if given and given != settings[key]:
             raise UserError(f"[resume: {resume}] is a run of {key} {settings[key]}, not {given}.")
     config_dict["run_dir"] = str(run_dir)
@@ -83,18 +84,16 @@ def _runs_of(config: Config) -> Path:
 
 def _new_folder(config: Config) -> Path:
     """Make `runs/<dataset>/<model>/<time>-seed<seed>[-number]`, which nobody else has; one for all processes."""
-    name = None
-    if not config["rank"]:
-        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config['seed']}"
-        for number in range(1, 1000):
-            run_dir = _runs_of(config) / (stem if number == 1 else f"{stem}-{number}")
-            try:
-                run_dir.mkdir(parents=True)
-                break
-            except FileExistsError:
-                continue
-        name = str(run_dir)
-    return Path(from_first_process(name))
+    stem, number = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config['seed']}", 1
+    run_dir = _runs_of(config) / stem
+    while not config["rank"]:
+        try:
+            run_dir.mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+            run_dir = _runs_of(config) / f"{stem}-{number}"
+    return Path(from_first_process(str(run_dir)))
 
 
 def _newest_unfinished(config: Config) -> Path | None:

@@ -39,7 +39,7 @@ def check_model_class(name: str, model_class: type) -> None:
     if model_class.type != ModelType.SEQUENTIAL:
         raise UserError(f"[{name}] is not a sequential model; the inductive protocol needs one that reads histories.")
     scores = model_class.full_sort_predict is not AbstractRecommender.full_sort_predict
-    if not scores and not hasattr(model_class, "full_sort_topk"):
+    if not scores and "full_sort_topk" not in dir(model_class):
         raise UserError(f"[{name}] can't rank all items: it has neither full_sort_predict nor full_sort_topk.")
 
 

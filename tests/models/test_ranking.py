@@ -146,16 +146,11 @@ def test_a_class_that_is_only_recboles_gets_the_defaults():
         def full_sort_topk(self, interaction, k, candidates):
             return interaction
 
-    class Neither(SequentialRecommender):
-        pass
-
     for plain, way in ((Plain, ScoresItems), (Lists, RanksByList)):
         model_class = adapted(plain)
         assert issubclass(model_class, way) and issubclass(model_class, ModelContract) and adapted(plain) is model_class
         assert (model_class.__name__, model_class.inductive, dict(model_class.decoding)) == (plain.__name__, False, {})
     assert adapted(Lists).full_sort_topk is Lists.full_sort_topk
-    with pytest.raises(TypeError, match="Neither has neither full_sort_predict nor full_sort_topk"):
-        adapted(Neither)
 
 
 T5 = {"d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_beams": 5}

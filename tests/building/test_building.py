@@ -1,0 +1,111 @@
+"""Models from plans: nothing but modules is made when a model is built, and finished runs without their data set."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from recbole_specgr.building.build import build_model, make_planned_items
+from recbole_specgr.building.finished import build_finished
+from recbole_specgr.building.plan import plan_model
+from recbole_specgr.building.start import prepare_training, read_pretrained
+from recbole_specgr.data.dataset import InductiveDataset
+from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.runs.folder import read_config
+from recbole_specgr.settings.config import Config
+from recbole_specgr.system.errors import UserError
+
+IDS = {"tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 2}}
+SHORT = {"topk": [5], "valid_metric": "NDCG@5", "epochs": 1}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("model", ["SpecGRPP", "LIGER", "TIGER_C", "UniSRec", "SemanticKNN", "MostPop", "SpecGR_Aux"])
+def test_building_writes_and_reads_nothing(model, tiny_dataset, tmp_path, monkeypatch):
+    ids = IDS if model in ("SpecGRPP", "LIGER", "TIGER_C", "SpecGR_Aux") else {}
+    config = Config(model, "tiny", config_dict={**tiny_dataset, **ids, "run_dir": str(tmp_path / "run")})
+    (tmp_path / "run").mkdir()
+    view = InductiveDataset(config).build()[0]
+    plan = plan_model(config, view)
+    items = make_planned_items(plan, view)
+    before = contents(tmp_path)
+
+    def no_files(*arguments, **options):
+        raise AssertionError(f"a constructor opens a file: {arguments[0]}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", no_files)
+        patch.setattr("io.open", no_files)
+        build_model(plan, view, items)
+    assert contents(tmp_path) == before
+
+
+def test_the_plan_of_a_composite_names_its_parts(tiny_dataset, tmp_path):
+    settings = {**tiny_dataset, **IDS, "run_dir": str(tmp_path / "run"), "drafter": "SemanticKNN"}
+    config = Config("SpecGR_Aux", "tiny", config_dict=settings)
+    view = InductiveDataset(config).build()[0]
+    plan = plan_model(config, view)
+    assert {name: part.model_class.__name__ for name, part in plan.named().items()} == {
+        "": "SpecGR_Aux",
+        "drafter": "SemanticKNN",
+        "backbone": "TIGER",
+    }
+    items = make_planned_items(plan, view)
+    assert [name for name, made in items.items() if made.semantic_ids] == ["backbone"]
+    model = build_model(plan, view, items)
+    assert list(model.parts) == list(model.part_configs) == ["drafter", "backbone"] and not model.taken
+    assert all((tmp_path / "run" / name / "config.yaml").is_file() for name in model.parts)
+
+
+@pytest.mark.parametrize("model", ["SpecGRPP", "SASRec"])
+def test_a_finished_run_is_built_without_its_data(model, tiny_runs, tmp_path):
+    run = Path(shutil.copytree(tiny_runs / model, tmp_path / "run"))
+    config = read_config(run, {"data_path": str(tmp_path / "gone")})
+    catalogue, network = build_finished(config)
+    assert network.n_items == len(catalogue.item_tokens)
+
+
+def test_a_model_that_reads_interactions_says_why_it_needs_the_data(tiny_dataset, tmp_path, caplog):
+    result = run_recbole("MostPop", "tiny", config_dict={**tiny_dataset, "topk": [5], "valid_metric": "NDCG@5"})
+    with caplog.at_level(logging.INFO):
+        build_finished(read_config(Path(result["run_dir"])))
+    assert "MostPop is built from the data set: it reads the interactions, which no run keeps." in caplog.text
+    with pytest.raises(UserError, match=r"There is no data set \[tiny\]"):
+        build_finished(read_config(Path(result["run_dir"]), {"data_path": str(tmp_path / "gone")}))
+
+
+def test_what_recboles_models_read_shows_when_a_catalogue_does_not_have_it(tiny_dataset, caplog):
+    settings = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}
+    result = run_recbole("FDSA", "tiny", config_dict={**tiny_dataset, **SHORT, **settings})
+    with caplog.at_level(logging.INFO):
+        build_finished(read_config(Path(result["run_dir"])))
+    assert "FDSA is built from the data set: it reads more than the items" in caplog.text
+
+
+def test_files_without_parameters_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"\[pretrained: .*nowhere\]: there is no such file"):
+        read_pretrained(tmp_path / "nowhere")
+    (tmp_path / "text.pth").write_text("no parameters")
+    with pytest.raises(UserError, match=r"\[pretrained: .*text\.pth\] holds no parameters"):
+        read_pretrained(tmp_path / "text.pth")
+
+
+def test_parts_begin_with_what_their_settings_name(tiny_dataset, tmp_path):
+    small = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}
+    first = run_recbole("UniSRec", "tiny", config_dict={**tiny_dataset, **SHORT, **small})
+    drafter = {**small, "pretrained": first["run_dir"]}
+    config = Config("SpecGR_Aux", "tiny", config_dict={**tiny_dataset, **IDS, "drafter_settings": drafter})
+    view = InductiveDataset(config).build()[0]
+    plan = plan_model(config, view)
+    model = build_model(plan, view, make_planned_items(plan, view))
+    theirs = torch.load(first["model_file"], weights_only=True)["state_dict"]
+    assert not all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
+    prepare_training(plan, model)
+    assert all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
