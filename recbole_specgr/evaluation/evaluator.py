@@ -49,7 +49,7 @@ class Evaluator:
 
 def part_counts(rows: Rows) -> dict[str, int]:
     """`in_sample_count` and `unseen_count`."""
-    return {f"{prefix}count": len(rows.of_part(part.unseen)) for prefix, part in PARTS.items() if prefix}
+    return {f"{prefix}count": int(part.has(rows.unseen).sum()) for prefix, part in PARTS.items() if prefix}
 
 
 def part_results(rows: Rows, metrics: Iterable[Metric], topk: Iterable[int]) -> dict[str, float]:
@@ -57,7 +57,7 @@ def part_results(rows: Rows, metrics: Iterable[Metric], topk: Iterable[int]) -> 
     metrics, topk = list(metrics), list(topk)
     result: dict[str, float] = {}
     for prefix, part in PARTS.items():
-        chosen = rows.of_part(part.unseen)
+        chosen = rows.select(part.has(rows.unseen))
         if len(chosen):
             result |= {f"{prefix}{metric.name()}@{k}": metric.value(chosen, k) for metric in metrics for k in topk}
     return result

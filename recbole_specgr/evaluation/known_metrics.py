@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recbole_specgr.evaluation.metrics.base import Metric, RankMetric
-from recbole_specgr.settings.registry import metric_class
+from recbole_specgr.settings.registry import METRICS, metric_class
 from recbole_specgr.system.errors import UserError
 
 
@@ -32,6 +32,12 @@ def metric_title(name: str) -> str:
     """As tables have it: `ndcg` is NDCG."""
     found = find_metric(name)
     return found.title() if found else name.capitalize()
+
+
+def users_own(name: str) -> bool:
+    """It is none of the metrics of this package."""
+    found = find_metric(name)
+    return found is None or not found.__module__.startswith(f"{METRICS}.")
 
 
 def smaller_is_better(name: str) -> bool | None:

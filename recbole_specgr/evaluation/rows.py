@@ -31,10 +31,6 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rank)
 
-    def of_part(self, unseen: bool | None) -> Rows:
-        """The rows whose target is unseen (True) or seen (False); all of them for None."""
-        return self if unseen is None else self.select(self.unseen == unseen)
-
     def select(self, chosen: np.ndarray) -> Rows:
         """The rows where `chosen`, bool [N], is True."""
         columns = {name: getattr(self, name) for name in ("rank", "unseen", "user", "target", "lists")}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Part:
@@ -16,6 +18,10 @@ class Part:
 
     title: str
     unseen: bool | None
+
+    def has(self, unseen: np.ndarray) -> np.ndarray:
+        """Which rows belong to it, bool [N], of rows whose targets are `unseen`, bool [N]."""
+        return np.ones(len(unseen), dtype=bool) if self.unseen is None else unseen == self.unseen
 
 
 # What stands before the metric's name -> the part.
