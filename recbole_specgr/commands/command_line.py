@@ -10,7 +10,8 @@ from pathlib import Path
 from recbole_specgr import __version__
 from recbole_specgr.system.allocator import keep_freed_memory
 from recbole_specgr.system.errors import UserError, did_you_mean
-from recbole_specgr.system.interruption import Terminated
+from recbole_specgr.system.interruption import EXIT_STATUS, Terminated
+from recbole_specgr.system.quiet import quiet_torch
 
 # Name -> what it does. The file of that name in this folder holds the command.
 COMMANDS = {
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     keep_freed_memory()
+    quiet_torch()
     return exit_status(lambda: _run(words), "--debug" in words)
 
 
@@ -75,8 +77,11 @@ def exit_status(run: Callable[[], int], debug: bool = False) -> int:
         return run()
     except KeyboardInterrupt:
         return 130
-    except Terminated as error:
-        return error.code
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Terminated:
+        return EXIT_STATUS
     except (ValueError, OSError) as error:
         if not _is_ours(error):
             raise
@@ -103,8 +108,8 @@ def _run(words: list[str]) -> int:
             f"There is no command [{name}].{did_you_mean(name, COMMANDS)} The commands are {', '.join(COMMANDS)}. "
             f"Settings are written --key=value."
         )
-    module = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
-    return module.run(rest)
+    command = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
+    return command.run(rest)
 
 
 def _is_ours(error: Exception) -> bool:

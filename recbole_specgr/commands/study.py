@@ -7,7 +7,7 @@ from pathlib import Path
 from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.render import render_all, study_data, study_folder
 from recbole_specgr.leaderboard.study_view import study_grids
-from recbole_specgr.leaderboard.terminal import to_terminal
+from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.studies.spec import list_studies, read_study
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="every study")
     parser.add_argument("--list", action="store_true", help="show what studies there are")
     parser.add_argument("--quick", action="store_true", help="the first and the last value of every axis only")
+    parser.add_argument("--wide", action="store_true", help="all columns, wider than the terminal")
     parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="(default: %(default)s)")
     return parser
 
@@ -70,5 +71,6 @@ def _measure(name: str, arguments: argparse.Namespace, settings: list[str]) -> l
         seeds = [FIRST_SEED + number for number in range(arguments.seeds)]
         faults = StudyRunner(study, runs, folder, arguments.quick).run(seeds)
     for data in study_data(study, arguments.leaderboards, arguments.dataset):
-        print("\n\n".join(map(to_terminal, study_grids(data))), end="\n\n")
+        width = WIDE if arguments.wide else None
+        print("\n\n".join(to_terminal(grid, width) for grid in study_grids(data)), end="\n\n")
     return [f"{name}: {fault}" for fault in faults]

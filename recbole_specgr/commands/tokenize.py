@@ -63,7 +63,7 @@ def run(words: list[str]) -> int:
     with run_log(leads=True):
         dataset = _Data.load(config)
         results = {}
-        for name in names or [None]:
+        for name in names or [""]:  # none: the settings' own, or the ids that they give
             if name:
                 config["tokenizer"]["method"] = name
             label = "given" if config["semantic_ids"] else config["tokenizer"]["method"]

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from recbole_specgr.data.ids import read_ids
+from recbole_specgr.data.ids import read_id_lines, read_ids
 from recbole_specgr.system.errors import UserError
 
 
@@ -45,25 +45,6 @@ def read_feature_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if twice:
         raise UserError(f"{path} holds some item ids twice, such as {twice[0]}.")
     return np.array(tokens, dtype=object), features
-
-
-def read_id_lines(path: Path) -> list[str]:
-    """The ids of a text file with one a line; blank lines are skipped.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        UserError: it is not UTF-8, or a line is no id.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8. Convert it, for example: iconv -f latin1 -t utf-8 {path.name} > utf8.txt"
-        ) from error
-    # Not splitlines(), which also cuts at characters that an id may not hold: they are to be said, not skipped.
-    return [token for token in read_ids(text.split("\n"), f"{path}, line") if token]
 
 
 def _of_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.text_files import unpacked
 
 #: What pandas, and so RecBole, reads as "no value" in a text file.
 MISSING = frozenset(
@@ -76,6 +78,26 @@ def read_ids(values: Iterable[object], where: str) -> list[str]:
         except UserError as error:
             raise UserError(f"{where} {number:,}: {error}") from error
     return found
+
+
+def read_id_lines(path: Path) -> list[str]:
+    """The ids of a text file with one a line; blank lines are skipped.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UserError: it is not UTF-8, or a line is no id.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with open(path, "rb") as raw, unpacked(raw, path) as file:
+            text = file.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8. Convert it, for example: iconv -f latin1 -t utf-8 {path.name} > utf8.txt"
+        ) from error
+    # Not splitlines(), which also cuts at characters that an id may not hold: they are to be said, not cut out.
+    return [token for token in read_ids(text.split("\n"), f"{path}, line") if token]
 
 
 def check_ids(tokens: Iterable[str], where: str) -> None:

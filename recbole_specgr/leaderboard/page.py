@@ -10,7 +10,7 @@ from typing import Any
 from recbole_specgr.data.times import readable_time
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.html import to_html
-from recbole_specgr.leaderboard.published import About, published_results
+from recbole_specgr.leaderboard.published import About, published_beside
 from recbole_specgr.leaderboard.reproduction import command_of
 from recbole_specgr.leaderboard.study_data import StudyData
 from recbole_specgr.leaderboard.study_view import study_figures, study_grids
@@ -97,8 +97,7 @@ def _board(page: DatasetPage, board: Board, identity: str, data: _Data) -> list[
     parts.append(to_html(_with_groups(results_table(board)), identity, openers))
     parts += [f'<p class="note">{escape(remark)}</p>' for remark in remarks(board)]
     grids = [confidence_table(board), cost_table(board)]
-    if page.about.paper:
-        grids.append(published_table(board, published_results(page.about.paper), page.about.paper))
+    grids.append(published_table(board, published_beside(board, page.about)))
     for grid in filter(None, grids):
         parts.append(f"<details><summary>{escape(grid.title)}</summary>\n{to_html(_with_groups(grid))}\n</details>")
     protocol = json.dumps(board.protocol, indent=1, ensure_ascii=False, sort_keys=True)

@@ -1,9 +1,11 @@
-"""What baseline files and a leaderboard's about.yaml say beside the records: names, groups, the paper's numbers."""
+"""What baseline files and a leaderboard's about.yaml say beside the records: about the data set, published results."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_specgr.leaderboard.summary import Board
+from recbole_specgr.settings.published import Published, read_published
 from recbole_specgr.settings.resources import folders
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
@@ -20,7 +22,7 @@ class About:
         description: a few sentences.
         source: where it is from, with its licence.
         get_it: the command that brings it here.
-        paper: what the baseline files' `paper` tables call it.
+        paper: what the baseline files call it under `published`, where that is another name.
         notes: what a reader of the results has to know, one sentence an entry.
     """
 
@@ -42,12 +44,17 @@ def read_about(leaderboards: Path, dataset: str) -> About:
     return About(**{**given, "title": given.get("title", dataset), "notes": tuple(given.get("notes") or ())})
 
 
-def published_results(name: str) -> dict[str, dict[str, float]]:
-    """model -> result key -> value, of the baseline files that have numbers on a data set of this name."""
-    found = {}
+def published_beside(board: Board, about: About) -> dict[str, list[Published]]:
+    """model -> what was published of it on the data set and under the split of this board; nothing where
+    `launch_holdout` made data of its own."""
+    found: dict[str, list[Published]] = {}
+    if board.protocol.get("launch_holdout"):
+        return found
+    wanted = (about.paper or board.record["dataset"], board.split or "by_time")
     for folder in folders("baselines"):
         for path in sorted(folder.glob("*.yaml")):
-            table = (read_mapping(path).get("paper") or {}).get(name)
-            if table:
-                found[path.stem] = table
+            entries = read_published(read_mapping(path).get("published", {}), path)
+            same = [entry for entry in entries if (entry.dataset, entry.split) == wanted]
+            if same:
+                found[path.stem] = same
     return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
 from recbole_specgr.leaderboard.page import NOTHING, DatasetPage, build_page
-from recbole_specgr.leaderboard.published import About, published_results, read_about
+from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.reproduction import FILE as ROWS
 from recbole_specgr.leaderboard.reproduction import rows_yaml
 from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results
@@ -104,9 +104,8 @@ def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
     for board in boards:
         parts += [f"## {protocol_line(board)}", to_markdown(results_table(board))]
         parts += [to_markdown(confidence_table(board)), to_markdown(cost_table(board))]
-        if about.paper:
-            beside = published_table(board, published_results(about.paper), about.paper)
-            parts.append(to_markdown(beside) if beside else "")
+        beside = published_table(board, published_beside(board, about))
+        parts.append(to_markdown(beside) if beside else "")
         parts += remarks(board)
     for data in studies:
         reproduces = f" ({data.study.reproduces} of the paper)" if data.study.reproduces else ""

@@ -8,6 +8,7 @@ from recbole_specgr.evaluation.known_metrics import metric_title, smaller_is_bet
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import local_remarks, run_cells, run_columns
 from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value
+from recbole_specgr.settings.published import Published
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
 SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
@@ -127,27 +128,42 @@ def cost_table(board: Board) -> Grid:
     return Grid("Cost", columns, rows, _groups(board), caption)
 
 
-def published_table(board: Board, published: dict[str, dict[str, float]], name: str) -> Grid | None:
-    """Our results beside those of the paper, where there are any."""
-    keys = [key for key in shown_keys(board) if any(_name(key) in table for table in published.values())]
-    rows = [row for row in board.rows if row.model in published]
-    if not keys or not rows:
+def published_table(board: Board, published: dict[str, list[Published]]) -> Grid | None:
+    """Our results beside those that others have published, a row a source, with our difference in per cent.
+
+    Args:
+        published: model -> what was published under this board's protocol.
+    """
+    pairs = [(row, entry) for row in board.rows for entry in published.get(row.model, ())]
+    keys = [key for key in shown_keys(board) if any(_name(key) in entry.results for _, entry in pairs)]
+    if not keys:
         return None
-    columns = [Column("model", align="left")]
-    columns += [Column(side, f"{PARTS[key[0]].title} {title(*key[1:])}") for key in keys for side in ("here", "paper")]
+    columns = [Column("model", align="left"), Column("source", align="left")]
+    columns += [
+        Column(side, f"{PARTS[key[0]].title} {title(*key[1:])}") for key in keys for side in ("here", "published", "%")
+    ]
     cells = [
         [
             Cell(row.name),
-            *(
-                number(value, "{:.4f}")
-                for key in map(_name, keys)
-                for value in (row.values[key].mean if key in row.values else None, published[row.model].get(key))
-            ),
+            Cell(entry.source),
+            *(cell for key in map(_name, keys) for cell in _beside(row.values.get(key), entry.results.get(key))),
         ]
-        for row in rows
+        for row, entry in pairs
     ]
-    groups = [row.group for row in rows]
-    return Grid("Beside the paper", columns, cells, groups, f"The paper's numbers are of its {name}.")
+    caption = (
+        "%: how much more or less is found here. What else differs, such as sizes and text vectors, is in the sources."
+    )
+    return Grid("Beside published results", columns, cells, [row.group for row, _ in pairs], caption)
+
+
+def _beside(ours: Value | None, theirs: float | None) -> list[Cell]:
+    """Our result, the published one, and the difference in per cent."""
+    change = 100 * (ours.mean / theirs - 1) if ours is not None and theirs else None
+    return [
+        number(ours.mean if ours is not None else None, "{:.4f}"),
+        number(theirs, "{:.4f}"),
+        number(change, "{:+.1f}"),
+    ]
 
 
 def metrics_by_model(board: Board) -> Grid:

@@ -18,14 +18,14 @@ from torch import Tensor
 from recbole_specgr.backbones import T5, T5Config
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
-from recbole_specgr.decoding.checks import check_probabilities
 from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import BUCKET, Replay
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.verification import VerificationSettings
-from recbole_specgr.models.contract import RankedList, RanksByList, Users
+from recbole_specgr.models.contract import RankedList, RanksByList
 from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.models.verifying import ReadUsers, Verifier
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
@@ -33,20 +33,18 @@ DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass
-class EncodedUsers(Users):
+class EncodedUsers(ReadUsers):
     """The histories of B users as the encoder leaves them.
 
     Attributes:
         tokens: the encoder's input `[B, S]`.
         encoded: its output `[B, S, d_model]`.
         backbone: the T5 that it is of.
-        draft_scores: a drafter's score of every item `[B, n_items]`, for the models that draft.
     """
 
     tokens: Tensor
     encoded: Tensor
     backbone: T5
-    draft_scores: Tensor | None = None
 
     @functools.cached_property
     def memory(self) -> Memory:
@@ -54,7 +52,7 @@ class EncodedUsers(Users):
         return self.backbone.memory(self.tokens, self.encoded)
 
 
-class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
+class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecommender):
     """A T5 over semantic ids.
 
     Subclasses give a loss and a ranking; this gives them
@@ -96,20 +94,25 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
                 dropout_rate=config["dropout_rate"],
             )
         )
-        self.decode_in(config["decoding_precision"])
-        self.replay_decoding(config)
+        self.prepare_decoding(config)
         if config["torch_compile"]:
             self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
 
+    def prepare_decoding(self, config: Config) -> None:
+        """Take over the precision, and record decoding as CUDA graphs where `cuda_graphs` says so and there is a
+        GPU."""
+        self.decode_in(config["decoding_precision"])
+        wanted = config["cuda_graphs"] and config["device"].type == "cuda"
+        self.replay: Replay | None = Replay() if wanted else None
+
+    @property
+    def records_decoding(self) -> bool:
+        return self.replay is not None
+
     def decode_in(self, precision: str) -> None:
         """Let the T5 compute matrix products in `precision`, one of `DECODING_PRECISIONS`, when it ranks."""
         self.backbone.decoding_dtype = DECODING_PRECISIONS[precision]
-
-    def replay_decoding(self, config: Config) -> None:
-        """Record decoding as CUDA graphs where `cuda_graphs` says so and there is a GPU."""
-        wanted = config["cuda_graphs"] and config["device"].type == "cuda"
-        self.replay: Replay | None = Replay() if wanted else None
 
     def train(self, mode: bool = True) -> GenerativeRecommender:
         if mode and self.replay is not None:
@@ -163,14 +166,8 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         constants: Sequence[Hashable],
         *inputs: Tensor,
     ) -> tuple[Tensor, ...]:
-        """`decode(memory of the users, *inputs)`, as a recording where they are made.
-
-        Args:
-            decode: reads no value on the host where it is to be recorded.
-            constants: what it depends on but the weights and its arguments, as `Replay` takes them.
-        """
         if self.replay is None:
-            return decode(users.memory, *inputs)
+            return super().decode(decode, users, constants, *inputs)
 
         def run(tokens: Tensor, encoded: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
             return decode(self.backbone.memory(tokens, encoded), *inputs)
@@ -194,19 +191,9 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
     def verification(
         self, memory: Memory, candidates: Tensor, settings: VerificationSettings, static: bool = False
     ) -> TokenVerification:
-        """How it judges the candidates for the users of `memory`; `static` as for `PrefixStore`."""
         width = settings.num_beams + settings.draft_size
         prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.level_slices, width, static)
         return TokenVerification(prefixes, self.seen, settings)
-
-    def log_likelihood(
-        self, interaction: Interaction, items: Tensor, candidates: Tensor, settings: VerificationSettings
-    ) -> Tensor:
-        """Eq. 2 of given candidates `[B, n]`, -1 in places that are empty: `[B, n]`, -inf beside -1."""
-        verification = self.verification(self.read(interaction).memory, candidates, settings)
-        scores = verification.log_likelihood(items, -torch.inf)
-        check_probabilities(verification.is_nan)
-        return scores
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction)
@@ -228,11 +215,13 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         }
 
     def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
-        counted = len(self.level_slices) if self.scores_digits else 0
-        return Reasons(self.digits(self.read(interaction), item, counted), self.shared_digits(item))
+        return Reasons(self.digits(self.read(interaction), item, False), self.shared_digits(item))
 
-    def digits(self, users: EncodedUsers, item: int, counted: int) -> list[Digit]:
-        """The digits of an item's id for the one user in `users`, the first `counted` of which enter its score."""
+    def digits(self, users: ReadUsers, item: int, score_adjustment: bool) -> list[Digit]:
+        assert isinstance(users, EncodedUsers)
+        counted = len(self.level_slices) if self.scores_digits else 0
+        if score_adjustment and not self.seen[item]:
+            counted -= 1
         tokens = self.tokens[item][None]
         log_probs = self.backbone.decode(users.encoded, users.tokens, tokens)[0].log_softmax(-1)
         digits = []
@@ -251,7 +240,7 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
         return digits
 
     def shared_digits(self, item: int) -> Tensor:
-        """How many leading digits each item's id has in common with the item's `[n_items]`; the padding item's 0."""
+        """How many leading digits each item's id has in common with the item's."""
         shared = (self.tokens == self.tokens[item]).long().cumprod(1).sum(1)
         shared[0] = 0
         return shared
@@ -261,6 +250,9 @@ class GenerativeRecommender(ItemTables, RanksByList, SequentialRecommender):
 
     def items_changed(self) -> None:
         self._index = None
+
+    def candidate_items(self, candidates: Tensor) -> Tensor:
+        return self.index(candidates).items
 
     def index(self, candidates: Tensor) -> PrefixIndex:
         """The prefix index of the candidates `[n_items]`; the last one is kept."""

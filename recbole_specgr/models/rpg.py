@@ -16,10 +16,14 @@ from recbole_specgr.backbones.causal_transformer import CausalTransformer
 from recbole_specgr.decoding.checks import check_probabilities
 from recbole_specgr.decoding.graph_search import ItemGraph, graph_search
 from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
+from recbole_specgr.decoding.parallel_verification import ParallelVerification
+from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.evaluation.ranking import rank_scores
 from recbole_specgr.models.contract import RankedList, ScoresItems, Users
+from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.verifying import ReadUsers, Verifier
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.system.errors import UserError
 
@@ -27,7 +31,7 @@ DECODING_KEYS = ("unseen_bonus", "graph_search", "graph_beam", "graph_steps")
 
 
 @dataclass
-class PredictedDigits(Users):
+class PredictedDigits(ReadUsers):
     """What the model predicts of the next items of B users.
 
     Attributes:
@@ -36,8 +40,12 @@ class PredictedDigits(Users):
 
     log_probs: Tensor
 
+    @property
+    def memory(self) -> Tensor:
+        return self.log_probs
 
-class RPG(ItemTables, ScoresItems, SequentialRecommender):
+
+class RPG(ItemTables, Verifier, ScoresItems, SequentialRecommender):
     """RPG: long semantic ids whose digits are all predicted at once.
 
     Hou et al., "Generating Long Semantic IDs in Parallel for Recommendation", KDD 2025. An item is the mean of its
@@ -84,6 +92,7 @@ class RPG(ItemTables, ScoresItems, SequentialRecommender):
         self.decoding = {key: config[key] for key in DECODING_KEYS}
         self.graph_edges = config["graph_edges"]
         self._graph: tuple[Tensor, ItemGraph] | None = None  # of the candidates that were ranked last
+        self._items: tuple[Tensor, Tensor] | None = None  # these candidates, and what they are
 
     # -- reading histories ---------------------------------------------------------------------------------------------
 
@@ -144,10 +153,43 @@ class RPG(ItemTables, ScoresItems, SequentialRecommender):
     def graph(self, candidates: Tensor) -> ItemGraph:
         """The graph of the candidates `[n_items]`; the last one is kept until the model is trained on."""
         if self._graph is None or not torch.equal(self._graph[0], candidates):
-            items = candidates.nonzero().squeeze(1)
+            items = self.candidate_items(candidates)
             with torch.no_grad():
                 self._graph = candidates, ItemGraph.build(self.digit_embedding, self.codes, items, self.graph_edges)
         return self._graph[1]
+
+    # -- verifying what others draft -----------------------------------------------------------------------------------
+
+    def read(self, interaction: Interaction) -> PredictedDigits:
+        return self.encode_users(interaction)
+
+    def candidate_items(self, candidates: Tensor) -> Tensor:
+        if self._items is None or not torch.equal(self._items[0], candidates):
+            self._items = candidates, candidates.nonzero().squeeze(1)
+        return self._items[1]
+
+    def verification(
+        self, memory: Tensor, candidates: Tensor, settings: VerificationSettings, static: bool = False
+    ) -> ParallelVerification:
+        return ParallelVerification(memory, self.codes, self.candidate_items(candidates), self.seen, settings)
+
+    # -- why an item stands in a list ----------------------------------------------------------------------------------
+
+    def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
+        return Reasons(self.digits(self.read(interaction), item, False), self.shared_digits(item))
+
+    def digits(self, users: ReadUsers, item: int, score_adjustment: bool) -> list[Digit]:
+        digits = []
+        for code, log_probs in zip(self.codes[item].tolist(), users.memory[0], strict=True):
+            rank = int((log_probs > log_probs[code]).sum()) + 1
+            digits.append(Digit(code, float(log_probs[code]), rank, len(log_probs), counts=True))
+        return digits
+
+    def shared_digits(self, item: int) -> Tensor:
+        """How many digits, in whatever places, each item has in common with the item."""
+        shared = (self.codes == self.codes[item]).sum(1)
+        shared[0] = 0
+        return shared
 
     # -- items that arrive later, and parameters that change -----------------------------------------------------------
 
@@ -156,7 +198,7 @@ class RPG(ItemTables, ScoresItems, SequentialRecommender):
         return {"codes": codes, "seen": torch.zeros(len(new), dtype=torch.bool)}
 
     def items_changed(self) -> None:
-        self._graph = None
+        self._graph = self._items = None
 
     def train(self, mode: bool = True) -> RPG:
         self._graph = None

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from recbole_specgr.models.composite_recommender import CompositeRecommender
 from recbole_specgr.models.contract import ModelContract, Part, ScoresItems
-from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.models.verifying import ReadUsers, Verifier
 from recbole_specgr.system.errors import UserError
 
 
 class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
-    """SpecGR with an auxiliary drafter: any model that scores items drafts, any model over semantic ids verifies.
+    """SpecGR with an auxiliary drafter: any model that scores items drafts, any generator of semantic ids verifies.
 
     Ding et al., "Inductive Generative Recommendation via Retrieval-based Speculation", AAAI 2026 ("Drafting
     Strategies" and Table 4). Settings `drafter` and `backbone` name the two; each is trained by itself and stopped by
@@ -30,20 +30,19 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
     def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
         if not issubclass(part_classes["drafter"], ScoresItems):
             raise UserError(f"[drafter: {config['drafter']}] can't draft: it ranks items, but gives them no scores.")
-        if not issubclass(part_classes["backbone"], GenerativeRecommender):
+        if not issubclass(part_classes["backbone"], Verifier):
             raise UserError(f"[backbone: {config['backbone']}] can't verify: it has no semantic ids.")
 
     def __init__(self, config: Config, dataset: Dataset, parts: Mapping[str, Part]) -> None:
         super().__init__(config, dataset, parts)
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
-        self.verifier.decode_in(config["decoding_precision"])
-        self.verifier.replay_decoding(config)
+        self.verifier.prepare_decoding(config)
         self.unseen_history = config["unseen_history"]
 
     @property
-    def verifier(self) -> GenerativeRecommender:
+    def verifier(self) -> Verifier:
         return self.parts["backbone"]
 
-    def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
+    def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
         return Ranker(self.parts["drafter"], self.verifier.seen, self.unseen_history).score_all(interaction)

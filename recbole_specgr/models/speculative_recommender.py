@@ -10,7 +10,6 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.all_rounds import AllRounds, all_rounds
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
@@ -18,32 +17,33 @@ from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.contract import RankedList, RanksByList
 from recbole_specgr.models.explaining import Draft, Reasons
-from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
+from recbole_specgr.models.verifying import ReadUsers, Verifier
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
+BEYOND_THE_PAPER = ("unseen_bonus", "drafter_weight", "order")
 
 
 class SpeculativeRecommender(RanksByList):
     """Mixin: ranks by draft and verify. Subclasses give `verifier` and `draft_scores`.
 
     Attributes:
-        decoding: draft_size, num_beams, accept_threshold and the switches of the paper's Table 3.
+        decoding: the settings of `DraftVerifySettings`.
     """
 
     inductive = True
-    decoding_keys = ("draft_size", "num_beams", "accept_threshold", *SWITCHES)
+    decoding_keys = ("draft_size", "num_beams", "accept_threshold", *SWITCHES, *BEYOND_THE_PAPER)
     decoding: dict[str, Any]
 
     @property
-    def verifier(self) -> GenerativeRecommender:
-        """The generative recommender that verifies what is drafted."""
+    def verifier(self) -> Verifier:
+        """The generator that verifies what is drafted."""
         raise NotImplementedError
 
-    def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
+    def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
         """The drafter's score of every item `[B, n_items]`."""
         raise NotImplementedError
 
-    def nearest_items(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
+    def nearest_items(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
         """The candidates that may be drafted, `[B, M]`, -1 where there are fewer, and the drafter's scores of them
         `[B, M]`; None where all may be drafted."""
         return None
@@ -52,7 +52,7 @@ class SpeculativeRecommender(RanksByList):
     def draft_verify_settings(self) -> DraftVerifySettings:
         return DraftVerifySettings(**{key: self.decoding[key] for key in self.decoding_keys})
 
-    def encode_users(self, interaction: Interaction) -> EncodedUsers:
+    def encode_users(self, interaction: Interaction) -> ReadUsers:
         users = self.verifier.read(interaction)
         return replace(users, draft_scores=comparable(self.draft_scores(interaction, users)))
 
@@ -61,7 +61,7 @@ class SpeculativeRecommender(RanksByList):
         """Ranked lists with their scores, rounds and acceptance."""
         return self._draft_verify(self.encode_users(interaction), k, candidates)
 
-    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+    def rank_users(self, users: ReadUsers, k: int, candidates: Tensor) -> RankedList:
         """The k best candidates by draft and verify. Where work is shared the lists come without their scores."""
         if users.shared is None:
             result = self._draft_verify(users, k, candidates)
@@ -82,9 +82,6 @@ class SpeculativeRecommender(RanksByList):
 
     def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
         model, users, settings = self.verifier, self.encode_users(interaction), self.draft_verify_settings
-        counted = len(model.level_slices)
-        if settings.score_adjustment and not model.seen[item]:
-            counted -= 1
         scores = self.draft_scores(interaction, users)[0].masked_fill(~candidates, -torch.inf)
         drafted = self.all_rounds(users, k, candidates).drafted
         found = ((drafted.items[0] == item) & drafted.exist[0]).nonzero()
@@ -94,7 +91,7 @@ class SpeculativeRecommender(RanksByList):
             drafted_in=int(drafted.rounds[0, found[0]]) + 1 if len(found) else None,
             threshold=float(settings.accept_threshold),
         )
-        return Reasons(model.digits(users, item, counted), model.shared_digits(item), draft)
+        return Reasons(model.digits(users, item, settings.score_adjustment), model.shared_digits(item), draft)
 
     @torch.no_grad()
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
@@ -102,7 +99,7 @@ class SpeculativeRecommender(RanksByList):
         settings = self.draft_verify_settings.for_verification(items.size(1))
         return self.verifier.log_likelihood(interaction, items, candidates, settings)
 
-    def all_rounds(self, users: EncodedUsers, k: int, candidates: Tensor) -> AllRounds:
+    def all_rounds(self, users: ReadUsers, k: int, candidates: Tensor) -> AllRounds:
         """What the lists of all thresholds can be read off, under the settings in `decoding`."""
         model, settings = self.verifier, self.draft_verify_settings
         for_verification = settings.for_verification(k)
@@ -110,23 +107,24 @@ class SpeculativeRecommender(RanksByList):
             "verification", lambda: model.verification(users.memory, candidates, for_verification)
         )
         nearest = users.once("nearest", lambda: self.nearest_items(users, candidates))
-        pool = draft_pool(*(nearest or (None, users.draft_scores)), model.index(candidates).items, model.seen, settings)
+        items = model.candidate_items(candidates)
+        pool = draft_pool(*(nearest or (None, users.draft_scores)), items, model.seen, settings)
         return all_rounds(verification.restart(for_verification), pool, settings)
 
-    def _draft_verify(self, users: EncodedUsers, k: int, candidates: Tensor) -> DraftVerifyResult:
+    def _draft_verify(self, users: ReadUsers, k: int, candidates: Tensor) -> DraftVerifyResult:
         model, settings = self.verifier, self.draft_verify_settings
-        index, seen = model.index(candidates), model.seen
+        items, seen = model.candidate_items(candidates), model.seen
         nearest, scores = self.nearest_items(users, candidates) or (None, users.draft_scores)
-        users_leave = model.replay is None and scores.device.type == "cpu"
+        users_leave = not model.records_decoding and scores.device.type == "cpu"
 
-        def decode(memory: Memory, scores: Tensor, nearest: Tensor | None = None) -> tuple[Tensor, ...]:
+        def decode(memory: Any, scores: Tensor, nearest: Tensor | None = None) -> tuple[Tensor, ...]:
             verification = model.verification(memory, candidates, settings.for_verification(k), static=not users_leave)
-            pool = draft_pool(nearest, scores, index.items, seen, settings)
+            pool = draft_pool(nearest, scores, items, seen, settings)
             result = draft_verify(verification, pool, k, settings, users_leave)
             return tuple(getattr(result, field.name) for field in fields(result))
 
         inputs = (scores,) if nearest is None else (scores, nearest)
-        result = DraftVerifyResult(*model.decode(decode, users, ("draft_verify", index, seen, k, settings), *inputs))
+        result = DraftVerifyResult(*model.decode(decode, users, ("draft_verify", items, seen, k, settings), *inputs))
         result.check()
         return result
 

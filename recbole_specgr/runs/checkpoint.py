@@ -48,7 +48,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "inline_container" not in str(error):  # not torch's writer of files
             raise
-        reason = getattr(error, "strerror", None) or "the disk did not take all of it"
+        reason = (error.strerror if isinstance(error, OSError) else None) or "the disk did not take all of it"
         kept = "The one before it is whole" if path.is_file() else "There is none before it"
         free = shutil.disk_usage(path.parent).free / 1e9 if path.parent.is_dir() else 0.0
         raise UserError(

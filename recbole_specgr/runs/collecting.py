@@ -19,11 +19,19 @@ from recbole_specgr.data.times import TIME_UNITS, time_unit
 from recbole_specgr.runs.comparison import what_it_is
 from recbole_specgr.runs.launch import started_as
 from recbole_specgr.runs.record import SCHEMA, protocol_hash
+from recbole_specgr.settings.config import Config
 
 PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
 
 
-def build_record(config, dataset, trainer, valid_result, test_result, parameters: dict[str, int]) -> dict[str, Any]:
+def build_record(
+    config: Config,
+    dataset: Any,
+    trainer: Any,
+    valid_result: dict[str, float] | None,
+    test_result: dict[str, float],
+    parameters: dict[str, int],
+) -> dict[str, Any]:
     """The record of a finished run.
 
     Args:
@@ -84,7 +92,7 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
     }
 
 
-def environment(config) -> dict[str, Any]:
+def environment(config: Config) -> dict[str, Any]:
     """By what and on what a number was measured."""
     return {
         "processes": config["world_size"],
@@ -95,7 +103,7 @@ def environment(config) -> dict[str, Any]:
     }
 
 
-def rank_columns(rows, view) -> dict[str, np.ndarray]:
+def rank_columns(rows: Any, view: Any) -> dict[str, np.ndarray]:
     """What ranks.npz holds of each test row (`record.RANK_COLUMNS`).
 
     Args:

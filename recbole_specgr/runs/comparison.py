@@ -82,7 +82,6 @@ def _parts(key: str, one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _equal(key: str, one: Any, other: Any) -> bool:
-    if key != GROWING:
-        return one == other
-    both = isinstance(one, dict) and isinstance(other, dict)
-    return all(_equal(key, one[name], other[name]) for name in one.keys() & other.keys()) if both else one == other
+    if key == GROWING and isinstance(one, dict) and isinstance(other, dict):
+        return all(_equal(key, one[name], other[name]) for name in one.keys() & other.keys())
+    return bool(one == other)

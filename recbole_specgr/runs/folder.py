@@ -38,7 +38,7 @@ def checkpoint_of(run_dir: Path, config: Config) -> Path:
     return run_dir / f"{list(config['stages'])[-1]}.pth"
 
 
-def check_finished(run_dir: Path, model: str, dataset, setting: str) -> None:
+def check_finished(run_dir: Path, model: str, dataset: Any, setting: str) -> None:
     """Raise UserError unless `run_dir` is a finished run of `model` on the data and the split of `dataset`.
 
     Args:

@@ -5,7 +5,7 @@ import yaml
 from optuna.trial import TrialState
 from tabulate import tabulate
 
-from recbole_specgr.search.trials import Search, finished
+from recbole_specgr.search.trials import Search, finished, without_effect
 from recbole_specgr.settings.precedence import expand_dotted
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.terminal import plain_table
@@ -41,6 +41,7 @@ def write_report(search: Search, study: optuna.Study) -> str:
         f"Searched: {'; '.join(search.space.text)}. Fixed: {_inline(search.settings)}.",
     ]
     lines += [f"Trial {trial.number} failed: {trial.user_attrs['error']}" for trial in failed]
+    lines += [warning] if (warning := without_effect(search, good)) else []
     if len({trial.user_attrs["protocol_hash"] for trial in good}) > 1:
         lines.append("The data changed between trials: their scores do not compare. Start anew with another --study.")
     with atomic_write(search.folder / SUMMARY) as temporary:

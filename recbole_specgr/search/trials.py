@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recbole_specgr.search.space import Space
 from recbole_specgr.settings.config import Config, Settings
+from recbole_specgr.settings.watched import watched
 from recbole_specgr.system.allocator import keep_freed_memory
 from recbole_specgr.system.errors import UserError
 
@@ -117,6 +118,14 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in ended if "seconds" in trial.user_attrs]
 
 
+def without_effect(search: Search, trials: list[FrozenTrial]) -> str:
+    """The warning about parameters that none of the successful trials read; "" where there are none."""
+    good = [trial.user_attrs["unread"] for trial in trials if "unread" in trial.user_attrs]
+    names = [name for name in search.space.distributions if good and all(name in unread for unread in good)]
+    named = ", ".join(f"[{name}]" for name in names)
+    return f"warning: {search.model} does not read {named}: to search it changes nothing." if names else ""
+
+
 def _prepare(study: optuna.Study, search: Search) -> int:
     """Queue what was interrupted, and at the start the settings as they are; returns how many trials are missing."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):  # of a process that is no more
@@ -161,6 +170,7 @@ def _work(search: Search, number: int, jobs: int, tickets) -> None:
         redirect_stderr(log),
     ):
         study = search.study(seed=search.config({})["seed"] + number)
+        warning = ""
         while _take(tickets):
             trial = _ask(study, search.space)
             if trial is None:
@@ -170,6 +180,8 @@ def _work(search: Search, number: int, jobs: int, tickets) -> None:
             score = f"{ended.value:.4f}" if ended.value is not None else ended.user_attrs["error"]
             values = ", ".join(f"{key} {value}" for key, value in search.space.settings(ended.params).items())
             print(f"trial {ended.number}: {study.user_attrs['metric']} {score}  {values}", file=console, flush=True)
+            if not warning and (warning := without_effect(search, [ended])):
+                print(warning, file=console, flush=True)
 
 
 def _end_with_parent() -> None:
@@ -206,7 +218,8 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial, setting
     values = search.space.settings(trial.params)
     given = {**search.settings, **values, **settings, "runs_path": str(search.folder / "runs"), "show_progress": False}
     try:
-        result = run_recbole(search.model, search.dataset, search.config_files, Settings(given, "the search"))
+        with watched() as read:
+            result = run_recbole(search.model, search.dataset, search.config_files, Settings(given, "the search"))
     except Exception as error:
         # Any: a size that does not fit, no memory, a loss that is no number. The search goes on and reports it.
         traceback.print_exc()
@@ -219,6 +232,8 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial, setting
         checkpoint.unlink()
     shutil.rmtree(run_dir / "tensorboard", ignore_errors=True)
     stages = result["record"]["training"].values()
+    unread = [name for name in search.space.distributions if name.partition(".")[0] not in read]
+    trial.set_user_attr("unread", unread)
     trial.set_user_attr("run_dir", str(run_dir))
     trial.set_user_attr("best_epochs", [stage["best_epoch"] for stage in stages])
     trial.set_user_attr("epochs", [stage["epochs"] for stage in stages])

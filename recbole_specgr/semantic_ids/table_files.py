@@ -8,8 +8,10 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from recbole_specgr.data.ids import read_id_lines, read_ids
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.semantic_ids.identification import identification_size
+from recbole_specgr.system.delimited import read_records, separator_of
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 
@@ -67,11 +69,14 @@ class CodeTable:
 
     def checked(self) -> "CodeTable":
         """The same with int64 codes. Raises UserError on what is no table of codes."""
-        tokens, codes = np.asarray(self.item_tokens).astype(str), np.asarray(self.codes)
+        tokens, codes = np.asarray(self.item_tokens), np.asarray(self.codes)
         if codes.ndim != 2 or tokens.ndim != 1 or len(tokens) != len(codes) or codes.shape[1] <= self.identified:
             raise UserError(f"{list(tokens.shape)} item ids and codes {list(codes.shape)} are not [N] and [N, L].")
         if not np.issubdtype(codes.dtype, np.integer):
             raise UserError(f"codes are whole numbers, not {codes.dtype}.")
+        tokens = np.array(read_ids(tokens, "item"), dtype=str)
+        if "" in tokens:
+            raise UserError(f"item {tokens.tolist().index('') + 1} is empty. Each row needs its item.")
         names, counts = np.unique(tokens, return_counts=True)
         if len(names) < len(tokens):
             raise UserError(f"{(counts > 1).sum()} items stand in it twice, such as {names[counts > 1][0]}.")
@@ -117,8 +122,7 @@ def _read(path: Path) -> CodeTable | None:
         names = path.with_suffix(".items.txt")
         if not names.is_file():
             raise UserError(f"it needs its items, one a line, in {names}.")
-        lines = names.read_text(encoding="utf-8").splitlines()
-        return CodeTable(np.array(lines, dtype=str), np.load(path, allow_pickle=False))
+        return CodeTable(np.array(read_id_lines(names), dtype=str), np.load(path, allow_pickle=False))
     if path.suffix != ".npz":
         raise UserError("it should be a .npz, .npy or .csv file, or a folder with a semantic_ids.npz.")
     with np.load(path, allow_pickle=False) as arrays:
@@ -134,22 +138,17 @@ def _read(path: Path) -> CodeTable | None:
 
 
 def _read_csv(path: Path) -> CodeTable:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        if len(header) < 2:
-            raise UserError("its first line should name the columns: item_id,code_1,code_2,...")
-        tokens, rows = [], []
-        for cells in reader:
-            if not cells:
-                continue
-            try:
-                rows.append([int(cell) for cell in cells[1:]])
-            except ValueError as error:
-                raise UserError(f"line {reader.line_num} is no item and its codes: {','.join(cells)}") from error
-            if len(cells) != len(header):
-                raise UserError(f"line {reader.line_num} has {len(cells)} values, but there are {len(header)} columns.")
-            tokens.append(cells[0])
-    identified = header[-1].strip() == IDENTIFICATION
-    codes = np.array(rows, dtype=np.int64).reshape(len(rows), len(header) - 1)
+    records = read_records(path, separator_of(path, ".csv"))
+    header = next(records, None)
+    if header is None or len(header.cells) < 2:
+        raise UserError("its first line should name the columns: item_id,code_1,code_2,...")
+    tokens, rows = [], []
+    for record in records:
+        try:
+            rows.append([int(cell) for cell in record.cells[1:]])
+        except ValueError as error:
+            raise UserError(f"line {record.line} is no item and its codes: {','.join(record.cells)}") from error
+        tokens.append(record.cells[0])
+    identified = header.cells[-1].strip() == IDENTIFICATION
+    codes = np.array(rows, dtype=np.int64).reshape(len(rows), len(header.cells) - 1)
     return CodeTable(np.array(tokens, dtype=str), codes, identified)

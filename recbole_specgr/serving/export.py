@@ -25,6 +25,7 @@ from recbole_specgr.serving.recommender import Recommender
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.quiet import quiet_transformers
 
 MANIFEST, WEIGHTS, CARD = "recbole_specgr.json", "recbole_specgr.safetensors", "README.md"
 T5_FILES = ("config.json", "generation_config.json", "model.safetensors")  # as `save_pretrained` names them
@@ -141,7 +142,8 @@ def _export_weights(run: Path, to: Path, backbone: T5 | None) -> None:
     if backbone is not None:
         from recbole_specgr.backbones.transformers_weights import to_transformers
 
-        to_transformers(backbone).save_pretrained(to)
+        with quiet_transformers():
+            to_transformers(backbone).save_pretrained(to)
         state = {name: tensor for name, tensor in state.items() if not name.startswith(_PREFIX)}
     if state:
         save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, to / WEIGHTS)
@@ -165,7 +167,8 @@ def _import_weights(folder: Path, to: Path) -> None:
 
             from recbole_specgr.backbones.transformers_weights import from_transformers
 
-            t5 = from_transformers(T5ForConditionalGeneration.from_pretrained(folder))
+            with quiet_transformers():
+                t5 = from_transformers(T5ForConditionalGeneration.from_pretrained(folder))
             state = {f"{_PREFIX}{name}": tensor for name, tensor in t5.state_dict().items()}
         if (folder / WEIGHTS).is_file():
             state |= load_file(folder / WEIGHTS)

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
-import io
 import json
 import sys
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow
 import pyarrow.parquet as parquet
 
+from recbole_specgr.data.ids import MISSING, read_id_lines, read_ids
 from recbole_specgr.importing.json_lines import read_objects
-from recbole_specgr.importing.tables import column_names, read_table
+from recbole_specgr.importing.tables import JSON_LINES, PARQUET, column_names, kind_of, read_table
 from recbole_specgr.serving.recommendations import Recommendations
+from recbole_specgr.system.delimited import read_records, separator_of
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 
 USER_COLUMNS = ("user_id", "user")
 HISTORY_COLUMNS = ("history", "item_id_list", "items")
-_DELIMITED = {".csv": ",", ".tsv": "\t"}
-_CELL = 1 << 30  # characters of a history at most; the csv module's own limit is 131,072
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}  # of the files that are written
+_NAMES_IN = 100  # rows of JSON lines that are looked at for the names of the columns
 
 
 class Piece(NamedTuple):
@@ -47,92 +46,102 @@ def read_histories(path: Path, size: int) -> Iterator[Piece]:
     """The users of a CSV, TSV, JSON-lines (these also with .gz) or Parquet file, `size` at a time.
 
     A row is a user: a column `history` (or `item_id_list`, `items`), in delimited files with blanks between the items,
-    else a list or such a text; and, if users are to be named, `user_id` (or `user`).
+    else a list or such a text; and, if users are to be named, `user_id` (or `user`). Ids are read as `data.ids` says.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UserError: another kind of file, a broken one, or one without a column of histories.
+        UserError: another kind of file, a broken one, one without a column of histories, a user without a name, or an
+            id that can't be one.
     """
-    names = _names(path)
-    history = next((name for name in HISTORY_COLUMNS if name in names), None)
+    names = column_names(path, _NAMES_IN)
+    plain = {str(name).partition(":")[0]: name for name in reversed(names)}  # a name may carry RecBole's type
+    history = next((plain[name] for name in HISTORY_COLUMNS if name in plain), None)
     if history is None:
         raise UserError(
             f"{path} has no column {' or '.join(HISTORY_COLUMNS)}, which holds the histories; its columns are "
             f"{', '.join(map(str, names))}. A row is a user, its history the items with blanks between them (or a "
             f"list), the latest last."
         )
-    user = next((name for name in USER_COLUMNS if name in names), None)
+    user = next((plain[name] for name in USER_COLUMNS if name in plain), None)
     count = 0
     for rows, done in _rows(path, [name for name in (user, history) if name], size):
-        users = [row[0] for row in rows] if user else range(count, count + len(rows))
-        yield Piece([str(name) for name in users], [_tokens(row[-1]) for row in rows], done)
+        numbers = range(count, count + len(rows))
+        users = [_user(row[0], path, number) for row, number in zip(rows, numbers)] if user else list(map(str, numbers))
+        histories = [_history(row[-1], path, number) for row, number in zip(rows, numbers)]
+        yield Piece(users, histories, done)
         count += len(rows)
 
 
 def read_items_file(path: Path, item_field: str) -> list[str]:
-    """Item tokens: the lines of a .txt file, or the column of the items in a table."""
+    """Item ids: the lines of a .txt file, or the column of the items in a table.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UserError: another kind of file, a broken one, one without that column, or an entry that is no id.
+    """
     if path.suffix == ".txt":
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file {path}.")
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return read_id_lines(path)
     names = column_names(path)
     column = next((name for name in names if str(name).partition(":")[0] == item_field), None)
     if column is None:
         raise UserError(f"{path} has no column [{item_field}]; its columns are {', '.join(map(str, names))}.")
-    return [str(token) for token in read_table(path, [column])[column]]
+    tokens = read_ids(read_table(path, [column])[column], f"{path}, column [{column}], row")
+    if "" in tokens:
+        raise UserError(f"{path}, row {tokens.index('') + 1:,} has no [{column}]. Name the item, or leave the row out.")
+    return tokens
 
 
-def _names(path: Path) -> list[str]:
-    """The names of the columns; of JSON lines those in the first rows."""
-    if not {".jsonl", ".ndjson", ".json"} & set(path.suffixes) or not path.is_file():
-        return column_names(path)
-    return list({name: None for row in islice(read_objects(path), 100) for name in row})
+def _user(cell: Any, path: Path, number: int) -> str:
+    (user,) = read_ids([cell], f"{path}, row {number + 1:,}, user")
+    if not user:
+        raise UserError(
+            f"{path}, row {number + 1:,} has a history, but no user. Name the user, or leave the column of users out: "
+            f"they are numbered then."
+        )
+    return user
+
+
+def _history(cell: Any, path: Path, number: int) -> list[str]:
+    """The ids of a history, "" where a list has an entry that is none."""
+    if cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in MISSING):
+        return []
+    if isinstance(cell, str):
+        cell = cell.split()
+    elif not isinstance(cell, list):
+        cell = [cell]
+    return read_ids(cell, f"{path}, row {number + 1:,}, entry")
 
 
 def _rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list[tuple], float]]:
-    kind = next(suffix for suffix in reversed(path.suffixes) if suffix != ".gz").lower()
-    if kind in _DELIMITED:
-        return _delimited_rows(path, columns, size, _DELIMITED[kind])
-    if kind in (".parquet", ".pq"):
+    """`size` rows of the `columns` at a time, and the share of the file that has been read."""
+    kind = kind_of(path)
+    if kind in PARQUET:
         return _parquet_rows(path, columns, size)
-    return _json_rows(path, columns, size)
+    if kind in JSON_LINES:
+        return _json_rows(path, columns, size)
+    return _delimited_rows(path, columns, size, separator_of(path, kind))
 
 
 def _delimited_rows(path: Path, columns: list[str], size: int, separator: str) -> Iterator[tuple[list[tuple], float]]:
-    total = max(1, path.stat().st_size)
-    csv.field_size_limit(max(csv.field_size_limit(), _CELL))
-    with open(path, "rb") as raw, _plain(raw, path) as plain:
-        lines = csv.reader(io.TextIOWrapper(plain, "utf-8-sig", newline=""), delimiter=separator, strict=True)
-        try:
-            filled = filter(None, lines)
-            names = next(filled)
-            places = [names.index(name) for name in columns]
-            full = (_full(line, names, path, lines.line_num) for line in filled)
-            while rows := [tuple(line[place] for place in places) for line in islice(full, size)]:
-                yield rows, raw.tell() / total
-        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(f"{path} can't be read after line {lines.line_num}: {error}.") from error
-
-
-def _full(line: list[str], names: list[str], path: Path, number: int) -> list[str]:
-    if len(line) != len(names):
-        raise UserError(
-            f"{path}: line {number} has {len(line)} columns, the first line {len(names)} ({', '.join(names)}). "
-            f"Does a history hold the separator? It takes blanks between its items."
-        )
-    return line
-
-
-def _plain(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
-    return gzip.open(raw) if path.suffix == ".gz" else contextlib.nullcontext(raw)
+    total, position = max(1, path.stat().st_size), [0]
+    records = read_records(path, separator, progress=lambda at: position.__setitem__(0, at))
+    names = next(records).cells
+    places = [names.index(name) for name in columns]
+    while rows := [tuple(record.cells[place] for place in places) for record in islice(records, size)]:
+        yield rows, min(1.0, position[0] / total)
 
 
 def _parquet_rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list[tuple], float]]:
-    with parquet.ParquetFile(path) as file:
-        total, done = max(1, file.metadata.num_rows), 0
-        for batch in file.iter_batches(size, columns=columns):
-            done += len(batch)
-            yield list(zip(*(batch.column(name).to_pylist() for name in columns))), done / total
+    try:
+        with parquet.ParquetFile(path) as file:
+            total, done = max(1, file.metadata.num_rows), 0
+            for batch in file.iter_batches(size, columns=columns):
+                done += len(batch)
+                yield list(zip(*(batch.column(name).to_pylist() for name in columns))), done / total
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(
+            f"{path} could not be read: {str(error).splitlines()[0]} It is damaged or cut short: fetch it again."
+        ) from error
 
 
 def _json_rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list[tuple], float]]:
@@ -140,14 +149,6 @@ def _json_rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list
     objects = read_objects(path, progress=lambda at: position.__setitem__(0, at))
     while rows := [tuple(row.get(name) for name in columns) for row in islice(objects, size)]:
         yield rows, min(1.0, position[0] / total)
-
-
-def _tokens(history: Any) -> list[str]:
-    if history is None:
-        return []
-    if isinstance(history, str):
-        return history.split()
-    return [str(token) for token in history] if isinstance(history, Iterable) else [str(history)]
 
 
 # -- what is written ---------------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ def _json_writer(path: Path) -> Iterator[Write]:
 @contextlib.contextmanager
 def _csv_writer(path: Path) -> Iterator[Write]:
     with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=_DELIMITED[path.suffix], lineterminator="\n")
+        writer = csv.writer(file, delimiter=_SEPARATORS[path.suffix], lineterminator="\n")
         writer.writerow(["user_id", "rank", "item_id", "score", "round"])
 
         def write(users: list[str], found: Recommendations) -> None:

@@ -13,6 +13,7 @@ import torch
 from recbole.config import Config
 from torch import nn
 
+from recbole_specgr.data.ids import read_ids
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.semantic_ids import SemanticIds, Tokenizer, load_tokenizer
@@ -20,7 +21,7 @@ from recbole_specgr.semantic_ids.fit import IDS
 from recbole_specgr.semantic_ids.fit import TOKENIZER as TOKENIZER_FILE
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.text.features import FEATURES, read_kept
-from recbole_specgr.text.item_text import FrameTexts, title_field
+from recbole_specgr.text.item_text import FrameTexts, shown, title_field
 from recbole_specgr.text.later_texts import encode_later_texts, transformed
 
 _SAMPLE = 2000  # of the run's items that new vectors are compared with
@@ -149,20 +150,13 @@ def item_tokens(frame: pd.DataFrame, item_field: str) -> list[str]:
         )
     if not len(frame):
         raise UserError("There are no new items: the table has no rows.")
-    tokens = [token_of(cell) for cell in frame[item_field]]
+    tokens = read_ids(frame[item_field], f"The new items, column [{item_field}], row")
     if "" in tokens:
         raise UserError(f"Row {tokens.index('') + 1} of the new items has no [{item_field}].")
     repeated = pd.Index(tokens)[pd.Index(tokens).duplicated()]
     if len(repeated):
         raise UserError(f"{len(repeated)} new items stand in the table twice, such as {', '.join(repeated[:3])}.")
     return tokens
-
-
-def token_of(cell: object) -> str:
-    """An item's name as it is in the data set's file; "" for an empty cell."""
-    if cell is None or cell != cell:
-        return ""
-    return str(int(cell)) if isinstance(cell, (float, np.floating)) and float(cell).is_integer() else str(cell)
 
 
 def _tokenizer(part: Part) -> Tokenizer:
@@ -284,4 +278,4 @@ def _titles(frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, Part]
     text_fields = [field for part in parts.values() for field in part.config["text_fields"] or []]
     known = [field for field in (*catalogue.field_kinds, *text_fields) if field in frame]
     field = title_field(known, text_fields)
-    return [""] * len(frame) if field is None else [token_of(cell) for cell in frame[field]]
+    return [""] * len(frame) if field is None else [shown(cell) for cell in frame[field]]

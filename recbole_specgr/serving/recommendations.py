@@ -39,8 +39,9 @@ class Recommendations(Sequence):
 
     Attributes:
         items: tokens by history; fewer than asked for where there are no more.
-        scores: float [N, k], NaN beyond the end of a list.
-        rounds: int [N, k], as `Recommendation.round`.
+        scores: float [N, n], NaN beyond the end of a list; n is k, or how many items may be recommended where those
+            are fewer.
+        rounds: int [N, n], as `Recommendation.round`.
         unknown: entries of the histories that were left out because there is no such item.
         empty: positions of the histories of which nothing is known; their lists are empty.
     """

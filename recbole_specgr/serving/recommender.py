@@ -16,6 +16,7 @@ from recbole.data.interaction import Interaction
 from torch import nn
 
 from recbole_specgr.building.finished import build_finished
+from recbole_specgr.data.ids import read_ids
 from recbole_specgr.evaluation.ranking import EMPTY
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import caches, copy_for_use, restore_caches
@@ -32,8 +33,10 @@ from recbole_specgr.serving.request import (
     check_arguments,
     cut_lists,
     excluded_by_user,
+    named,
     places_to_spare,
     set_decoding,
+    warn_of_short,
 )
 from recbole_specgr.serving.state import State
 from recbole_specgr.system.errors import UserError, did_you_mean
@@ -138,7 +141,8 @@ class Recommender:
 
         Args:
             histories: item tokens, the latest last; only the last `MAX_ITEM_LIST_LENGTH` known ones count.
-            k: length of the lists.
+            k: length of the lists. Where fewer items may be recommended, or the model's search finds fewer, they are
+                shorter, and a warning says why.
             candidates: what may be recommended; None: every item that the run's test ranks, and those added since.
             exclude: what may not: item tokens for all, one collection of them for each history, or "history" for what
                 the history itself holds.
@@ -149,7 +153,8 @@ class Recommender:
                 of SpecGR; `Recommender.decoding` shows them.
 
         Raises:
-            UserError: an argument that can't be, or an unknown item where `on_unknown` is `error`.
+            UserError: an argument that can't be, an entry that is no id, or an unknown item where `on_unknown` is
+                `error`.
         """
         state = self._state
         batch_size = self.config["eval_batch_size"] if batch_size is None else batch_size
@@ -163,20 +168,21 @@ class Recommender:
         ranker = self._ranker(state, model)
 
         lengths, spare = np.array([len(rows) for rows in items], dtype=int), places_to_spare(per_user, len(items))
-        ranked = np.full((len(histories), k), EMPTY)
-        scores = np.full((len(histories), k), np.nan)
-        rounds = np.full((len(histories), k), NOT_SPECULATED)
+        n_allowed = int(allowed.sum())
+        shape = len(histories), min(k, n_allowed)
+        ranked, scores, rounds = np.full(shape, EMPTY), np.full(shape, np.nan), np.full(shape, NOT_SPECULATED)
         for users in _batches(lengths, spare, batch_size):
             interaction = self.interaction(state, [items[user] for user in users])
-            found = ranker.rank(interaction, k + int(spare[users[0]]), allowed)
+            found = ranker.rank(interaction, min(k + int(spare[users[0]]), n_allowed), allowed)
             excluded = [per_user[user] for user in users] if per_user is not None else None
-            ranked[users], scores[users], rounds[users] = cut_lists(found, k, excluded)
+            ranked[users], scores[users], rounds[users] = cut_lists(found, shape[1], excluded)
 
         empty = tuple(np.flatnonzero(lengths == 0).tolist())
         if empty:
             getLogger().warning(f"{len(empty)} of {len(histories)} histories hold no known item: their lists are empty")
         tokens = state.catalogue.item_tokens[ranked]
         lists = [row[: (found != EMPTY).sum()].tolist() for row, found in zip(tokens, ranked)]
+        warn_of_short([len(items) for items in lists], k, n_allowed, model.decoding)
         return Recommendations(lists, scores, rounds, unknown, empty)
 
     def explain(self, history: History, item: object, k: int = 50, **decoding: Any) -> Explanation:
@@ -192,18 +198,20 @@ class Recommender:
             raise UserError("The history holds no item that the run knows: there is nothing to explain.")
         model = self._ready(state)
         set_decoding(model, decoding, self.config["model"])
-        return explain(state, self._ranker(state, model), self.interaction(state, rows), str(item), k)
+        ranker, interaction = self._ranker(state, model), self.interaction(state, rows)
+        k = min(k, int(state.allowed.sum()))
+        return explain(state, ranker, interaction, read_ids([item], "item")[0], k)
 
-    def _rows(self, state: State, histories: list[list[object]], on_unknown: str) -> tuple[list[list[int]], int]:
+    def _rows(self, state: State, histories: list[list[str]], on_unknown: str) -> tuple[list[list[int]], int]:
         """The rows of the known items of each history, cut to what the model reads; how many entries are unknown."""
         longest, found, unknown = self.config["MAX_ITEM_LIST_LENGTH"], [], 0
         for number, history in enumerate(histories):
-            rows = [state.row_of.get(str(token)) for token in history]
+            rows = [state.row_of.get(token) for token in history]
             known = [row for row in rows if row is not None]
             if on_unknown == "error" and len(known) < len(rows):
-                missing = [str(token) for token, row in zip(history, rows) if row is None]
+                missing = [token for token, row in zip(history, rows) if row is None]
                 raise UserError(
-                    f"History {number} holds items that the run does not know: {', '.join(missing[:5])}."
+                    f"History {number} holds items that the run does not know: {named(missing[:5])}."
                     f"{did_you_mean(missing[0], state.row_of)} Add them with add_items, or let them be dropped "
                     f"(on_unknown: drop)."
                 )
@@ -296,14 +304,14 @@ class Recommender:
         Raises:
             UserError: an item that is not there, or was removed before. Nothing has changed then.
         """
-        names = [tokens] if isinstance(tokens, str) else [str(token) for token in tokens]
+        names = read_ids([tokens] if isinstance(tokens, str) else tokens, "items to remove, entry")
         with self._changing:
             state = self._state
             rows = [state.row_of.get(name) for name in names]
             gone = [name for name, row in zip(names, rows) if row is None or not state.catalogue.candidates[row]]
             if gone:
                 raise UserError(
-                    f"{len(gone)} of the items to remove can't be recommended anyway, such as {', '.join(gone[:3])}."
+                    f"{len(gone)} of the items to remove can't be recommended anyway, such as {named(gone[:3])}."
                     f"{did_you_mean(gone[0], state.row_of)}"
                 )
             self._state = state.without_items(rows)

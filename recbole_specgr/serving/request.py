@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from logging import getLogger
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recbole_specgr.data.ids import read_ids
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
@@ -59,22 +60,23 @@ def check_arguments(k: int, on_unknown: str, batch_size: int) -> None:
     _check_count("batch_size", batch_size)
 
 
-def as_histories(histories: object) -> list[list[object]]:
-    """The histories as lists. Raises UserError for what is no list of lists."""
+def as_histories(histories: object) -> list[list[str]]:
+    """The histories as lists of ids, "" where an entry is none. Raises UserError for what is no list of lists, or for
+    an entry that can't be an id."""
     if isinstance(histories, Mapping):
         raise UserError("histories must be a list of histories; of a mapping take its values().")
     one = "histories must be a list of histories, each a list of item tokens"
     if isinstance(histories, str) or not isinstance(histories, Iterable):
         raise UserError(f"{one}; [{histories}] is none.")
     lists = []
-    for history in histories:
+    for number, history in enumerate(histories):
         if isinstance(history, str) or not isinstance(history, Iterable):
             raise UserError(f"{one}, but [{history}] in it is a single item. Of one history make [history].")
-        lists.append(list(history))
+        lists.append(read_ids(history, f"History {number}, entry"))
     return lists
 
 
-def excluded_by_user(exclude: Any, histories: list[list[object]], row_of: Mapping[str, int]) -> list[list[int]] | None:
+def excluded_by_user(exclude: Any, histories: list[list[str]], row_of: Mapping[str, int]) -> list[list[int]] | None:
     """The rows of the items that each history's list must not hold; None where `exclude` says the same for all."""
     if exclude is None:
         return None
@@ -84,11 +86,14 @@ def excluded_by_user(exclude: Any, histories: list[list[object]], row_of: Mappin
         exclude = histories
     else:
         exclude = list(exclude)
-        if all(isinstance(token, (str, int, np.integer)) for token in exclude):
+        if all(isinstance(token, str) or not isinstance(token, Iterable) for token in exclude):
             return None
+        if not all(isinstance(tokens, Iterable) and not isinstance(tokens, str) for tokens in exclude):
+            raise UserError("exclude must be item tokens, or a list of them for each history, not a mixture of both.")
         if len(exclude) != len(histories):
             raise UserError(f"exclude names items for {len(exclude)} histories, but there are {len(histories)}.")
-    return [[row_of[name] for name in {str(token) for token in tokens} if name in row_of] for tokens in exclude]
+    lists = (read_ids(tokens, f"exclude, list {number}, entry") for number, tokens in enumerate(exclude))
+    return [[row_of[name] for name in set(names) if name in row_of] for names in lists]
 
 
 def places_to_spare(excluded: list[list[int]] | None, users: int) -> np.ndarray:
@@ -108,28 +113,60 @@ def allowed_items(state: State, candidates: Iterable[object] | None, exclude: An
             raise UserError(f"candidates must be item tokens, not [{candidates}].")
         if isinstance(candidates, str):
             raise UserError("candidates must be item tokens, not a text.")
-        names = [str(token) for token in candidates]
+        names = read_ids(candidates, "candidates, entry")
         rows = [state.row_of[name] for name in names if name in state.row_of]
         unknown = [name for name in names if name not in state.row_of]
         if unknown and (on_unknown == "error" or not rows):
             raise UserError(
                 f"{len(unknown)} of {len(names)} candidates are items that the run does not know, such as "
-                f"{', '.join(unknown[:3])}.{did_you_mean(unknown[0], state.row_of)} Add them with add_items."
+                f"{named(unknown[:3])}.{did_you_mean(unknown[0], state.row_of)} Add them with add_items."
             )
         if unknown:
-            getLogger().warning(f"{len(unknown)} of {len(names)} candidates are unknown, such as {unknown[0]}.")
+            getLogger().warning(f"{len(unknown)} of {len(names)} candidates are unknown, such as {named(unknown[:1])}.")
         listed = torch.zeros_like(allowed)
         listed[rows] = True
         allowed = allowed & listed
     if exclude is not None:
         allowed = allowed.clone()
-        allowed[[state.row_of[str(token)] for token in exclude if str(token) in state.row_of]] = False
+        names = read_ids(exclude, "exclude, entry")
+        allowed[[state.row_of[name] for name in names if name in state.row_of]] = False
     if not bool(allowed.any()):
         raise UserError(
             "There is nothing to recommend: the candidates are none, or all of them are excluded, removed, or unseen "
             "items that the model can't rank."
         )
     return allowed
+
+
+def named(tokens: Iterable[str]) -> str:
+    """Ids for a message."""
+    return ", ".join(token or "an empty entry" for token in tokens)
+
+
+def warn_of_short(lengths: Sequence[int], k: int, allowed: int, decoding: Mapping[str, Any]) -> None:
+    """Say why lists are shorter than asked.
+
+    Args:
+        lengths: items that each list has; 0 for a history without a known item, of which another warning tells.
+        k: how many were asked for.
+        allowed: how many items may be recommended to everyone.
+        decoding: the model's settings of inference.
+    """
+    short = [length for length in lengths if 0 < length < k]
+    if not short:
+        return
+    said = f"{len(short)} of {len(lengths)} lists hold fewer than k [{k}] items, the shortest {min(short)}"
+    if max(short) == allowed:
+        said += f": no more than {allowed} may be recommended. A smaller k asks for no more than there is."
+    elif decoding:
+        said += (
+            f", although {allowed} may be recommended: the model's search found no more that are not excluded. Its "
+            f"settings are {', '.join(f'{name} [{value}]' for name, value in decoding.items())}; a wider search finds "
+            f"more."
+        )
+    else:
+        said += f": of the {allowed} that may be recommended no more are left that are not excluded."
+    getLogger().warning(said)
 
 
 def cut_lists(found: RankedList, k: int, excluded: list[list[int]] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

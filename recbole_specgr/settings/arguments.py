@@ -49,7 +49,7 @@ def parse(argv: list[str]) -> Arguments:
         if key in SWITCHES and not equals:
             arguments.switches.add(SWITCHES[key])
             continue
-        following = []
+        following: list[str] = []
         while not equals and words and not _is_key(words[0]) and (not following or key == "config_files"):
             following.append(words.pop(0))
         if key == "config_files":

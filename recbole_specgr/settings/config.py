@@ -37,6 +37,7 @@ from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, metric_class, resolve, split_class
 from recbole_specgr.settings.resources import package_folder
 from recbole_specgr.settings.result_keys import split_key
+from recbole_specgr.settings.watched import note
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
 from recbole_specgr.system.errors import UserError
@@ -107,6 +108,10 @@ class Config(RecBoleConfig):
     def from_dict(cls, settings: dict[str, Any], config_dict: dict[str, Any] | None = None) -> "Config":
         """The Config that `to_dict` was called on, on this machine; `config_dict` overrides (`data_path`, `gpu_id`)."""
         return cls(settings["model"], settings["dataset"], config_dict=config_dict, settings=settings)
+
+    def __getitem__(self, item: str) -> Any:
+        note(item)
+        return super().__getitem__(item)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain data for YAML, without what depends on the machine; `from_dict` takes it back."""

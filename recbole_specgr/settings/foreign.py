@@ -29,7 +29,8 @@ def without_foreign(layers: list[Layer], known: Collection[str], strict: bool) -
         known: names of all settings that the run can have.
         strict: raise the first sentence as UserError instead.
     """
-    kept, sentences = [], []
+    kept: list[Layer] = []
+    sentences: list[str] = []
     for layer in layers:
         foreign = _foreign(layer, known)
         if foreign and strict:

@@ -47,7 +47,7 @@ def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
         *(layer_of_file(path, declares=True) for path in property_files(f"model/{base_model}")),
         *(layer_of_file(path) for path in property_files(f"tuned/{dataset}/{base_model}")),
     ]
-    if entry.baseline_file is not None:
+    if entry.baseline_file is not None and entry.base is not None:
         own_class = ":" in entry.base
         layers.append(layer_of(entry.baseline, str(entry.baseline_file), declares=own_class))
         if entry.name != base_model:

@@ -87,7 +87,7 @@ def _open_keys(layers: list[Layer]) -> set[str]:
 
 
 def _checked(layer: Layer, declared: dict[str, Any], closed: set[str]) -> dict[str, Any]:
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in layer.values.items():
         _require_known(key, declared, layer.source)
         if key == "stages":
@@ -121,7 +121,7 @@ def _checked_stages(stages: Any, declared: dict[str, Any], source: str) -> dict[
         return {}
     if not isinstance(stages, dict):
         raise UserError(f"[stages] from {source} must map each stage to its settings, but is [{stages}].")
-    checked = {}
+    checked: dict[str, dict[str, Any]] = {}
     for stage, values in stages.items():
         _require_known(stage, declared["stages"], source, prefix="stages.")
         values = {} if values is None else values

@@ -10,11 +10,12 @@ import importlib
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from recbole_specgr.settings.published import Published, read_published
 from recbole_specgr.settings.resources import folders, package_folder
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
@@ -29,7 +30,7 @@ RECBOLE_OTHERS = tuple(
 
 GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
 _NOT_OF_LISTS = ("gauc", "auc", "mae", "rmse", "logloss")  # RecBole's other metrics
-METADATA = ("display_name", "group", "paper")  # keys of a baseline file that are no settings
+METADATA = ("display_name", "group", "published")  # keys of a baseline file that are no settings
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ModelEntry:
         base: the baseline's `base`, as it is written there; None for a registered model.
         display_name: how tables call it; None: by its name.
         group: what kind of model it is, one of GROUPS, or None.
-        paper: published results, data set -> metric -> value.
+        published: results that others have published.
     """
 
     name: str
@@ -54,7 +55,7 @@ class ModelEntry:
     base: str | None = None
     display_name: str | None = None
     group: str | None = None
-    paper: dict[str, dict[str, float]] = field(default_factory=dict)
+    published: tuple[Published, ...] = ()
 
 
 def get_model(name: str) -> type:
@@ -86,18 +87,14 @@ def resolve(name: str) -> ModelEntry:
     if not isinstance(base, str):
         raise UserError(f"{file} needs a line `base: NAME` (a registered model) or `base: module:Class`.")
     metadata = {key: settings.pop(key) for key in METADATA if key in settings}
-    _check_metadata(metadata, file)
+    _check_group(metadata.get("group"), file)
+    metadata["published"] = read_published(metadata.get("published", {}), file)
     return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
 
 
-def _check_metadata(metadata: dict[str, Any], file: Path) -> None:
-    group = metadata.get("group")
+def _check_group(group: Any, file: Path) -> None:
     if group is not None and group not in GROUPS:
         raise UserError(f"`group: {group}` of {file} must be one of {', '.join(GROUPS)}.")
-    paper = metadata.get("paper", {})
-    tables = paper.values() if isinstance(paper, dict) else [None]
-    if not all(isinstance(table, dict) and all(isinstance(v, float) for v in table.values()) for table in tables):
-        raise UserError(f"`paper` of {file} must map data sets to published results, such as {{recall@10: 0.02}}.")
 
 
 def base_class(base: str, source: Path | str) -> type:
@@ -200,6 +197,7 @@ def _baseline_module(name: str) -> ModuleType | None:
             module = sys.modules.get(known_as)
             if module is None or Path(str(module.__file__)) != path:
                 spec = importlib.util.spec_from_file_location(known_as, path)
+                assert spec is not None and spec.loader is not None  # a .py file has both
                 module = importlib.util.module_from_spec(spec)
                 sys.modules[known_as] = module
                 spec.loader.exec_module(module)

@@ -11,10 +11,9 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.text_files import BUFFER, unpacked
@@ -50,15 +49,20 @@ def has_quotes(path: Path) -> bool:
         return any(b'"' in block for block in iter(lambda: file.read(BUFFER), b""))
 
 
-def read_records(path: Path, separator: str) -> Iterator[Record]:
+def read_records(
+    path: Path, separator: str, progress: Callable[[int], None] = lambda position: None
+) -> Iterator[Record]:
     """Every row that is not blank, the header first; all have as many cells as the header.
+
+    Args:
+        progress: called now and then with the number of bytes of the file that were read.
 
     Raises:
         UserError: a stray quote, a row with more or fewer cells, bytes that are not UTF-8, a file that is cut short or
             damaged. The message names the line.
     """
     width = 0
-    for record in _records(path, separator):
+    for record in _records(path, separator, progress):
         width = width or len(record.cells)
         if len(record.cells) != width:
             raise UserError(
@@ -76,25 +80,22 @@ def lines_in_fields(path: Path, separator: str) -> int:
             return 0
     except OSError as error:
         raise UserError(f"{path} could not be read: {error}.") from error
-    return sum(record.lines - 1 for record in _records(path, separator))
+    return sum(record.lines - 1 for record in _records(path, separator, lambda position: None))
 
 
-def _records(path: Path, separator: str) -> Iterator[Record]:
+def _records(path: Path, separator: str, progress: Callable[[int], None]) -> Iterator[Record]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-    with open(path, "rb") as raw:
-        yield from parse_records(raw, path, separator)
-
-
-def parse_records(raw: BinaryIO, path: Path, separator: str) -> Iterator[Record]:
-    """The rows of the file `path`, opened as `raw`. Raises what `read_records` raises but for the number of cells."""
     line, number = 0, 0
     try:
-        with unpacked(raw, path) as file:
+        with open(path, "rb") as raw, unpacked(raw, path) as file:
             reader = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""), delimiter=separator, strict=True)
-            for cells in reader:
+            for count, cells in enumerate(reader, start=1):
                 line, number = number + 1, reader.line_num
+                if count % 4096 == 0:
+                    progress(raw.tell())
                 if cells:
                     yield Record(line, cells, number - line + 1)
+            progress(raw.tell())
     except csv.Error as error:
         raise UserError(
             f"{path} could not be read: {_stray_quote(str(error), number + 1, reader.line_num, separator)} Put the "

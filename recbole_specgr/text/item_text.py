@@ -158,11 +158,16 @@ def _float(text: str, field: str, row: int) -> np.float32:
         ) from error
 
 
+def shown(cell: Any) -> str:
+    """The text of a cell as people read it, not cleaned; entries of a list with blanks between them."""
+    return " ".join(_cell_parts(cell, None))
+
+
 def _cell_parts(cell: Any, separator: str | None) -> list[str]:
     """The texts in a cell; a text is split at `separator` where there is one."""
     if isinstance(cell, (list, tuple, set, np.ndarray)):
         return [part for element in cell for part in _cell_parts(element, None)]
-    if cell is None or cell != cell:
+    if cell is None or cell is pd.NA or cell != cell:
         return []
     if isinstance(cell, (float, np.floating)) and float(cell).is_integer():
         cell = int(cell)  # pandas makes whole numbers floats where a cell of the column is empty

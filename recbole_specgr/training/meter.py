@@ -9,9 +9,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recbole_specgr.system.processes import mean_over_processes
+from recbole_specgr.system.terminal import terminal_width
 from recbole_specgr.training.memory import memory_gb
 
 REFRESH = 0.5  # seconds between two looks at the losses; each waits for the device
+BAR = "{desc} {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt}{postfix}"  # in tqdm's terms
+BAR_WIDTH = len(" 100%|          | /, ")  # of BAR, without what its names stand for
+LEAVE_OUT = ("tokens", "learning rate", "samples")  # in this order, where the line is too long
 
 
 class EpochMeter:
@@ -50,6 +54,7 @@ class EpochMeter:
             initial=self.steps,
             unit="step",
             leave=False,
+            bar_format=BAR,
             disable=None if show else True,
             dynamic_ncols=True,
         )
@@ -66,15 +71,32 @@ class EpochMeter:
         now = perf_counter()
         if not self._bar.disable and now - self._shown > REFRESH:
             self._shown = now
-            self._bar.set_postfix_str(self._line(next(iter(losses.values())).device, learning_rate))
+            room = terminal_width() - BAR_WIDTH - len(self._bar.desc or "") - 2 * len(str(self._total))
+            self._bar.set_postfix_str(self._line(next(iter(losses.values())).device, learning_rate, room))
 
-    def _line(self, device: torch.device, learning_rate: float) -> str:
+    def _line(self, device: torch.device, learning_rate: float, room: float = math.inf) -> str:
+        """What stands behind the bar.
+
+        Args:
+            room: characters there are. Loss, memory and time to go stay; of the rest the least important goes first.
+        """
         left = (self._total - self.steps + self._steps_after) * self._elapsed() / self.steps
         own = (torch.stack(list(self.sums.values())) / self.steps).tolist()
-        return (
-            f"{describe(_with_total(dict(zip(self.sums, own))))}  lr {learning_rate:.1e}  {self.rate():,.0f} samples/s"
-            f"  {self.token_rate():,.0f} tokens/s  {memory_gb(device):.1f} GB  {tqdm.format_interval(left)} to go"
-        )
+        means = _with_total(dict(zip(self.sums, own)))
+        parts = {
+            "loss": describe(means),
+            "learning rate": f"lr {learning_rate:.1e}",
+            "samples": f"{self.rate():,.0f} samples/s",
+            "tokens": f"{self.token_rate():,.0f} tokens/s",
+            "memory": f"{memory_gb(device):.1f} GB",
+            "left": f"{tqdm.format_interval(left)} to go",
+        }
+        for name in LEAVE_OUT:
+            if len("  ".join(parts.values())) > room:
+                del parts[name]
+        if len("  ".join(parts.values())) > room:
+            parts["loss"] = describe({"loss": means["loss"]})
+        return "  ".join(parts.values())
 
     def close(self) -> None:
         """End the epoch and take the bar off the screen."""

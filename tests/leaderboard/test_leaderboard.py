@@ -22,7 +22,7 @@ from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, 
 from recbole_specgr.leaderboard.archive import collect
 from recbole_specgr.leaderboard.formats import escape, to_csv, to_latex, to_markdown, to_terminal
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
-from recbole_specgr.leaderboard.published import published_results, read_about
+from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.render import render_all, study_data
 from recbole_specgr.leaderboard.reproduction import command_of, compare, find_row, read_rows, rows_yaml
 from recbole_specgr.leaderboard.study_view import study_grids
@@ -223,14 +223,34 @@ def test_costs_name_every_machine_of_a_row(board):
     assert cost_table(moved).rows[0][-1].text == "a processor, 2 threads; another processor, 2 threads"
 
 
-def test_the_paper_stands_beside(board):
-    published = published_results("Games")
-    assert published["SpecGRPP"]["recall@50"] == 0.0717 and published_results("Nothing") == {}
-    grid = published_table(board, published, "Games")
+def test_published_results_stand_beside_with_the_difference_in_per_cent(board):
+    published = published_beside(board, About(paper="Amazon2023_Video_Games"))
+    assert published["SpecGRPP"][0].results["recall@50"] == 0.0717 and published_beside(board, About()) == {}
+    grid = published_table(board, published)
     assert [row[0].text for row in grid.rows] == ["FDSA", "TIGER", "SpecGR++", "SpecGR_Aux"]
-    at = [f"{column.span} {column.title}" for column in grid.columns].index("overall Recall@50 paper")
-    assert {row[0].text: row[at].text for row in grid.rows}["SpecGR++"] == "0.0717"
-    assert published_table(board, {}, "Games") is None
+    at = [f"{column.span} {column.title}" for column in grid.columns].index("overall Recall@50 published")
+    here, theirs, change = next(row[at - 1 : at + 2] for row in grid.rows if row[0].text == "SpecGR++")
+    assert theirs.text == "0.0717" and here.value == row_of(board, "SpecGRPP").values["recall@50"].mean
+    assert change.text == f"{100 * (here.value / 0.0717 - 1):+.1f}"
+    assert published_table(board, {}) is None
+
+
+def test_published_results_are_of_the_boards_data_and_split(tmp_path):
+    def beside(**protocol):
+        (board,) = summarise([make_result("TIGER", dataset="amazon_beauty_2014", topk=[5, 10], **protocol)])
+        return board, published_beside(board, About())
+
+    board, published = beside(split="leave_one_out")
+    grid = published_table(board, published)
+    assert len(published["TIGER"]) == len(grid.rows) == 7
+    assert grid.rows[0][1].text == "Rajput et al., NeurIPS 2023, Table 1"
+    columns = [f"{column.span} {column.title}" for column in grid.columns]
+    assert [grid.rows[0][columns.index(f"overall {name} published")].text for name in ("Recall@10", "NDCG@10")] == [
+        "0.0648",
+        "0.0384",
+    ]
+    assert beside()[1] == {}  # by time
+    assert beside(split="leave_one_out", launch_holdout={"share": 0.2, "seed": 1})[1] == {}
 
 
 def test_formats():
@@ -271,7 +291,7 @@ def leaderboards(tmp_path):
     folder = tmp_path / "leaderboards"
     list(collect(some_results(), folder))
     (folder / "tiny" / "about.yaml").write_text(
-        "title: A tiny one\nget_it: fetch it\npaper: Games\nnotes: [Mind this.]\n"
+        "title: A tiny one\nget_it: fetch it\npaper: Amazon2023_Video_Games\nnotes: [Mind this.]\n"
     )
     render_all(folder)
     return folder
@@ -327,7 +347,7 @@ def test_tampering_is_caught_when_rendering(leaderboards):
 
 def test_the_readme(leaderboards):
     text = (leaderboards / "tiny" / "README.md").read_text()
-    assert text.startswith("# A tiny one\n") and "- Mind this." in text and "**Beside the paper**" in text
+    assert text.startswith("# A tiny one\n") and "- Mind this." in text and "**Beside published results**" in text
     for link in re.findall(r"\]\((.+?)\)", text):
         assert (leaderboards / "tiny" / link).is_file()
 

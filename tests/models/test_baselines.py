@@ -13,11 +13,14 @@ from conftest import ROOT
 
 from recbole_specgr.leaderboard.archive import read_runs
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import resolve
+from recbole_specgr.settings.published import Published
+from recbole_specgr.settings.registry import resolve, split_class
 from recbole_specgr.system.errors import UserError
 
 FILES = sorted((ROOT / "baselines").glob("*.yaml"))
-SEEN_SHARE = {"Games": 0.397, "Phones": 0.318}  # of the test rows, from the head of the paper's Table 2
+GAMES, OFFICE = "Amazon2023_Video_Games", "Amazon2023_Office_Products"
+PHONES = "Amazon2023_Cell_Phones_and_Accessories"
+SEEN_SHARE = {GAMES: 0.397, PHONES: 0.318}  # of the test rows, from the head of the paper's Table 2
 
 
 @pytest.fixture
@@ -61,9 +64,11 @@ def test_metadata_is_no_setting(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baselines").mkdir()
     file = tmp_path / "baselines" / "Mine.yaml"
-    file.write_text("base: SASRec\ndisplay_name: My own\ngroup: ID\npaper: {Games: {recall@10: 0.1}}\nn_layers: 1\n")
+    published = "{Games: {by_time: [{source: me, recall@10: 0.1}]}}"
+    file.write_text(f"base: SASRec\ndisplay_name: My own\ngroup: ID\npublished: {published}\nn_layers: 1\n")
     entry = resolve("Mine")
-    assert (entry.display_name, entry.group, entry.paper) == ("My own", "ID", {"Games": {"recall@10": 0.1}})
+    assert (entry.display_name, entry.group) == ("My own", "ID")
+    assert entry.published == (Published("Games", "by_time", "me", {"recall@10": 0.1}),)
     assert entry.baseline == {"n_layers": 1}
     config = Config("Mine", config_dict={"use_gpu": False})
     assert (config["display_name"], config["group"]) == ("My own", "ID")
@@ -74,7 +79,18 @@ def test_metadata_is_no_setting(tmp_path, monkeypatch):
     assert (plain["display_name"], plain["group"]) == ("GRU4Rec", None)
 
 
-@pytest.mark.parametrize("line", ["group: best", "paper: 0.1", "paper: {Games: 0.1}", "paper: {Games: {recall: high}}"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "group: best",
+        "published: 0.1",
+        "published: {Games: 0.1}",
+        "published: {Games: {recall@10: 0.1}}",
+        "published: {Games: {by_time: [{recall@10: 0.1}]}}",
+        "published: {Games: {by_time: [{source: me}]}}",
+        "published: {Games: {by_time: [{source: me, recall@10: high}]}}",
+    ],
+)
 def test_wrong_metadata_is_explained(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baselines").mkdir()
@@ -83,16 +99,31 @@ def test_wrong_metadata_is_explained(line, tmp_path, monkeypatch):
         resolve("Mine")
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if "paper" in yaml.safe_load(file.read_text())], ids=str)
+PUBLISHED = [file for file in FILES if "published" in yaml.safe_load(file.read_text())]
+
+
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.stem)
 def test_published_numbers_are_consistent(file):
-    """Longer lists find more, and the two parts of the test rows give the whole."""
-    paper = resolve(file.stem).paper
+    """Longer lists find more, a place counts less than a hit, and the two parts of the test rows give the whole."""
+    for entry in resolve(file.stem).published:
+        assert split_class(entry.split).name == entry.split and len(entry.source) > 10
+        lengths = sorted({int(key.partition("@")[2]) for key in entry.results})
+        for metric in ("recall", "ndcg"):
+            found = [entry.results[f"{metric}@{k}"] for k in lengths if f"{metric}@{k}" in entry.results]
+            assert found and found == sorted(set(found))
+        assert all(entry.results[f"ndcg@{k}"] < entry.results[f"recall@{k}"] for k in lengths)
+
+
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.stem)
+def test_the_papers_numbers_are_consistent(file):
+    """The paper of SpecGR has three data sets in Table 1, and in Table 2 the parts of two of them."""
+    paper = {entry.dataset: entry.results for entry in resolve(file.stem).published if entry.split == "by_time"}
     in_table_1 = not file.stem.endswith("Ensemble")  # these are in Table A5, for lists of 50
-    assert set(paper) == ({"Games", "Office", "Phones"} if in_table_1 else {"Games"})
+    assert set(paper) in (set(), {GAMES, OFFICE, PHONES} if in_table_1 else {GAMES})
     for data, table in paper.items():
-        if in_table_1:
-            assert table["recall@10"] < table["recall@50"] and table["ndcg@10"] < table["ndcg@50"]
-        assert all(table[f"ndcg@{k}"] < table[f"recall@{k}"] for k in ((10, 50) if in_table_1 else (50,)))
+        assert all(
+            f"{metric}@{k}" in table for metric in ("recall", "ndcg") for k in ((10, 50) if in_table_1 else (50,))
+        )
         for key in ("recall@50", "ndcg@50"):
             if f"in_sample_{key}" in table and file.stem != "ScoreEnsemble":  # whose parts are not its whole there
                 share = SEEN_SHARE[data]

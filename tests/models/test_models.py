@@ -313,6 +313,34 @@ class TestRPG(ModelCase):
     recommends_new_items = True
 
 
+class TestSpecGR_AuxOnRPG(ModelCase):
+    model = "SpecGR_Aux"
+    settings = {
+        **TestRPG.settings,
+        "backbone": "RPG",
+        "drafter_settings": {
+            "epochs": 3,
+            "train_batch_size": 64,
+            "hidden_size": 16,
+            "inner_size": 16,
+            "n_layers": 1,
+        },
+        "draft_size": 10,
+        "accept_threshold": -2.2,
+        "drafter_weight": 0.5,
+        "order": "accepted_first",
+        "tune": None,
+    }
+    recommends_new_items = True
+
+    def test_drafts_are_accepted_and_rejected(self, trained) -> None:
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        result = model.eval().speculate(batch, 10, candidates)
+        assert 0 < result.accepted.sum() < result.drafted.sum()
+        assert (result.rounds == 1).all()
+
+
 class TestUniSRec(TextSequenceCase):
     model = "UniSRec"
 

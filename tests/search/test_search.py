@@ -160,9 +160,17 @@ def test_a_search_ends_goes_on_and_reports(place, run_hyper):
 def test_every_combination_is_tried_once(place, run_hyper):
     (place / "two.test").write_text("hidden_size choice [8, 16]\n")
     status, shown, _ = run_hyper("--params_file=two.test", "--trials=20", "--study=two")
-    assert status == 0 and "2 trials" in shown and (place / "two" / "best.yaml").is_file()
+    assert status == 0 and "warning" not in shown
+    assert "2 trials" in shown and (place / "two" / "best.yaml").is_file()
     status, _, error = run_hyper("--params_file=two.test", "--trials=20", "--study=two", "--learning_rate=0.01")
     assert status == 2 and "other settings" in error
+
+
+def test_a_parameter_that_the_model_does_not_read_is_a_warning(place, run_hyper):
+    (place / "idle.test").write_text("hidden_size choice [8]\ntokenizer.codebook_size choice [32, 64]\n")
+    status, shown, _ = run_hyper("--params_file=idle.test", "--trials=2", "--study=idle")
+    warning = "warning: SASRec does not read [tokenizer.codebook_size]: to search it changes nothing."
+    assert status == 0 and warning in shown and warning in (place / "idle" / "summary.md").read_text()
 
 
 def test_the_trials_end_with_the_search_that_is_killed(place):

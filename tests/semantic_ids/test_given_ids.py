@@ -190,7 +190,7 @@ LINES = ["item_id,a,b", *(f"item {i},{i % 3},{i % 5}" for i in range(1, N + 1))]
     [
         (LINES[:-1], r"lacks 1 of the 60 items \(such as item 60\); it has 59"),
         ([*LINES, "item 7,0,0"], "1 items stand in it twice, such as item 7"),
-        ([*LINES[:3], "item 3,1"], "line 4 has 2 values, but there are 3 columns"),
+        ([*LINES[:3], "item 3,1"], "line 4 has 2 columns, the first line 3"),
         ([*LINES[:3], "item 3,1,two"], "line 4 is no item and its codes: item 3,1,two"),
         ([*LINES[:3], "item 3,1,-2", *LINES[4:]], "item 3 has code -2 on level 2"),
         ([*LINES[:3], "item 3,1,5000000", *LINES[4:]], "item 3 has code 5000000 on level 2"),

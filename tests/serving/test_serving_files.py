@@ -176,6 +176,19 @@ def test_items_are_added_and_removed_from_the_shell(run, tmp_path, capsys):
     assert "lacks the vectors of 3 of the items, such as n2" in capsys.readouterr().err
 
 
+def test_an_explanation_is_printed_for_a_user_or_a_history(tiny_runs, capsys):
+    run, lines = tiny_runs / "SpecGRPP", (tiny_runs / "dataset/tiny/tiny.inter").read_text().splitlines()[1:]
+    user = lines[0].split("\t")[0]
+    history = [item for who, item, _ in map(str.split, lines) if who == user]
+    expected = str(Recommender.load(run).explain(history, "i7", 20))
+    assert main(["explain", str(run), "--user", user, "--item", "i7", "--k", "20"]) == 0
+    assert capsys.readouterr().out == f"{expected}\n"
+    assert main(["explain", str(run), "--history", *history, "--item", "i7", "--k", "20"]) == 0
+    assert capsys.readouterr().out == f"{expected}\n"
+    assert main(["explain", str(run), "--user", user, "--item", "i700"]) == 2
+    assert "There is no item [i700]" in capsys.readouterr().err
+
+
 def test_a_users_page_marks_new_items(tiny_runs, capsys):
     user = next(
         line.split("\t")[0] for line in (tiny_runs / "dataset/tiny/tiny.inter").read_text().splitlines()[1:] if line

@@ -549,6 +549,11 @@ def test_the_bar_shows_speed_memory_and_time_to_go():
     assert (meter.rate(), meter.token_rate()) == (10, 60)
     line = meter._line(torch.device("cpu"), 0.1)
     assert re.search(r"loss 1\.5  lr 1\.0e-01  10 samples/s  60 tokens/s  \d+\.\d GB  00:00 to go", line)
+    many = EpochMeter("", 4, show=False, steps_after=40000)
+    many.add({"loss_generation": torch.tensor(2.9), "loss_contrastive": torch.tensor(0.3)}, 10, 0.1, torch.tensor(30))
+    for room in (38, 60, 90):
+        line = many._line(torch.device("cpu"), 0.1, room)
+        assert len(line) <= room and re.search(r"^loss 3\.2.*\d+\.\d GB  [\d:]+ to go$", line)
     again = EpochMeter("", 4, show=False, state=meter.state())
     again.add({"loss": torch.tensor(3.0)}, 10, 0.1)
     assert (again.rows, again.steps, again.means()) == (30, 3, {"loss": 2.0})
