@@ -1,6 +1,7 @@
 """Ranked lists -> overall / in-sample / unseen metrics, and how sure their differences are."""
 
 import importlib
+from typing import Any
 
 _LAZY = {
     "Evaluator": "evaluator",
@@ -13,7 +14,7 @@ _LAZY = {
 __all__ = sorted(_LAZY)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Import the public names on first use: tables need `significance` and the metrics, which need no torch."""
     if name in _LAZY:
         return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -9,4 +9,5 @@ class NDCG(RankMetric):
     """Normalised discounted cumulative gain: with one target a row, 1 / log2(rank + 1)."""
 
     def gain(self, rank: np.ndarray, k: int) -> np.ndarray:
-        return 1 / np.log2(rank + 1)
+        discounted: np.ndarray = 1 / np.log2(rank + 1)
+        return discounted
