@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recbole_specgr.evaluation.metrics.base import Metric
+from recbole_specgr.evaluation.metrics.contract import Metric
 from recbole_specgr.evaluation.rows import Rows
 from recbole_specgr.settings.registry import metric_class
 from recbole_specgr.settings.result_keys import PARTS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recbole_specgr.evaluation.metrics.base import Metric, RankMetric
-from recbole_specgr.settings.registry import METRICS, metric_class
+from recbole_specgr.evaluation.metrics.contract import Metric, RankMetric
+from recbole_specgr.settings.registry import METRIC, metric_class
 from recbole_specgr.system.errors import UserError
 
 
@@ -37,7 +37,7 @@ def metric_title(name: str) -> str:
 def users_own(name: str) -> bool:
     """It is none of the metrics of this package."""
     found = find_metric(name)
-    return found is None or not found.__module__.startswith(f"{METRICS}.")
+    return found is None or not found.__module__.startswith(f"{METRIC.package}.")
 
 
 def smaller_is_better(name: str) -> bool | None:

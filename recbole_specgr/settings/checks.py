@@ -95,9 +95,8 @@ def _check_topk(settings: dict[str, Any]) -> None:
 
 def _check_metrics(settings: dict[str, Any]) -> None:
     metrics = settings["metrics"] if isinstance(settings["metrics"], list) else [settings["metrics"]]
-    settings["metrics"] = [str(metric) for metric in metrics]
-    for metric in settings["metrics"]:
-        metric_class(metric)
+    found = {str(metric): metric_class(str(metric)) for metric in metrics}
+    settings["metrics"] = [name if name.lower() == metric.name() else metric.title() for name, metric in found.items()]
     keys = [f"{metric}@{k}" for metric in settings["metrics"] for k in settings["topk"]]
     _, metric, k = split_key(settings["valid_metric"])
     if f"{metric}@{k}" not in [key.lower() for key in keys]:

@@ -25,7 +25,7 @@ from recbole_specgr.settings.config import Config
 from recbole_specgr.training import make_trainer
 
 LATENESS = '''
-from recbole_specgr.evaluation.metrics.base import RankMetric
+from recbole_specgr.evaluation.metrics.contract import RankMetric
 
 
 class Lateness(RankMetric):

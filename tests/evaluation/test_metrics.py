@@ -16,7 +16,7 @@ from recbole_specgr.evaluation.known_metrics import (
     smaller_is_better,
     users_own,
 )
-from recbole_specgr.evaluation.metrics.base import RankMetric
+from recbole_specgr.evaluation.metrics.contract import RankMetric
 from recbole_specgr.evaluation.rows import Rows
 from recbole_specgr.settings.registry import metric_class
 from recbole_specgr.settings.result_keys import split_key
@@ -120,7 +120,7 @@ def baselines(tmp_path, monkeypatch):
 
 
 FIRST = """
-from recbole_specgr.evaluation.metrics.base import RankMetric
+from recbole_specgr.evaluation.metrics.contract import RankMetric
 
 
 class First(RankMetric):
@@ -144,12 +144,14 @@ def test_a_metric_in_a_file_of_its_name_is_found(baselines):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("Other.py", "", r"metrics: \[Second\] is not known.*baselines/Second\.py"),
+        ("Other.py", "", r"There is no \[metrics: Second\].*baselines/Second\.py"),
         ("Second.py", "class First: ...", "has no class Second"),
-        ("Second.py", "class Second: ...", r"metrics: \[Second\] is no metric: Second does not derive from"),
+        ("Second.py", "class Second: ...", r"\[metrics: Second\]: Second does not derive from .*Metric"),
     ],
 )
 def test_what_is_no_metric_is_refused(file, content, message, baselines):
     (baselines / file).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         metric_class("Second")
+    with pytest.raises(UserError, match=r"\[metrics: own:Second\].*baselines/Second\.py"):
+        metric_class("own:Second")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recbole_specgr.evaluation.metrics.base import RowMetric, mean_of_items
+from recbole_specgr.evaluation.metrics.contract import RowMetric, mean_of_items
 from recbole_specgr.evaluation.rows import Rows
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recbole_specgr.evaluation.metrics.base import ListMetric, listed
+from recbole_specgr.evaluation.metrics.contract import ListMetric, listed
 from recbole_specgr.evaluation.rows import Rows
 
 

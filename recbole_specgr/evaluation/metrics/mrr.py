@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recbole_specgr.evaluation.metrics.base import RankMetric
+from recbole_specgr.evaluation.metrics.contract import RankMetric
 
 
 class MRR(RankMetric):
