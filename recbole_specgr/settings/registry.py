@@ -40,14 +40,16 @@ class Kind:
         setting: its name, for messages.
         package: where ours are.
         contract: what they all derive from, as `module:Class` with the module in the package.
+        by_class: messages name them by their classes, otherwise by their files.
     """
 
     setting: str
     package: str
     contract: str
+    by_class: bool = False
 
 
-METRIC = Kind("metrics", "recbole_specgr.evaluation.metrics", "contract:Metric")
+METRIC = Kind("metrics", "recbole_specgr.evaluation.metrics", "contract:Metric", by_class=True)
 SPLIT = Kind("split", "recbole_specgr.data.splits", "contract:Split")
 TOKENIZER = Kind("tokenizer.method", "recbole_specgr.semantic_ids.tokenizers", "contract:Tokenizer")
 
@@ -143,10 +145,8 @@ def metric_class(name: str) -> Any:
             f"{', '.join(_names(METRIC))}."
         )
     if ":" in name:
-        file = f"baselines/{name.rpartition(':')[2]}.py"
-        raise UserError(
-            f"[metrics: {name}]: a metric is named by its class, which stands in a file of its name, {file}."
-        )
+        own = name.rpartition(":")[2]
+        raise UserError(f"[metrics: {name}] must be the metric's class alone, {own}, in the file baselines/{own}.py.")
     return _class_of_kind(METRIC, name)
 
 
@@ -182,8 +182,9 @@ def _class_of_kind(kind: Kind, name: str) -> Any:
 
 
 def _names(kind: Kind) -> list[str]:
-    """The names of our own classes of the kind, as settings have them: by the files' names."""
-    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
+    """The names of our own classes of the kind, as messages have them."""
+    found = _classes_of_kind(kind).values()
+    return sorted(name if kind.by_class else module.rpartition(".")[2] for module, name in found)
 
 
 def _own_class(path: str, named_by: str) -> type:
