@@ -40,7 +40,7 @@ class Kind:
         setting: its name, for messages.
         package: where ours are.
         contract: what they all derive from, as `module:Class` with the module in the package.
-        by_class: messages name them by their classes, otherwise by their files.
+        by_class: settings name them by their classes, otherwise by their files.
     """
 
     setting: str
@@ -141,8 +141,8 @@ def metric_class(name: str) -> Any:
     know it by this name."""
     if name.lower() in NOT_OF_LISTS:
         raise UserError(
-            f"[metrics: {name}] needs the scores of all items, and models here return ranked lists. There are "
-            f"{', '.join(_names(METRIC))}."
+            f"metrics: [{name}] needs the scores of all items, and models here return ranked lists. There are "
+            f"{', '.join(names_of(METRIC))}."
         )
     if ":" in name:
         own = name.rpartition(":")[2]
@@ -150,9 +150,15 @@ def metric_class(name: str) -> Any:
     return _class_of_kind(METRIC, name)
 
 
-def tokenizer_names() -> list[str]:
-    """The values of `tokenizer.method` that name our own tokenizers."""
-    return _names(TOKENIZER)
+def names_of(kind: Kind) -> list[str]:
+    """The names of our own classes of the kind, as settings have them."""
+    found = _classes_of_kind(kind).values()
+    return sorted(name if kind.by_class else module.rpartition(".")[2] for module, name in found)
+
+
+def is_ours(kind: Kind, name: str) -> bool:
+    """Whether the name stands for one of our own classes of the kind."""
+    return _key(name) in _classes_of_kind(kind)
 
 
 def _class_of_kind(kind: Kind, name: str) -> Any:
@@ -169,7 +175,7 @@ def _class_of_kind(kind: Kind, name: str) -> Any:
     named_by = f"[{kind.setting}: {name}]"
     files = {_key(path.stem): path.stem for folder in folders("baselines") for path in folder.glob("*.py")}
     if ":" not in name and _key(name) not in files:
-        known = _names(kind)
+        known = names_of(kind)
         raise UserError(
             f"There is no {named_by}.{did_you_mean(name, known)} There are {', '.join(known)}; one of your own is a "
             f"class in a file of its name, baselines/{name}.py."
@@ -179,12 +185,6 @@ def _class_of_kind(kind: Kind, name: str) -> Any:
     if not issubclass(found, getattr(importlib.import_module(f"{kind.package}.{module}"), class_name)):
         raise UserError(f"{named_by}: {found.__name__} does not derive from {kind.package}.{module}.{class_name}.")
     return found
-
-
-def _names(kind: Kind) -> list[str]:
-    """The names of our own classes of the kind, as messages have them."""
-    found = _classes_of_kind(kind).values()
-    return sorted(name if kind.by_class else module.rpartition(".")[2] for module, name in found)
 
 
 def _own_class(path: str, named_by: str) -> type:
