@@ -6,13 +6,14 @@ from pathlib import Path
 from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
 from recbole_specgr.leaderboard.page import NOTHING, DatasetPage, build_page
+from recbole_specgr.leaderboard.plots.draw import to_svg
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.reproduction import FILE as ROWS
 from recbole_specgr.leaderboard.reproduction import rows_yaml
 from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results
-from recbole_specgr.leaderboard.study_view import study_figures, study_grids
+from recbole_specgr.leaderboard.study_plots import study_plots
+from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.summary import Board, summarise
-from recbole_specgr.leaderboard.svg import to_svg
 from recbole_specgr.leaderboard.table import (
     confidence_table,
     cost_table,
@@ -92,8 +93,8 @@ def _study_files(studies: list[StudyData], folder: Path) -> Iterator[tuple[Path,
         grids = study_grids(data)
         yield folder / f"{data.study.name}.tex", "\n".join(map(to_latex, grids))
         yield folder / f"{data.study.name}.csv", to_csv(grids[0])
-        for number, figure in enumerate(study_figures(data), 1):
-            yield folder / f"{data.study.name}-{number}.svg", to_svg(figure)
+        for number, plot in enumerate(study_plots(data), 1):
+            yield folder / f"{data.study.name}-{number}.svg", to_svg(plot)
 
 
 def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
@@ -111,8 +112,8 @@ def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
         reproduces = f" ({data.study.reproduces} of the paper)" if data.study.reproduces else ""
         parts += [f"## {data.study.title}{reproduces}", *map(to_markdown, study_grids(data))]
         parts += [
-            f"![{figure['layout']['title']['text']}]({TABLES}/{data.study.name}-{number}.svg)"
-            for number, figure in enumerate(study_figures(data), 1)
+            f"![{plot.title}]({TABLES}/{data.study.name}-{number}.svg)"
+            for number, plot in enumerate(study_plots(data), 1)
         ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
