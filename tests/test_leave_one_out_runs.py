@@ -16,6 +16,7 @@ from recbole_specgr.leaderboard.table import leaderboard
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.serving import Recommender
+from recbole_specgr.serving.export import export_run
 from recbole_specgr.training import make_trainer
 
 MODELS = {
@@ -66,7 +67,7 @@ def test_a_run_ranks_each_users_last_interaction_and_loads_again(model, tiny_dat
     assert trainer.evaluate(test, load_best_model=False) == result["test_result"]
 
 
-def test_recommendations_are_the_lists_that_were_measured(tiny_dataset):
+def test_recommendations_are_the_lists_that_were_measured_and_the_exports_card_names_the_split(tiny_dataset, tmp_path):
     settings = {**tiny_dataset, **TINY_SASREC, "split": "leave_one_out", "metrics": ["NDCG", "ItemCoverage"]}
     result = run_recbole("SASRec", "tiny", config_dict=settings)
     ranks = np.load(f"{result['run_dir']}/ranks.npz")
@@ -75,6 +76,8 @@ def test_recommendations_are_the_lists_that_were_measured(tiny_dataset):
     lists = Recommender.load(result["run_dir"]).recommend(histories, 10).items
     found = [items.index(item) + 1 if item in items else 0 for items, item in zip(lists, ranks["item"])]
     assert found == ranks["rank"].tolist() and torch.tensor(found).any()
+    export_run(Path(result["run_dir"]), tmp_path / "exported")
+    assert "each user's last interaction" in (tmp_path / "exported" / "README.md").read_text()
 
 
 def test_popularity_of_the_last_days_ends_with_the_last_training_interaction(tiny_dataset):

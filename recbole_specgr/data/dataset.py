@@ -60,6 +60,7 @@ class InductiveDataset(SequentialDataset):
 
     phase: str | None = None
     split: Split
+    inter_feat: Any  # a frame while RecBole loads it, an Interaction from `build` on
 
     # ---- loading: RecBole's pipeline, with exact times -------------------------------------------------------------
 

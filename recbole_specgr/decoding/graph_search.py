@@ -48,7 +48,7 @@ class ItemGraph:
         own = codes[items]
         digit = torch.arange(codes.size(1), device=codes.device)
         neighbours = []
-        for block in torch.arange(len(items), device=items.device).split(BLOCK):
+        for block in torch.split(torch.arange(len(items), device=items.device), BLOCK):
             alike = log_likelihood_of_all(cosines[digit, own[block]], own)  # the mean over the digits, as of log-probs
             alike[torch.arange(len(block), device=items.device), block] = -torch.inf
             neighbours.append(alike.topk(min(edges, len(items) - 1), dim=1).indices)

@@ -38,9 +38,7 @@ class NearestItems:
 
     def search(self, users: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """The best `size` items of each user `[B, d]`, -1 where there are fewer, and their scores, `[B, size]`."""
-        scores, places = self.index.search(
-            users.detach().float().cpu().contiguous().numpy(), min(size, len(self.items))
-        )
-        places, scores = torch.from_numpy(places).to(self.items.device), torch.from_numpy(scores).to(users)
+        found = self.index.search(users.detach().float().cpu().contiguous().numpy(), min(size, len(self.items)))
+        scores, places = torch.from_numpy(found[0]).to(users), torch.from_numpy(found[1]).to(self.items.device)
         items = torch.where(places < 0, -1, self.items[places])
         return items, scores.masked_fill(places < 0, -torch.inf)

@@ -43,5 +43,6 @@ def log_likelihood_of_all(log_probs: Tensor, codes: Tensor) -> Tensor:
     """
     digits, size = log_probs.shape[1:]
     rows = codes + torch.arange(digits, device=codes.device) * size
-    blocks = [F.embedding_bag(rows, block.flatten(1).T.contiguous(), mode="sum").T for block in log_probs.split(USERS)]
+    tables = (users.flatten(1).T.contiguous() for users in torch.split(log_probs, USERS))  # [L * C, up to USERS]
+    blocks = [F.embedding_bag(rows, table, mode="sum").T for table in tables]
     return torch.cat(blocks) / digits

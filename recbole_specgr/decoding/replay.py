@@ -25,7 +25,7 @@ def record_cuda_graph(run: Run, inputs: Sequence[Tensor]) -> Run:
     The kernels must depend on shapes alone: `run` may read no value on the host.
     """
     static = [x.clone() for x in inputs]
-    side = torch.cuda.Stream(static[0].device)
+    side = torch.cuda.Stream(static[0].device)  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream(static[0].device))
     with torch.cuda.stream(side):  # libraries set themselves up in their first call, which can't be recorded
         run(*static)

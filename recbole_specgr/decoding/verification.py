@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -74,10 +74,10 @@ class Verification(Protocol):
         `log_likelihood` gives them `[B, m]`, -inf where there is no item. m is at least k, where there are k."""
         ...
 
-    def select(self, users: Tensor) -> Self:
+    def select(self, users: Tensor) -> Verification:
         """The verification of some of the users, `users` `[B]` bool. It takes the place of this one."""
         ...
 
-    def restart(self, settings: VerificationSettings) -> Self:
+    def restart(self, settings: VerificationSettings) -> Verification:
         """A verification of the same users from the first round on, under other settings; what was computed is kept."""
         ...

@@ -162,10 +162,11 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     def decode(
         self,
         decode: Callable[..., tuple[Tensor, ...]],
-        users: EncodedUsers,
+        users: ReadUsers,
         constants: Sequence[Hashable],
         *inputs: Tensor,
     ) -> tuple[Tensor, ...]:
+        assert isinstance(users, EncodedUsers)
         if self.replay is None:
             return super().decode(decode, users, constants, *inputs)
 
@@ -246,6 +247,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         return shared
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        assert new.tokens is not None
         return {"tokens": new.tokens, "seen": torch.zeros(len(new), dtype=torch.bool)}
 
     def items_changed(self) -> None:

@@ -194,6 +194,7 @@ class RPG(ItemTables, Verifier, ScoresItems, SequentialRecommender):
     # -- items that arrive later, and parameters that change -----------------------------------------------------------
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        assert new.tokens is not None
         codes = new.tokens[:, :-1] - torch.tensor(self.first_tokens)
         return {"codes": codes, "seen": torch.zeros(len(new), dtype=torch.bool)}
 

@@ -15,6 +15,7 @@ from recbole_specgr.models.generative_recommender import EncodedUsers, Generativ
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.models.verifying import ReadUsers
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.system.processes import fraction_of_rows, share_of
@@ -141,9 +142,10 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
 
-    def nearest_items(self, users: EncodedUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
+    def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
         if not self.draft_pool_size:
-            return None
+            return super().draftable(users, candidates)
+        assert isinstance(users, EncodedUsers)
         index, vectors = self.index(candidates), self.item_vectors()
         if self._nearest is None or self._nearest[0] is not index or self._nearest[1] is not vectors:
             self._nearest = index, vectors, NearestItems(vectors, index.items, self.draft_index)

@@ -43,10 +43,11 @@ class SpeculativeRecommender(RanksByList):
         """The drafter's score of every item `[B, n_items]`."""
         raise NotImplementedError
 
-    def nearest_items(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The candidates that may be drafted, `[B, M]`, -1 where there are fewer, and the drafter's scores of them
-        `[B, M]`; None where all may be drafted."""
-        return None
+    def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
+        """What may be drafted for each user `[B, M]`, -1 where there are fewer, and the drafter's scores of it
+        `[B, M]`; or None, for all candidates, and the scores of all items `[B, n_items]`."""
+        assert users.draft_scores is not None
+        return None, users.draft_scores
 
     @property
     def draft_verify_settings(self) -> DraftVerifySettings:
@@ -106,15 +107,14 @@ class SpeculativeRecommender(RanksByList):
         verification = users.once(
             "verification", lambda: model.verification(users.memory, candidates, for_verification)
         )
-        nearest = users.once("nearest", lambda: self.nearest_items(users, candidates))
-        items = model.candidate_items(candidates)
-        pool = draft_pool(*(nearest or (None, users.draft_scores)), items, model.seen, settings)
+        nearest, scores = users.once("draftable", lambda: self.draftable(users, candidates))
+        pool = draft_pool(nearest, scores, model.candidate_items(candidates), model.seen, settings)
         return all_rounds(verification.restart(for_verification), pool, settings)
 
     def _draft_verify(self, users: ReadUsers, k: int, candidates: Tensor) -> DraftVerifyResult:
         model, settings = self.verifier, self.draft_verify_settings
         items, seen = model.candidate_items(candidates), model.seen
-        nearest, scores = self.nearest_items(users, candidates) or (None, users.draft_scores)
+        nearest, scores = self.draftable(users, candidates)
         users_leave = not model.records_decoding and scores.device.type == "cpu"
 
         def decode(memory: Any, scores: Tensor, nearest: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -38,11 +38,14 @@ class Verifier(ModelContract):
 
     Attributes:
         seen: items of the training data `[n_items]`.
-        records_decoding: `decode` records, and what it is given may read no value on the host.
     """
 
     seen: Tensor
-    records_decoding: bool = False
+
+    @property
+    def records_decoding(self) -> bool:
+        """`decode` makes recordings, and what it is given may read no value on the host."""
+        return False
 
     def prepare_decoding(self, config: Config) -> None:
         """Take over from the settings of the whole how decoding is computed, such as its precision."""

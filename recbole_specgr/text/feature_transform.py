@@ -57,7 +57,7 @@ class FeatureTransform:
         if len(fitted_on) < 2:
             raise UserError(
                 f"text_pca and text_standardise need two seen items with text at least, but there are "
-                f"{len(fitted_on)}. Check text_fields and timestamp_split."
+                f"{len(fitted_on)}. Check text_fields and the split."
             )
         mean = features[fitted_on].mean(axis=0, dtype=np.float64)
         axes = None if components is None else _principal_axes(features, fitted_on, mean, components)

@@ -49,7 +49,7 @@ class LSA:
         if len(texts) < 2:
             raise UserError(
                 f"text_encoder lsa needs at least two seen items with text, but there are {len(texts)}. "
-                f"Check text_fields and timestamp_split."
+                f"Check text_fields and the split."
             )
         vectorizer = _vectorizer(max_features=_TERMS)
         counts = vectorizer.fit_transform(texts)

@@ -90,7 +90,7 @@ def phases_at(times: np.ndarray, cuts: tuple[int, int]) -> np.ndarray:
     return np.searchsorted(np.asarray(cuts), times, side="right")
 
 
-def exact_cuts(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
+def exact_cuts(times: np.ndarray, setting: Sequence[float]) -> tuple[int, int]:
     """`timestamp_split: [t_valid, t_test]` -> two exact integer times in the data's own unit.
 
     Below 1 the two numbers are quantiles of `times` [N]: the result is the smallest time that is not before the
@@ -112,7 +112,8 @@ def exact_cuts(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
     if setting[0] > 0 and setting[1] < 1:
         ordered = np.sort(times)
         # Fraction(str()) because 0.7 * 10 is not always 7 in floating point.
-        return tuple(int(ordered[math.ceil(Fraction(str(cut)) * (len(ordered) - 1))]) for cut in setting)
+        first, second = (int(ordered[math.ceil(Fraction(str(cut)) * (len(ordered) - 1))]) for cut in setting)
+        return first, second
     if any(cut != int(cut) for cut in setting):
         raise UserError(
             f"{where} must be two quantiles above 0 and below 1, or two whole numbers in the unit of the data's times."
@@ -128,7 +129,7 @@ def exact_cuts(times: np.ndarray, setting: Sequence[Real]) -> tuple[int, int]:
     return cuts
 
 
-def launch_times(tokens: Sequence[str], setting: Mapping, cuts: tuple[int, int]) -> dict[str, int]:
+def launch_times(tokens: Sequence[str], setting: Mapping[str, Any], cuts: tuple[int, int]) -> dict[str, int]:
     """`launch_holdout: {share, seed}` -> the held-back items' tokens with the time before which they did not exist.
 
     The draw is over the sorted `tokens` (those of all interacted items), so it depends on nothing else than them and
@@ -142,7 +143,7 @@ def launch_times(tokens: Sequence[str], setting: Mapping, cuts: tuple[int, int])
             f"launch_holdout [{setting}] must be a mapping of exactly two keys: {{share: 0.2, seed: 2026}}."
         )
     share, seed = setting["share"], setting["seed"]
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise UserError(f"launch_holdout.share [{share}] must be a number above 0 and below 1.")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f"launch_holdout.seed [{seed}] must be a whole number, 0 or above.")
