@@ -7,9 +7,11 @@ from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
 from recbole_specgr.leaderboard.page import NOTHING, DatasetPage, build_page
 from recbole_specgr.leaderboard.plots.draw import to_svg
+from recbole_specgr.leaderboard.plots.plot import Plot
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.reproduction import FILE as ROWS
 from recbole_specgr.leaderboard.reproduction import rows_yaml
+from recbole_specgr.leaderboard.small_table import reading
 from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import study_grids
@@ -25,6 +27,7 @@ from recbole_specgr.leaderboard.table import (
     remarks,
     results_table,
 )
+from recbole_specgr.leaderboard.views import picture, views
 from recbole_specgr.studies.spec import Study, list_studies, read_study
 from recbole_specgr.system.files import atomic_write
 
@@ -84,8 +87,14 @@ def _tables(boards: list[Board], folder: Path) -> Iterator[tuple[Path, str]]:
     for board in boards:
         name = board.record["protocol_hash"]
         yield folder / f"{name}.csv", to_csv(every_number(board))
+        yield folder / f"{name}.svg", to_svg(_picture(board))
         yield folder / f"{name}.metrics.tex", to_latex(metrics_by_model(board))
         yield folder / f"{name}.parts.tex", to_latex(models_by_part(board))
+
+
+def _picture(board: Board) -> Plot:
+    """The one that the page opens with."""
+    return picture(next(views(board)))
 
 
 def _study_files(studies: list[StudyData], folder: Path) -> Iterator[tuple[Path, str]]:
@@ -103,7 +112,8 @@ def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
     if not boards:
         parts.append(NOTHING)
     for board in boards:
-        parts += [f"## {protocol_line(board)}", to_markdown(results_table(board))]
+        image = f"![{_picture(board).title}]({TABLES}/{board.record['protocol_hash']}.svg)"
+        parts += [f"## {protocol_line(board)}", reading(board), image, to_markdown(results_table(board))]
         parts += [to_markdown(confidence_table(board)), to_markdown(cost_table(board))]
         beside = published_table(board, published_beside(board, about))
         parts.append(to_markdown(beside) if beside else "")
