@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.errors import UserError, shown
 from recbole_specgr.system.text_files import unpacked
 
 #: What pandas, and so RecBole, reads as "no value" in a text file.
@@ -49,7 +49,7 @@ def read_id(value: object) -> str:
     elif isinstance(value, bytes):
         text = _decoded(value).strip()
     elif isinstance(value, (bool, np.bool_, Iterable)):
-        raise UserError(f"{_shown(value)} is no id: ids must be texts or numbers, not truth values, lists or mappings.")
+        raise UserError(f"{shown(value)} is no id: ids must be texts or numbers, not truth values, lists or mappings.")
     elif isinstance(value, Real) and not isinstance(value, Integral):
         text = _of_float(value)
     else:
@@ -58,12 +58,12 @@ def read_id(value: object) -> str:
         return ""
     if len(text) > LONGEST:
         raise UserError(
-            f"the id {_shown(text)} has {len(text):,} characters, but {LONGEST:,} are the most. Is it the column of "
+            f"the id {shown(text)} has {len(text):,} characters, but {LONGEST:,} are the most. Is it the column of "
             f"the ids?"
         )
     if found := _FORBIDDEN.search(text):
         raise UserError(
-            f"the id {_shown(text)} holds the control character U+{ord(found[0]):04X}, which no line of a data set's "
+            f"the id {shown(text)} holds the control character U+{ord(found[0]):04X}, which no line of a data set's "
             f"file can hold. Rename it, or leave it out."
         )
     return text
@@ -109,7 +109,7 @@ def check_ids(tokens: Iterable[str], where: str) -> None:
             raise UserError(f"{where}: {error}") from error
         if not same:
             raise UserError(
-                f"{where}: the id {_shown(token)} has blanks around it, or means that there is no value. Take "
+                f"{where}: the id {shown(token)} has blanks around it, or means that there is no value. Take "
                 f"them off, or let `recbole-specgr import-data` do it."
             )
 
@@ -141,9 +141,3 @@ def _decoded(value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"the id {value[:40]!r} is not UTF-8. Keep the ids as texts.") from error
-
-
-def _shown(value: object) -> str:
-    """The value in brackets for a message, control characters as escapes, cut where it is long."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else str(value)
-    return f"[{text if len(text) <= 60 else text[:60] + '...'}]"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.data.published import published_statistics, published_table
-from recbole_specgr.data.splits.bytime import ByTime
+from recbole_specgr.data.splits.by_time import ByTime
 from recbole_specgr.data.splits.contract import Interactions
 from recbole_specgr.data.statistics import interaction_statistics, statistics_table
 from recbole_specgr.importing.amazon_files import REVISION, fetch_files, find_files

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as parquet
 from tqdm import tqdm
 
-from recbole_specgr.data.splits.bytime import phases_at
+from recbole_specgr.data.splits.by_time import phases_at
 from recbole_specgr.importing.filters import Filters
 from recbole_specgr.importing.interactions import clean_interactions
 from recbole_specgr.importing.item_table import labels, one_text

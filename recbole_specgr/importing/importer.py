@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_specgr.data.feature_files import read_feature_file
-from recbole_specgr.data.splits.bytime import ByTime
+from recbole_specgr.data.splits.by_time import ByTime
 from recbole_specgr.data.splits.contract import Interactions
 from recbole_specgr.data.statistics import interaction_statistics, statistics_table
 from recbole_specgr.importing.atomic_files import (

@@ -29,7 +29,8 @@ def read_interactions(
         "item_id": choose_column(known, item, ITEM_NAMES, path, "item"),
         "timestamp": choose_column(known, time, TIME_NAMES, path, "time"),
     }
-    source = read_table(path, list(chosen.values()), repeated=[chosen["user_id"], chosen["item_id"]], counts=counts)
+    ids, times = [chosen["user_id"], chosen["item_id"]], [chosen["timestamp"]]
+    source = read_table(path, [*ids, *times], repeated=ids, numbers=times, counts=counts)
     source = pd.DataFrame({field: source[column] for field, column in chosen.items()})
     return clean_interactions(source, path, f"{path}, column [{chosen['timestamp']}]", filters, counts), chosen
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 
 from recbole_specgr.data.ids import MISSING
 from recbole_specgr.importing.json_lines import read_objects
-from recbole_specgr.system.delimited import SEPARATORS, has_quotes, read_records, separator_of
+from recbole_specgr.system.delimited import SEPARATORS, look_through, read_records, separator_of
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.text_files import unpacked
 
@@ -67,14 +67,20 @@ def column_names(path: Path, rows: int = _CHUNK) -> list[str]:
 
 
 def read_table(
-    path: Path, columns: Sequence[str], repeated: Sequence[str] = (), counts: dict[str, int] | None = None
+    path: Path,
+    columns: Sequence[str],
+    repeated: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    counts: dict[str, int] | None = None,
 ) -> pd.DataFrame:
     """The named columns, in this order, each once.
 
     Values of delimited files are texts, missing ones None or NaN. Whole numbers of Parquet files are pandas' nullable
-    integers, values of JSON lines Python's own. Texts of `repeated` columns become categories, except in JSON lines.
+    integers, values of JSON lines Python's own.
 
     Args:
+        repeated: columns whose texts become categories, except in JSON lines.
+        numbers: columns of delimited files whose texts become whole numbers where all of them are such.
         counts: takes the number of lines that lie inside quoted fields, where there are any.
 
     Raises:
@@ -87,7 +93,8 @@ def read_table(
         elif kind in PARQUET:
             frame = _to_frame(parquet.read_table(path, columns=columns), repeated)
         else:
-            frame = _to_frame(_read_delimited(path, separator_of(path, kind), columns, counts), repeated)
+            table = _read_delimited(path, separator_of(path, kind), columns, counts)
+            frame = _to_frame(_with_numbers(table, numbers), repeated)
     if frame.empty:
         raise UserError(f"{path} has no rows.")
     return frame[columns]
@@ -102,8 +109,10 @@ def _read_delimited(path: Path, separator: str, columns: list[str], counts: dict
     twice = [column for column in columns if names.count(column) > 1]
     if twice:
         raise UserError(f"{path} has {names.count(twice[0])} columns named [{twice[0]}]. Rename all but one.")
-    table = (_with_quotes if has_quotes(path) else _without_quotes)(path, separator, columns, names, counts)
-    _warn_of_cut_end(path, table, columns, names)
+    has_quotes, whole_lines = look_through(path)
+    table = (_with_quotes if has_quotes else _without_quotes)(path, separator, columns, names, counts)
+    if names[-1] in columns and not whole_lines:
+        _warn_of_cut_end(path, table[names[-1]].to_pandas(), names[-1])
     return table
 
 
@@ -143,25 +152,28 @@ def _with_quotes(
     return pyarrow.Table.from_batches(batches, schema)
 
 
-def _warn_of_cut_end(path: Path, table: pyarrow.Table, columns: list[str], names: list[str]) -> None:
-    """Warn of a last line without an end whose last number is shorter than all others: it may be cut within it."""
-    if names[-1] not in columns or len(table) < 2 or _ends_with_line_break(path):
-        return
-    texts = table[names[-1]].to_pandas()
-    last, others = str(texts.iloc[-1]), texts.iloc[:-1]
-    if last.isdecimal() and (others.str.len() > len(last)).all():
+def _with_numbers(table: pyarrow.Table, columns: Sequence[str]) -> pyarrow.Table:
+    for column in columns:
+        try:
+            numbers = table[column].cast(pyarrow.int64())
+        except pyarrow.ArrowInvalid:  # some text is another than that of a whole number of 64 bits
+            continue
+        table = table.set_column(table.schema.get_field_index(column), column, numbers)
+    return table
+
+
+def _warn_of_cut_end(path: Path, texts: pd.Series, column: str) -> None:
+    """Warn of a last line that may be cut within it: its number, the last cell of the file, is shorter than all others.
+
+    Args:
+        texts: the last column of a file that doesn't end with a line break.
+    """
+    last, others = str(texts.iloc[-1]) if len(texts) else "", texts.iloc[:-1]
+    if last.isdecimal() and len(others) and (others.str.len() > len(last)).all():
         getLogger().warning(
-            f"{path} ends without a line break, and its last value [{last}] in [{names[-1]}] is shorter than all "
-            f"others: it may be cut short. If it was fetched or copied, compare its size with the original's."
+            f"{path} ends without a line break, and its last value [{last}] in [{column}] is shorter than all others: "
+            f"it may be cut short. If it was fetched or copied, compare its size with the original's."
         )
-
-
-def _ends_with_line_break(path: Path) -> bool:
-    last = b""
-    with open(path, "rb") as raw, unpacked(raw, path) as file:
-        while block := file.read(_BLOCK):
-            last = block[-1:]
-    return last in b"\r\n"
 
 
 def _to_frame(table: pyarrow.Table, repeated: Sequence[str]) -> pd.DataFrame:
@@ -170,7 +182,8 @@ def _to_frame(table: pyarrow.Table, repeated: Sequence[str]) -> pd.DataFrame:
         if field.name in repeated and pyarrow.types.is_string(field.type):
             table = table.set_column(number, field.name, table[number].dictionary_encode())
     # Without this a column of whole numbers with a gap would become one of floats, which are exact to 2^53 only.
-    return table.to_pandas(types_mapper=_EXACT_INTEGERS.get)
+    # What pandas notes of its own in a Parquet file would take columns away for an index, and may be damaged.
+    return table.replace_schema_metadata(None).to_pandas(types_mapper=_EXACT_INTEGERS.get)
 
 
 # ---- JSON lines ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow
 
 from recbole_specgr.data.times import TIME_UNITS, exact_times, time_unit
-from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.errors import UserError, shown
 
 _NANOSECONDS = 10**17  # epoch times of this size and above; 1e17 us is the year 5138
 _LARGEST = 2**63 - 1
@@ -70,8 +70,8 @@ def _as_numbers(column: pd.Series, where: str) -> pd.Series | None:
     if kinds == {str}:
         try:
             return pyarrow.array(column, "string").cast("int64").to_pandas().set_axis(column.index)
-        except pyarrow.ArrowInvalid:
-            pass  # fractions, dates, blanks, or too large
+        except (pyarrow.ArrowInvalid, UnicodeEncodeError):
+            pass  # fractions, dates, blanks, too large, or no text at all
     if all(issubclass(kind, Integral) for kind in kinds):
         _check_range(column, np.array([abs(int(value)) > _LARGEST for value in column]), where)
         return column.astype(np.int64)
@@ -151,8 +151,7 @@ def _of_datetimes(moments: pd.Series) -> np.ndarray:
 def _refuse(column: pd.Series, wrong: np.ndarray | pd.Series, where: str, what: str) -> NoReturn:
     wrong = np.asarray(wrong)
     first = int(np.flatnonzero(wrong)[0])
-    shown = str(column.iloc[first])
     raise UserError(
         f"{where}: {int(wrong.sum()):,} of {len(column):,} values are {what}; the first is "
-        f"[{shown if len(shown) <= 60 else shown[:60] + '...'}] in data row {column.index[first] + 1}."
+        f"{shown(column.iloc[first])} in data row {column.index[first] + 1}."
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from recbole_specgr.semantic_ids.kmeans import nearest, principal_components
-from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
 from recbole_specgr.system.errors import UserError
 
 CHUNK = 1024  # points searched at a time

@@ -13,9 +13,10 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 
 from recbole_specgr.semantic_ids import health
+from recbole_specgr.semantic_ids.build import build_tokenizer, load_tokenizer
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.semantic_ids.table_files import read_semantic_ids
-from recbole_specgr.semantic_ids.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
+from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.fingerprint import content_key

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from recbole_specgr.semantic_ids.codes import SemanticIds
-from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
 
 K = 10  # neighbours of an item
 

@@ -1,8 +1,9 @@
 """Name -> class, by RecBole's own convention: the file `<name lower>.py` holds the class `<Name>`.
 
-A name is looked for among the baseline files, our models, and RecBole's sequential models, in this order. Case,
-hyphens and underscores don't matter, and `++` or `PlusPlus` is `PP`: SpecGR++, specgrpp and SpecGRPlusPlus are
-`SpecGRPP`.
+A model's name is looked for among the baseline files, our models, and RecBole's sequential models, in this order. What
+else a setting may name, such as a tokenizer, is a `Kind`: it is looked for in a package of ours, and then in a user's
+`baselines/NAME.py`. Case, hyphens and underscores don't matter, and `++` or `PlusPlus` is `PP`: SpecGR++, specgrpp and
+SpecGRPlusPlus are `SpecGRPP`.
 """
 
 import functools
@@ -21,7 +22,6 @@ from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 OURS = "recbole_specgr.models"
-SPLITS = "recbole_specgr.data.splits"
 RECBOLE = "recbole.model.sequential_recommender"
 RECBOLE_OTHERS = tuple(
     f"recbole.model.{kind}_recommender" for kind in ("general", "context_aware", "knowledge_aware", "exlib")
@@ -29,6 +29,25 @@ RECBOLE_OTHERS = tuple(
 
 GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
 METADATA = ("display_name", "group", "published")  # keys of a baseline file that are no settings
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a setting other than the model's name may name: classes of one kind, one a file.
+
+    Attributes:
+        setting: its name, for messages.
+        package: where ours are.
+        contract: what they all derive from, as `module:Class` with the module in the package.
+    """
+
+    setting: str
+    package: str
+    contract: str
+
+
+SPLIT = Kind("split", "recbole_specgr.data.splits", "contract:Split")
+TOKENIZER = Kind("tokenizer.method", "recbole_specgr.semantic_ids.tokenizers", "contract:Tokenizer")
 
 
 @dataclass(frozen=True)
@@ -103,16 +122,50 @@ def base_class(base: str, source: Path | str) -> type:
     return _own_class(base, f"`base: {base}` of {source}")
 
 
-def split_class(name: str) -> type:
-    """The class that the setting `split` names: one of `recbole_specgr.data.splits`, or `module:Class` with the module
-    beside a baseline file or importable. Raises UserError, with near names, when there is none."""
-    if ":" in str(name):
-        return _own_class(name, f"[split: {name}]")
-    there = {key: getattr(importlib.import_module(file), found) for key, (file, found) in _classes(SPLITS).items()}
-    if _key(str(name)) not in there:
-        known = [split.name for split in there.values()]
-        raise UserError(f"There is no [split: {name}].{did_you_mean(name, known)} There are: {', '.join(known)}.")
-    return there[_key(str(name))]
+def split_class(name: str) -> Any:
+    """The class that the setting `split` names. Raises what `_class_of_kind` raises."""
+    return _class_of_kind(SPLIT, name)
+
+
+def tokenizer_class(name: str) -> Any:
+    """The class that the setting `tokenizer.method` names. Raises what `_class_of_kind` raises."""
+    return _class_of_kind(TOKENIZER, name)
+
+
+def tokenizer_names() -> list[str]:
+    """The values of `tokenizer.method` that name our own tokenizers."""
+    return _names(TOKENIZER)
+
+
+def _class_of_kind(kind: Kind, name: str) -> Any:
+    """One of our own classes of the kind, or the class NAME of the file `NAME.py` in a baselines folder, or
+    `module:Class` with the module in such a folder or importable.
+
+    Raises:
+        UserError: there is none, with near names, or it does not derive from the kind's contract.
+    """
+    name, ours = str(name), _classes_of_kind(kind)
+    if _key(name) in ours:
+        module, class_name = ours[_key(name)]
+        return getattr(importlib.import_module(module), class_name)
+    named_by = f"[{kind.setting}: {name}]"
+    files = {_key(path.stem): path.stem for folder in folders("baselines") for path in folder.glob("*.py")}
+    if ":" not in name and _key(name) not in files:
+        known = _names(kind)
+        raise UserError(
+            f"There is no {named_by}.{did_you_mean(name, known)} There are {', '.join(known)}; one of your own is a "
+            f"class in a file of its name, baselines/{name}.py."
+        )
+    found = _own_class(name if ":" in name else f"{files[_key(name)]}:{files[_key(name)]}", named_by)
+    module, _, class_name = kind.contract.partition(":")
+    if not issubclass(found, getattr(importlib.import_module(f"{kind.package}.{module}"), class_name)):
+        raise UserError(f"{named_by}: {found.__name__} does not derive from {kind.package}.{module}.{class_name}.")
+    return found
+
+
+def _names(kind: Kind) -> list[str]:
+    """The names of our own classes of the kind, as settings have them: by the files' names."""
+    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
 
 
 def _own_class(path: str, named_by: str) -> type:
@@ -149,14 +202,25 @@ def _key(name: str) -> str:
 
 @functools.cache
 def _classes(package: str) -> dict[str, tuple[str, str]]:
-    """key -> (module, class name) of a package, read off the files: importing dozens of models would take seconds."""
-    found = {}
-    for path in package_folder(package).glob("*.py"):
-        pattern = rf"^class ({re.escape(path.stem)})\b"
-        match = re.search(pattern, path.read_text(encoding="utf-8"), re.IGNORECASE | re.MULTILINE)
-        if match:
-            found[_key(path.stem)] = (f"{package}.{path.stem}", match.group(1))
-    return found
+    """key -> (module, class name) of the models in a package, which are in files of their own names but for case. Read
+    off the files: importing dozens of models would take seconds."""
+    return {_key(file): (f"{package}.{file}", name) for file, name in _in_files(package) if file == name.lower()}
+
+
+@functools.cache
+def _classes_of_kind(kind: Kind) -> dict[str, tuple[str, str]]:
+    """The same for another kind. The underscores of a file's name need not be in the class's."""
+    found = _in_files(kind.package)
+    return {_key(file): (f"{kind.package}.{file}", name) for file, name in found if _key(file) == _key(name)}
+
+
+def _in_files(package: str) -> list[tuple[str, str]]:
+    """(file without .py, class in it) of all files and classes of a package."""
+    return [
+        (path.stem, name)
+        for path in package_folder(package).glob("*.py")
+        for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
 
 
 def _baseline_files() -> dict[str, Path]:

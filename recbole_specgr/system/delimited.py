@@ -43,10 +43,14 @@ def separator_of(path: Path, kind: str) -> str:
     return max(",;\t", key=lambda separator: header.count(separator.encode()))
 
 
-def has_quotes(path: Path) -> bool:
-    """Whether there is a quote anywhere in the file. Raises what `unpacked` and the reader of gzip raise."""
+def look_through(path: Path) -> tuple[bool, bool]:
+    """Whether there is a quote anywhere in the file, and whether it ends with a line break. Raises what `unpacked` and
+    the reader of gzip raise."""
+    quotes, last = False, b""
     with open(path, "rb") as raw, unpacked(raw, path) as file:
-        return any(b'"' in block for block in iter(lambda: file.read(BUFFER), b""))
+        while block := file.read(BUFFER):
+            quotes, last = quotes or b'"' in block, block[-1:]
+    return quotes, last in (b"", b"\r", b"\n")
 
 
 def read_records(
@@ -76,10 +80,11 @@ def lines_in_fields(path: Path, separator: str) -> int:
     """How many lines quoted fields put into the row before. Raises UserError as `read_records` does, but does not look
     at the number of cells."""
     try:
-        if not has_quotes(path):
-            return 0
+        has_quotes, _ = look_through(path)
     except OSError as error:
         raise UserError(f"{path} could not be read: {error}.") from error
+    if not has_quotes:
+        return 0
     return sum(record.lines - 1 for record in _records(path, separator, lambda position: None))
 
 

@@ -8,6 +8,12 @@ class UserError(ValueError):
     """A wrong setting, name or file: the command line prints its message as one line, without a traceback."""
 
 
+def shown(value: object, longest: int = 60) -> str:
+    """The value in brackets for a message: what can't be printed as escapes, cut where it is long."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else str(value)
+    return f"[{text if len(text) <= longest else text[:longest] + '...'}]"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean [a] or [b]?` for the known names near `name`, else an empty string."""
     by_lower = {k.lower(): k for k in known}

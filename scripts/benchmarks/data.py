@@ -16,7 +16,7 @@ def catalogue(bench: Bench):
 
     from recbole_specgr.semantic_ids.codes import SemanticIds
     from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
-    from recbole_specgr.semantic_ids.rqkmeans import RQKMeans
+    from recbole_specgr.semantic_ids.tokenizers.rqkmeans import RQKMeans
 
     n = 20_000 if bench.quick else 100_000
     generator = np.random.default_rng(0)

@@ -81,7 +81,7 @@ def test_a_collapsed_tokenizer_leaves_its_report_only(words, tmp_path, monkeypat
 
 def test_a_wrong_name_is_one_line(words, capsys):
     assert main(["tokenize", *words, "--tokenizer=rqkmeans,opc"]) == 2
-    assert "opc is unknown" in capsys.readouterr().err
+    assert "no [tokenizer.method: opc]" in capsys.readouterr().err
     assert main(["tokenize", "--help"]) == 0
     assert "usage: recbole-specgr tokenize" in capsys.readouterr().out
 

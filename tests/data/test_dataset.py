@@ -14,7 +14,7 @@ from recbole.data import data_preparation
 from recbole.data.dataset import SequentialDataset
 
 from recbole_specgr.data.dataset import InductiveDataset
-from recbole_specgr.data.splits.bytime import exact_cuts, launch_times
+from recbole_specgr.data.splits.by_time import exact_cuts, launch_times
 from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.data.times import exact_times, time_unit
 from recbole_specgr.settings.config import Config

@@ -74,6 +74,12 @@ def test_large_ids_stay_apart_beside_a_null(tmp_path, kind):
     assert "kept: interacted items that the items file lacks" not in report.counts
 
 
+def test_ids_that_pandas_kept_as_an_index_are_read(tmp_path):
+    pd.DataFrame(interactions()).set_index("user_id").to_parquet(tmp_path / "i.parquet")
+    run(tmp_path, tmp_path / "i.parquet")
+    assert [row["user_id:token"] for row in written(tmp_path)] == [row["user_id"] for row in interactions()]
+
+
 def test_ids_of_all_kinds_in_one_column_stay_what_they_are(tmp_path):
     ids = [LARGE + 1, LARGE + 2, "x", 1.5, 1, 2**64]
     rows = [{"user_id": f"u{n % 2}", "item_id": item, "timestamp": SECOND + n} for n, item in enumerate(ids * 2)]

@@ -21,12 +21,12 @@ from recbole_specgr.semantic_ids import (
 )
 from recbole_specgr.semantic_ids.additive import nearest_sums
 from recbole_specgr.semantic_ids.balance import clearing_prices
-from recbole_specgr.semantic_ids.hierarchical_kmeans import HierarchicalKMeans
 from recbole_specgr.semantic_ids.identification import identification_digits
 from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, principal_components
-from recbole_specgr.semantic_ids.opq import OPQ, deal_out
-from recbole_specgr.semantic_ids.rqkmeans import RQKMeans
-from recbole_specgr.semantic_ids.rqvae import RQVAE, ResidualQuantizer, quantize
+from recbole_specgr.semantic_ids.tokenizers.hierarchical_kmeans import HierarchicalKMeans
+from recbole_specgr.semantic_ids.tokenizers.opq import OPQ, deal_out
+from recbole_specgr.semantic_ids.tokenizers.rqkmeans import RQKMeans
+from recbole_specgr.semantic_ids.tokenizers.rqvae import RQVAE, ResidualQuantizer, quantize
 from recbole_specgr.system.errors import UserError
 
 RQVAE_SMALL = {"hidden_sizes": [32], "latent_size": 8, "batch_size": 64, "warmup_epochs": 5, "epochs": 30}
@@ -302,7 +302,7 @@ def test_identical_features(group):
 
 
 def test_wrong_settings():
-    with pytest.raises(UserError, match=r"rqvea is unknown.*rqvae"):
+    with pytest.raises(UserError, match=r"no \[tokenizer.method: rqvea\].*rqvae"):
         build_tokenizer({"method": "rqvea"})
     with pytest.raises(UserError, match="has no setting epoch"):
         build_tokenizer({"method": "rqvae", "rqvae": {"epoch": 3}})

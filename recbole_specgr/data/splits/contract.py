@@ -1,6 +1,6 @@
 """The contract of a split: which phase each interaction is in, and what each phase may rank.
 
-Each file beside this one holds one split, which the setting `split` names: by_time is ByTime of bytime.py.
+Each file beside this one holds one split, which the setting `split` names: `by_time` is `ByTime` of by_time.py.
 Everything works on plain numpy arrays and knows nothing of RecBole, so that what importing prints and what a run uses
 cannot differ.
 """

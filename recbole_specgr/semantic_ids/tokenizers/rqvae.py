@@ -15,7 +15,7 @@ from tqdm import trange
 
 from recbole_specgr.semantic_ids.additive import nearest_sums, sum_of_codes
 from recbole_specgr.semantic_ids.kmeans import kmeans
-from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
 from recbole_specgr.system.errors import UserError
 
 CHUNK = 4096  # items encoded at a time

@@ -9,7 +9,7 @@ import torch
 from tqdm import trange
 
 from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, nearest_few
-from recbole_specgr.semantic_ids.tokenizer import Tokenizer
+from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
 from recbole_specgr.system.errors import UserError
 
 

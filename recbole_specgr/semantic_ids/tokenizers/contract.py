@@ -1,27 +1,20 @@
-"""What every tokenizer (text features -> codes) offers, and where the one of a given name is found."""
+"""The contract of a tokenizer: text vectors -> codes.
+
+Each file beside this one holds one tokenizer, which the setting `tokenizer.method` names.
+"""
 
 import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from recbole_specgr.system.errors import UserError, did_you_mean
+from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
-
-CLASSES = {
-    "rqvae": "RQVAE",
-    "rqkmeans": "RQKMeans",
-    "opq": "OPQ",
-    "hierarchical_kmeans": "HierarchicalKMeans",
-}
-"""Tokenizer method, which is also the name of its module in this package -> its class."""
 
 
 @dataclass
@@ -31,6 +24,8 @@ class Tokenizer(ABC):
     Subclasses are dataclasses whose fields are their settings.
 
     Attributes:
+        method: the value of the setting `tokenizer.method`, and the name of its group of settings. The class's name,
+            where a class does not say otherwise.
         levels: number of codes an item gets (its identification digit not counted).
         codebook_size: number of codes on each level.
     """
@@ -38,7 +33,12 @@ class Tokenizer(ABC):
     levels: int = 3
     codebook_size: int = 64
 
-    method = ""
+    method: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "method" not in vars(cls):
+            cls.method = cls.__name__
 
     def __post_init__(self) -> None:
         if self.levels < 1 or self.codebook_size < 2:
@@ -143,59 +143,6 @@ class Tokenizer(ABC):
         settings, state = json.dumps(asdict(self)), dict[str, Any](self.state())
         with atomic_write(path) as temporary:
             np.savez(temporary, method=np.array(self.method), settings=np.array(settings), **state)
-
-
-def build_tokenizer(group: Mapping) -> Tokenizer:
-    """Build the tokenizer that the settings group `tokenizer:` describes.
-
-    `method` names it; the keys of its own group (named like the method) and the shared ones beside it are its settings.
-
-    Raises:
-        UserError: there is no such method, or it has no such setting.
-    """
-    method = str(group["method"])
-    cls = tokenizer_class(method)
-    known = {field.name for field in fields(cls)}
-    own = dict(group.get(method) or {})
-    unknown = sorted(set(own) - known)
-    if unknown:
-        raise UserError(f"tokenizer.{method} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
-    shared = {key: value for key, value in group.items() if key in ("levels", "codebook_size")}
-    return cls(**{**shared, **own})
-
-
-def tokenizer_class(method: str) -> type[Tokenizer]:
-    """Find the class of a tokenizer method; UserError, with near names, when there is none."""
-    if method not in CLASSES:
-        raise UserError(
-            f"tokenizer.method {method} is unknown; there are {', '.join(CLASSES)}.{did_you_mean(method, CLASSES)}"
-        )
-    return getattr(import_module(f"recbole_specgr.semantic_ids.{method}"), CLASSES[method])
-
-
-def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
-    """Read a fitted tokenizer from a file that `Tokenizer.save` wrote, or codebooks made elsewhere.
-
-    The latter are an .npz without `method`, of an array `codebooks` [levels, codebook_size, width] of residual (or
-    product) quantisation and, where that is not done on the features themselves, `mean` [d] and `projection`
-    [d, width] (docs/semantic_ids.md).
-
-    Raises:
-        UserError: there is no such file, or it is no tokenizer or is cut short.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"There is no tokenizer at {path}.")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "method" not in arrays and "codebooks" in arrays:
-                tokenizer = tokenizer_class("rqkmeans")(*arrays["codebooks"].shape[:2])
-                tokenizer.load_state(arrays)
-                return tokenizer
-            tokenizer = tokenizer_class(str(arrays["method"]))(**json.loads(str(arrays["settings"])))
-            tokenizer.load_state(arrays)
-    except Exception as error:  # a cut zip archive fails with many types
-        raise UserError(f"{path} holds no tokenizer ({type(error).__name__}: {error}).") from error
-    return tokenizer
 
 
 def _checked(features: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Tokenizers: text vectors -> codes, one file a method."""
