@@ -15,6 +15,7 @@ from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
 from recbole_specgr.serving.state import State
+from recbole_specgr.settings.checks import CHOSEN
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
@@ -40,6 +41,9 @@ def _checked(key: str, value: Any, usual: Any) -> Any:
     if isinstance(usual, bool):
         if not isinstance(value, (bool, np.bool_)):
             raise UserError(f"{key} [{value}] must be True or False.")
+    elif isinstance(usual, str):
+        if value not in CHOSEN[key]:
+            raise UserError(f"{key} [{value}] must be {' or '.join(CHOSEN[key])}.")
     elif isinstance(usual, int):
         _check_count(key, value)
     elif isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or value != value:

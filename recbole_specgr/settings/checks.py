@@ -18,6 +18,8 @@ CHOSEN = {
     "parallel": ("ddp", "fsdp"),
     "unseen_history": ("keep", "drop"),
     "text_cleaning": ("unicode", "ascii"),
+    "normalizer": ("full", "level", "trie"),
+    "order": ("merged", "accepted_first"),
 }
 
 
