@@ -72,8 +72,7 @@ class Bench:
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def model(self, name: str, sizes: Mapping[str, int] = PAPER, **settings):
-        """The model `name` on ml-100k, with the sizes of the paper's T5 unless others are given, and the train and test
-        views."""
+        """The model `name` on ml-100k, by default a T5 of the paper's sizes, and the train and test views."""
         from recbole.utils import init_seed
 
         from recbole_specgr.building.build import model_of
