@@ -18,6 +18,7 @@ from typing import Any
 
 from recbole_specgr.settings.published import Published, read_published
 from recbole_specgr.settings.resources import folders, package_folder
+from recbole_specgr.settings.schema import checked, read_schema
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
@@ -104,14 +105,11 @@ def resolve(name: str) -> ModelEntry:
     if not isinstance(base, str):
         raise UserError(f"{file} needs a line `base: NAME` (a registered model) or `base: module:Class`.")
     metadata = {key: settings.pop(key) for key in METADATA if key in settings}
-    _check_group(metadata.get("group"), file)
+    declared = read_schema(folders("properties")[0] / "baseline.schema.json")
+    for key in metadata.keys() & {"display_name", "group"}:
+        checked(key, metadata[key], declared[key], str(file))
     metadata["published"] = read_published(metadata.get("published", {}), file)
     return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
-
-
-def _check_group(group: Any, file: Path) -> None:
-    if group is not None and group not in GROUPS:
-        raise UserError(f"`group: {group}` of {file} must be one of {', '.join(GROUPS)}.")
 
 
 def base_class(base: str, source: Path | str) -> type:
