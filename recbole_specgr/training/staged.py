@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 
 from recbole_specgr.runs.checkpoint import load_checkpoint, remove_unfinished, restore_model, save_checkpoint
-from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import Terminated, safe_points
 from recbole_specgr.training.activations import checkpoint_activations
@@ -50,8 +49,7 @@ class StagedTrainer(RecBoleLoop, Validation):
     """
 
     def __init__(self, config, model):
-        with within_recboles_limits(config):
-            super().__init__(config, model)
+        super().__init__(config, model)
         self.tensorboard.close()  # RecBole's own, in a folder that is thrown away
         self.run_dir = self.resume_dir = Path(config["run_dir"] or config["checkpoint_dir"])
         self.stages: dict[str, dict[str, Any]] = config["stages"]

@@ -228,7 +228,7 @@ def test_a_part_of_another_model_learns_from_what_it_would_alone(tiny_dataset):
         (MeanOfHistory, {"train_on": "windows"}, "MeanOfHistory can't learn from windows. Take --train_on=rows"),
         ("Recformer", {"train_on": "windows"}, "Recformer can't learn from windows"),
         ("SASRec", {"train_on": "windows"}, "RecBole's own loop. Take rows"),
-        ("TextSASRec", {"train_on": "words"}, r"\[train_on\] must be one of rows, windows, but is \[words\]"),
+        ("TextSASRec", {"train_on": "words"}, r"\[train_on\] must be rows or windows, but is \[words\]"),
         ("TextSASRec", {"MAX_ITEM_LIST_LENGTH": 1}, "a window of one interaction is a row"),
         ("TextSASRec", {"accumulation_steps": 60}, "windows is too small for 1 processes"),
     ],
