@@ -115,9 +115,9 @@ class Ranker:
         allowed, scores = self.rankable(candidates), self.score_all(interaction)
         if scores is None:
             items = allowed.nonzero().squeeze(1)  # in the order of their ids, so that neighbours share prefixes
-            pieces = [piece.expand(len(interaction), -1).contiguous() for piece in items.split(PIECE)]
-            found = [self.score_items(interaction, piece, candidates) for piece in pieces]
-            if not found or any(part is None for part in found):
+            pieces = [piece.expand(len(interaction), -1).contiguous() for piece in torch.split(items, PIECE)]
+            found = [part for piece in pieces if (part := self.score_items(interaction, piece, candidates)) is not None]
+            if not found:
                 return None
             of_items = torch.cat(found, dim=1)
             scores = of_items.new_full((len(interaction), len(allowed)), -torch.inf)
