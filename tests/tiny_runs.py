@@ -9,9 +9,10 @@ import torch
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.training import make_trainer
 
+TINY = {"train_batch_size": 64, "MAX_ITEM_LIST_LENGTH": 10, "topk": [5, 10], "valid_metric": "NDCG@10"}
 TINY_T5 = {
+    **TINY,
     "epochs": 3,
-    "train_batch_size": 64,
     "warmup_steps": 5,
     "d_model": 16,
     "d_kv": 8,
@@ -19,7 +20,6 @@ TINY_T5 = {
     "num_layers": 1,
     "num_heads": 2,
     "num_beams": 10,
-    "MAX_ITEM_LIST_LENGTH": 10,
     "tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 3},
 }
 TINY_SPECGR = {
@@ -28,19 +28,10 @@ TINY_SPECGR = {
     "draft_size": 10,
     "accept_threshold": -3.45,
     "eval_step": 0,
-    "stages": {"pretrain": {}, "finetune": {"epochs": 1}},
+    "stages": {"pretrain": {}, "finetune": {"epochs": 2}},
     "tune": None,
 }
-TINY_SASREC = {
-    "epochs": 1,
-    "train_batch_size": 64,
-    "eval_step": 0,
-    "hidden_size": 16,
-    "inner_size": 16,
-    "n_layers": 1,
-    "n_heads": 2,
-    "MAX_ITEM_LIST_LENGTH": 10,
-}
+TINY_SASREC = {**TINY, "epochs": 1, "eval_step": 0, "hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
 
 
 def run(model: str, folder: Path, **settings) -> dict:
