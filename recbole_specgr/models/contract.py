@@ -55,8 +55,8 @@ class Users:
             return compute()
         if key not in self.shared:
             self.shared[key] = compute()
-        known: T = self.shared[key]
-        return known
+        kept: T = self.shared[key]
+        return kept
 
 
 @dataclass
@@ -217,8 +217,8 @@ class ModelContract:
 
     def tokens_of(self, interaction: Interaction) -> Tensor:
         """How many tokens the histories of a batch have, a scalar, for the throughput that is reported."""
-        lengths: Tensor = interaction[self.ITEM_SEQ_LEN]
-        return lengths.sum()
+        count: Tensor = interaction[self.ITEM_SEQ_LEN].sum()
+        return count
 
     # -- ranking -------------------------------------------------------------------------------------------------------
 
