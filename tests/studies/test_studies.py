@@ -36,6 +36,7 @@ TUNED = {
     **dict.fromkeys(("SASRec", "SASRec_T", "UniSRec"), SMALL),
     "TIGER": {**T5, "warmup_steps": 2, "train_batch_size": 512, "tokenizer": {**IDS, "method": "rqkmeans"}},
     "DSI": {"tokenizer": {"min_utilisation": 0.0}},
+    "RPG": {**SMALL, "tokenizer": {"codebook_size": 8, "levels": 8, "min_utilisation": 0.0}},
     "LIGER": {**T5, "projection_sizes": [8], "tune": {"num_generated": [20]}},
     "TIGER_C": {"tune": {"epsilon": [0.1]}},
     "SpecGRPP": {"epochs": 1, "contrastive_batch_size": 512, "stages": {"finetune": {"epochs": 1}}},
