@@ -1,7 +1,8 @@
-"""docs/extending.md: each way to extend, done as the page says, takes the files that it names and no others."""
+"""docs/extending.md and docs/add_a_metric.md: each way to extend takes the files that the page names and no others."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -17,7 +18,9 @@ from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.semantic_ids import load_tokenizer
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+METRIC = (ROOT / "docs" / "add_a_metric.md").read_text(encoding="utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
+PAGES = SECTIONS | {"Add a metric": METRIC}
 SMALL = {
     "dataset": "tiny",
     "use_gpu": False,
@@ -39,10 +42,10 @@ def blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture
 def follow(tmp_path, monkeypatch):
-    """Follow a section in an empty folder, with the tiny data set and these settings more; returns the run's folder."""
+    """Follow a section or page in an empty folder, on the tiny data set and with further settings; the run's folder."""
 
     def follow(title: str, **settings: object) -> Path:
-        section = SECTIONS[title]
+        section = PAGES[title]
         write_tiny_dataset(tmp_path / "dataset")
         monkeypatch.chdir(tmp_path)
         Path("baselines").mkdir()
@@ -127,3 +130,19 @@ def test_a_drafter_drafts_new_items(follow):
     norms = np.linalg.norm(vectors, axis=1).clip(1e-12)
     np.testing.assert_allclose(scores, vectors[last] @ vectors.T / norms[last][:, None] / norms, atol=1e-5)
     assert np.isfinite(scores[:, (~test.seen).numpy()]).all()
+
+
+def test_a_metric_is_measured(follow):
+    run = follow("Add a metric", hidden_size=16, inner_size=16, n_layers=1, n_heads=2, topk=[10, 40])
+    measured = json.loads((run / "result.json").read_text(encoding="utf-8"))["metrics"]
+    assert "unseen_serendipity@10" in measured["valid"]
+    _, _, dataset, train, _, _ = load_data_and_model(run)
+    counts = np.bincount(train._dataset[:]["item_id"], minlength=dataset.item_num)
+    with np.load(run / "ranks.npz") as rows:
+        rank, items = rows["rank"], [dataset.token2id("item_id", item) for item in rows["item"]]
+    hits = 0
+    for k in (10, 40):
+        found = (rank > 0) & (rank <= k) & ~np.isin(items, np.argsort(-counts, kind="stable")[:k])
+        assert measured["test"][f"serendipity@{k}"] == pytest.approx(found.mean(), abs=1e-4)
+        hits += int(found.sum())
+    assert hits
