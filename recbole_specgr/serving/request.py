@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from recbole_specgr.data.ids import read_ids
+from recbole_specgr.decoding.beam_search import NORMALIZERS
+from recbole_specgr.decoding.draft_verify_settings import ORDERS
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
@@ -18,6 +20,7 @@ from recbole_specgr.serving.state import State
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
+CHOICES = {"normalizer": NORMALIZERS, "order": ORDERS}  # of the settings that are words
 
 
 def set_decoding(model: nn.Module, given: Mapping[str, Any], name: str) -> None:
@@ -40,6 +43,9 @@ def _checked(key: str, value: Any, usual: Any) -> Any:
     if isinstance(usual, bool):
         if not isinstance(value, (bool, np.bool_)):
             raise UserError(f"{key} [{value}] must be True or False.")
+    elif isinstance(usual, str):
+        if value not in CHOICES[key]:
+            raise UserError(f"{key} [{value}] must be {' or '.join(CHOICES[key])}.")
     elif isinstance(usual, int):
         _check_count(key, value)
     elif isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or value != value:

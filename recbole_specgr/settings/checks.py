@@ -1,5 +1,6 @@
 """Checks of settings, alone and against model and data set, before anything is loaded."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +10,13 @@ from recbole.utils import ModelType
 from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
 from recbole_specgr.system.errors import UserError
 
-FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH", "accumulation_steps")
-FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
-CHOSEN = {
-    "train_on": ("rows", "windows"),
-    "precision": ("fp32", "bf16", "fp16"),
-    "decoding_precision": ("fp32", "bf16"),
-    "parallel": ("ddp", "fsdp"),
-    "unseen_history": ("keep", "drop"),
-    "text_cleaning": ("unicode", "ascii"),
-}
-
 
 def check_values(settings: dict[str, Any]) -> None:
-    """Raise UserError for a count, a list length, a metric or a precision that can't be.
-
-    `metrics` and `topk` become lists.
-    """
-    _check_numbers(settings)
-    for stage, overrides in settings["stages"].items():
-        _check_numbers(overrides, f"stages.{stage}.")
-    _check_topk(settings)
+    """Raise UserError for a stage that can't name a file, a metric that there is not, or a `valid_metric` that is not
+    measured. `metrics` and `topk` become lists."""
+    for stage in settings["stages"]:
+        _check_stage_name(stage)
+    settings["topk"] = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
     _check_metrics(settings)
 
 
@@ -76,28 +63,13 @@ def without_subset(valid_metric: str) -> str:
     return name
 
 
-def _check_numbers(settings: dict[str, Any], prefix: str = "") -> None:
-    for keys, least in ((FROM_ONE, 1), (FROM_ZERO, 0)):
-        for key in keys:
-            if key in settings and (not isinstance(settings[key], int) or settings[key] < least):
-                raise UserError(f"[{prefix}{key}] must be a whole number from {least}, but is [{settings[key]}].")
-    if "learning_rate" in settings and not (settings["learning_rate"] or 0) > 0:
-        raise UserError(f"[{prefix}learning_rate] must be above 0, but is [{settings['learning_rate']}].")
-    for key, choices in CHOSEN.items():
-        if key in settings and settings[key] not in choices:
-            raise UserError(f"[{prefix}{key}] must be {' or '.join(choices)}, but is [{settings[key]}].")
-    for key, kinds in (("checkpoint_steps", int), ("checkpoint_minutes", int | float)):
-        value = settings.get(key)
-        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or value < 0):
-            what = "a whole number" if kinds is int else "a number"
-            raise UserError(f"[{prefix}{key}] must be {what} from 0, or ~, but is [{value}].")
-
-
-def _check_topk(settings: dict[str, Any]) -> None:
-    topk = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
-    if not topk or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in topk):
-        raise UserError(f"[topk] must be whole numbers from 1, such as [10, 50], but is [{settings['topk']}].")
-    settings["topk"] = topk
+def _check_stage_name(name: Any) -> None:
+    """A stage's checkpoint is the file `<name>.pth` of the run's folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", str(name), re.ASCII) or str(name) == "last":
+        raise UserError(
+            f"[stages.{name}]: a stage names a file of the run's folder, so it must be of letters, digits, _ and -, "
+            f"and not [last]."
+        )
 
 
 def _check_metrics(settings: dict[str, Any]) -> None:

@@ -26,15 +26,18 @@ from recbole_specgr.settings.device import find_device
 from recbole_specgr.settings.eval_args import check_eval_args, with_split
 from recbole_specgr.settings.foreign import left_out, without_foreign
 from recbole_specgr.settings.layer_files import (
+    check_names,
     layer_of,
     layer_of_file,
     merged,
     property_files,
     property_layers,
+    recbole_types,
     tuning_grid,
 )
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
-from recbole_specgr.settings.precedence import Layer, deep_merge, stack
+from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
+from recbole_specgr.settings.precedence import Layer, deep_merge, stack, types_of
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve, split_class
 from recbole_specgr.settings.resources import package_folder
 from recbole_specgr.settings.watched import note
@@ -182,6 +185,8 @@ class Config(RecBoleConfig):
         self.external_config_dict = merged(self._user_layers)
 
     def _get_model_and_dataset(self, model: str | type | None, dataset: str | None) -> tuple[str, type, str]:
+        for layer in self._user_layers:
+            check_names(layer)
         model = model or self.external_config_dict.get("model")
         if model is None:
             raise UserError("No model is named. Give --model=NAME (--list-models shows them all).")
@@ -218,7 +223,7 @@ class Config(RecBoleConfig):
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         known = {name for names in self.parameters.values() for name in names}
         layers = [
-            Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True),
+            Layer("RecBole", self.internal_config_dict, True, True, recbole_types(self.internal_config_dict)),
             *property_layers(self._entry, dataset, self._data_folder, self._user_layers),
         ]
         if self._settings is not None:
@@ -226,9 +231,11 @@ class Config(RecBoleConfig):
             newer = {key: value for key, value in stack(layers, known).items() if key not in there_or_derived}
             newer |= {key: value for key, value in BEFORE_THE_SETTING.items() if key in newer}
             layers = [  # a run that was made before there was some setting has its default
-                Layer("settings newer than the run", newer, declares=True, open_groups=True),
+                Layer("settings newer than the run", newer, True, True, types_of(layers)),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
             ]
+        else:
+            layers = own_tokenizer_settings([*layers, *self._user_layers]) + layers
         known |= {"model", "dataset", *(key for layer in layers if layer.declares for key in layer.values)}
         strict = merged([*layers, *self._user_layers])["strict"]
         of_user, self._left_out = without_foreign(self._user_layers, known, strict)

@@ -18,6 +18,7 @@ from typing import Any
 
 from recbole_specgr.settings.published import Published, read_published
 from recbole_specgr.settings.resources import folders, package_folder
+from recbole_specgr.settings.schema import checked, read_schema
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
@@ -104,14 +105,11 @@ def resolve(name: str) -> ModelEntry:
     if not isinstance(base, str):
         raise UserError(f"{file} needs a line `base: NAME` (a registered model) or `base: module:Class`.")
     metadata = {key: settings.pop(key) for key in METADATA if key in settings}
-    _check_group(metadata.get("group"), file)
+    declared = read_schema(folders("properties")[0] / "baseline.schema.json")
+    for key in metadata.keys() & {"display_name", "group"}:
+        checked(key, metadata[key], declared[key], str(file))
     metadata["published"] = read_published(metadata.get("published", {}), file)
     return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
-
-
-def _check_group(group: Any, file: Path) -> None:
-    if group is not None and group not in GROUPS:
-        raise UserError(f"`group: {group}` of {file} must be one of {', '.join(GROUPS)}.")
 
 
 def base_class(base: str, source: Path | str) -> type:
@@ -132,9 +130,14 @@ def tokenizer_class(name: str) -> Any:
     return _class_of_kind(TOKENIZER, name)
 
 
-def tokenizer_names() -> list[str]:
-    """The values of `tokenizer.method` that name our own tokenizers."""
-    return _names(TOKENIZER)
+def names_of(kind: Kind) -> list[str]:
+    """The names of our own classes of the kind, as settings have them: by the files' names."""
+    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
+
+
+def is_ours(kind: Kind, name: str) -> bool:
+    """Whether the name stands for one of our own classes of the kind."""
+    return _key(name) in _classes_of_kind(kind)
 
 
 def _class_of_kind(kind: Kind, name: str) -> Any:
@@ -151,7 +154,7 @@ def _class_of_kind(kind: Kind, name: str) -> Any:
     named_by = f"[{kind.setting}: {name}]"
     files = {_key(path.stem): path.stem for folder in folders("baselines") for path in folder.glob("*.py")}
     if ":" not in name and _key(name) not in files:
-        known = _names(kind)
+        known = names_of(kind)
         raise UserError(
             f"There is no {named_by}.{did_you_mean(name, known)} There are {', '.join(known)}; one of your own is a "
             f"class in a file of its name, baselines/{name}.py."
@@ -161,11 +164,6 @@ def _class_of_kind(kind: Kind, name: str) -> Any:
     if not issubclass(found, getattr(importlib.import_module(f"{kind.package}.{module}"), class_name)):
         raise UserError(f"{named_by}: {found.__name__} does not derive from {kind.package}.{module}.{class_name}.")
     return found
-
-
-def _names(kind: Kind) -> list[str]:
-    """The names of our own classes of the kind, as settings have them: by the files' names."""
-    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
 
 
 def _own_class(path: str, named_by: str) -> type:

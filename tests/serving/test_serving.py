@@ -191,6 +191,7 @@ def test_unknown_items_are_dropped_and_counted_or_an_error(specgr):
         ({"draft_size": 0}, "whole number"),
         ({"num_beams": "many"}, "whole number"),
         ({"threshold": "low"}, "must be a number"),
+        ({"order": "random"}, r"order \[random\] must be merged or accepted_first"),
         ({"reranking": 1}, "True or False"),
     ],
 )
