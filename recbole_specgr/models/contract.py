@@ -55,7 +55,8 @@ class Users:
             return compute()
         if key not in self.shared:
             self.shared[key] = compute()
-        return self.shared[key]
+        kept: T = self.shared[key]
+        return kept
 
 
 @dataclass
@@ -215,7 +216,8 @@ class ModelContract:
 
     def tokens_of(self, interaction: Interaction) -> Tensor:
         """How many tokens the histories of a batch have, a scalar, for the throughput that is reported."""
-        return interaction[self.ITEM_SEQ_LEN].sum()
+        count: Tensor = interaction[self.ITEM_SEQ_LEN].sum()
+        return count
 
     # -- ranking -------------------------------------------------------------------------------------------------------
 
@@ -266,7 +268,8 @@ class ScoresItems(ModelContract):
     """Ranks by a score of every item: RecBole's `full_sort_predict(interaction) -> [B, n_items]` (or flat)."""
 
     def score_all(self, interaction: Interaction) -> Tensor:
-        return self.full_sort_predict(interaction).view(len(interaction), -1)  # type: ignore[attr-defined]
+        scores: Tensor = self.full_sort_predict(interaction)  # type: ignore[attr-defined]
+        return scores.view(len(interaction), -1)
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         return self.score_all(interaction).gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)

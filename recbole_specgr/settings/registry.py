@@ -29,6 +29,7 @@ RECBOLE_OTHERS = tuple(
 )
 
 GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
+NOT_OF_LISTS = ("gauc", "auc", "mae", "rmse", "logloss")  # RecBole's other metrics
 METADATA = ("display_name", "group", "published")  # keys of a baseline file that are no settings
 
 
@@ -40,13 +41,16 @@ class Kind:
         setting: its name, for messages.
         package: where ours are.
         contract: what they all derive from, as `module:Class` with the module in the package.
+        by_class: settings name them by their classes, otherwise by their files.
     """
 
     setting: str
     package: str
     contract: str
+    by_class: bool = False
 
 
+METRIC = Kind("metrics", "recbole_specgr.evaluation.metrics", "contract:Metric", by_class=True)
 SPLIT = Kind("split", "recbole_specgr.data.splits", "contract:Split")
 TOKENIZER = Kind("tokenizer.method", "recbole_specgr.semantic_ids.tokenizers", "contract:Tokenizer")
 
@@ -130,9 +134,24 @@ def tokenizer_class(name: str) -> Any:
     return _class_of_kind(TOKENIZER, name)
 
 
+def metric_class(name: str) -> Any:
+    """The class of a metric. Raises what `_class_of_kind` raises; a metric is named by its class alone, for records
+    know it by this name."""
+    if name.lower() in NOT_OF_LISTS:
+        raise UserError(
+            f"metrics: [{name}] needs the scores of all items, and models here return ranked lists. There are "
+            f"{', '.join(names_of(METRIC))}."
+        )
+    if ":" in name:
+        own = name.rpartition(":")[2]
+        raise UserError(f"[metrics: {name}] must be the metric's class alone, {own}, in the file baselines/{own}.py.")
+    return _class_of_kind(METRIC, name)
+
+
 def names_of(kind: Kind) -> list[str]:
-    """The names of our own classes of the kind, as settings have them: by the files' names."""
-    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
+    """The names of our own classes of the kind, as settings have them."""
+    found = _classes_of_kind(kind).values()
+    return sorted(name if kind.by_class else module.rpartition(".")[2] for module, name in found)
 
 
 def is_ours(kind: Kind, name: str) -> bool:

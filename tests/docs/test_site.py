@@ -11,7 +11,7 @@ from conftest import ROOT
 
 pytest.importorskip("mkdocs")
 pytest.importorskip("mkdocstrings")
-NO_NETWORK = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,10 @@ def test_lists_and_tables_of_every_page_are_read_as_such(site):
 
 def test_files_elsewhere_in_the_repository_are_on_the_site(site):
     results = (site / "results.html").read_text(encoding="utf-8")
-    for link in ("repository/leaderboards/ml-100k/index.html", "repository/leaderboards/ifdb_played/tables/by_age-1.svg"):
+    for link in (
+        "repository/leaderboards/ml-100k/index.html",
+        "repository/leaderboards/ifdb_played/tables/by_age-1.svg",
+    ):
         assert link in results and (site / link).is_file()
     baselines = (site / "repository/baselines/index.html").read_text(encoding="utf-8")
     assert 'href="../../add_a_baseline.html"' in baselines
