@@ -44,7 +44,7 @@ def write_tuned(folder: Path, dataset: str, model: str, settings: dict) -> None:
 
 
 def run_block(block: str) -> None:
-    """A shell block line by line: our own programs in this process, which has imported them already, the rest in bash."""
+    """Run a shell block line by line: our own programs in this process, which has them imported, the rest in bash."""
     for command in re.findall(r"cat > [^\n]*\n(?:[^\n]*\n)*?END\n|[^\n]+\n", block):
         words = shlex.split(command, comments=True) if "<<" not in command else []
         ours = our_words(words)

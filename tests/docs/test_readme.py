@@ -15,8 +15,9 @@ from pages import SHORT_SPECGR, SHORT_TIGER, our_words, run_block, write_tuned
 from recbole_specgr.commands.command_line import main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHORT_SASREC = {"epochs": 1, "hidden_size": 16, "inner_size": 16, "use_gpu": False, "show_progress": False}
-SMALL_DATA = {"tokenizer": {"method": "rqkmeans", "codebook_size": 8}, "val_interval": None}
+SHARED = ("epochs", "train_batch_size", "val_interval", "use_gpu", "show_progress")
+SHORT_SASREC = {**{key: SHORT_TIGER[key] for key in SHARED}, "hidden_size": 16, "inner_size": 16}
+SMALL_IDS = {"tokenizer": {"method": "rqkmeans", "codebook_size": 8}}
 NEED_A_MACHINE = ("git clone", "make demo", "source .venv")  # `make demo` has a test of its own
 
 
@@ -27,7 +28,7 @@ def test_it_is_900_words_or_fewer():
 def small_shop(folder: Path) -> None:
     """The files that the README's reader has: interactions and items of their own, new films, and histories."""
     rng = random.Random(3)
-    rows = [f"u{user},i{item}" for user in range(60) for item in rng.sample(range(40), 10)]
+    rows = [f"u{user},i{item}" for user in range(60) for item in rng.sample(range(60), 10)]
     rng.shuffle(rows)
     with (folder / "ratings.csv").open("w") as file:
         print(
@@ -37,7 +38,7 @@ def small_shop(folder: Path) -> None:
             file=file,
         )
     with (folder / "items.jsonl").open("w") as file:
-        for item in range(40):
+        for item in range(60):
             kind = ("tea", "coffee", "cocoa")[item % 3]
             print(json.dumps({"item_id": f"i{item}", "title": f"{kind} no. {item} of farm {item % 7}"}), file=file)
     (folder / "new_films.csv").write_text("item_id,movie_title,release_year,class\nn1,The Last Comet,1998,Sci-Fi\n")
@@ -49,10 +50,11 @@ def reader(tmp_path_factory) -> Path:
     """The folder of a reader whose trainings take seconds."""
     folder = tmp_path_factory.mktemp("readme")
     small_shop(folder)
-    for dataset, more in (("ml-100k", {}), ("my_data", SMALL_DATA)):
-        write_tuned(folder, dataset, "TIGER", {**SHORT_TIGER, **more})
-        write_tuned(folder, dataset, "SpecGRPP", {**SHORT_SPECGR, **more})
-        write_tuned(folder, dataset, "SASRec", {**SHORT_SASREC, **more})
+    shortest = {key: value for key, value in SHORT_SPECGR.items() if key != "val_interval"}  # these have few rows
+    write_tuned(folder, "ml-100k", "SpecGRPP", SHORT_SPECGR)
+    write_tuned(folder, "ml-100k", "SASRec", SHORT_SASREC)
+    write_tuned(folder, "my_data", "SASRec", {"epochs": 2, "use_gpu": False, "show_progress": False})
+    write_tuned(folder, "my_data", "SpecGRPP", {**shortest, **SMALL_IDS})
     return folder
 
 
