@@ -92,3 +92,25 @@ def save_run(runs: Path, result: Result, name: str = "") -> Path:
 def saved(runs: Path, **what) -> Result:
     """A result as it is read from a run."""
     return read_run(save_run(runs, make_result(**what)))
+
+
+MODELS = {  # model: (group, share of hits, share of hits among the unseen)
+    "MostPop": ("ID", 0.25, 0.0),
+    "FDSA": ("feature + ID", 0.4, 0.0),
+    "TIGER": ("generative", 0.5, 0.0),
+    "Mine": (None, 0.3, 0.1),
+    "SpecGR_Aux": ("ours", 0.52, 0.3),
+    "SpecGRPP": ("ours", 0.6, 0.4),
+}
+
+
+def some_results(seeds=(1, 2, 3), **more):
+    return [
+        make_result(model, seed, good, unseen, group=group, **more)
+        for model, (group, good, unseen) in MODELS.items()
+        for seed in seeds
+    ]
+
+
+def row_of(board, model):
+    return next(row for row in board.rows if row.model == model)

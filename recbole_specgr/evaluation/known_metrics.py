@@ -13,7 +13,8 @@ from recbole_specgr.system.errors import UserError
 def find_metric(name: str) -> type[Metric] | None:
     """The class of a metric, or None where this machine does not know it: a user's own, of another machine."""
     try:
-        return metric_class(name)
+        known: type[Metric] = metric_class(name)
+        return known
     except UserError:
         return None
 

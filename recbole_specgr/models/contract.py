@@ -12,11 +12,11 @@ each item, and how new items come into it (`models.item_tables`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from recbole.data.interaction import Interaction
@@ -150,7 +150,8 @@ class ModelContract:
     trains_on: tuple[str, ...] = ("rows",)
     compares_rows: bool = False
     trained_before: bool = False
-    decoding: Mapping[str, Any] = MappingProxyType({})
+    # A model without such settings has none that one could change.
+    decoding: MutableMapping[str, Any] = cast("MutableMapping[str, Any]", MappingProxyType({}))
     part_configs: Mapping[str, Config] = MappingProxyType({})
     n_items: int
     ITEM_SEQ: str

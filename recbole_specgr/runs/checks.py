@@ -21,7 +21,7 @@ from recbole_specgr.settings.result_keys import PARTS
 from recbole_specgr.system.errors import UserError
 
 # What a table is drawn from: key -> type, nested keys dotted.
-REQUIRED = {
+REQUIRED: dict[str, type | tuple[type, ...]] = {
     "schema": int,
     "model": str,
     "dataset": str,
@@ -41,7 +41,7 @@ REQUIRED = {
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read and check a record. Raises UserError, with the reason, for one that is malformed or was changed."""
-    record = read_json(path)
+    record: dict[str, Any] = read_json(path)
     reason = _fault(record)
     if reason:
         raise UserError(f"{path} is refused: {reason}.")
@@ -81,7 +81,7 @@ def _fault(record: Any) -> str | None:
     if not isinstance(record, dict):
         return f"it holds a {type(record).__name__}, not a record"
     for name, kind in REQUIRED.items():
-        value = record
+        value: Any = record
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
@@ -123,4 +123,5 @@ def _contradiction(record: dict[str, Any]) -> str | None:
 
 def _rounding(record: dict[str, Any]) -> float:
     """How far a number in the record may be from the exact one."""
-    return 0.5001 * 10.0 ** -record["settings"].get("metric_decimal_place", 5)
+    places: int = record["settings"].get("metric_decimal_place", 5)
+    return 0.5001 * 10.0**-places

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from recbole.model.abstract_recommender import SequentialRecommender
+from torch import Tensor
 
 from recbole_specgr.data.ids import read_ids
 from recbole_specgr.decoding.beam_search import NORMALIZERS
@@ -23,7 +24,7 @@ SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
 CHOICES = {"normalizer": NORMALIZERS, "order": ORDERS}  # of the settings that are words
 
 
-def set_decoding(model: nn.Module, given: Mapping[str, Any], name: str) -> None:
+def set_decoding(model: SequentialRecommender, given: Mapping[str, Any], name: str) -> None:
     """Put settings of inference into `model`; None leaves one as it is. Raises UserError for one that it does not have,
     or for a value of another kind."""
     own = model.decoding

@@ -21,7 +21,7 @@ def check_values(settings: dict[str, Any]) -> None:
     _check_metrics(settings)
 
 
-def check_model_class(name: str, model_class: type) -> None:
+def check_model_class(name: str, model_class: type[AbstractRecommender]) -> None:
     """Raise UserError when the protocol can't be run with it (RecBole's DIN predicts clicks, BPR no sequence)."""
     if model_class.type != ModelType.SEQUENTIAL:
         raise UserError(f"[{name}] is not a sequential model; the inductive protocol needs one that reads histories.")

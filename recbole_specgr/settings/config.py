@@ -94,6 +94,10 @@ class Config(RecBoleConfig):
         UserError: an unknown model, data set or setting, or a value that can't be.
     """
 
+    # RecBole's own attributes that its steps fill and ours change.
+    parameters: dict[str, list[str]]
+    internal_config_dict: dict[str, Any]
+
     def __init__(
         self,
         model: str | type | None = None,
@@ -214,8 +218,8 @@ class Config(RecBoleConfig):
         # A finished run names its class itself: the baseline's file may have changed or gone since.
         base = self._settings.get("base")
         found = base_class(base or self._settings["base_model"], "the run's settings")
-        shown = {key: self._settings.get(key) for key in ("display_name", "group")}
-        return ModelEntry(model, found, {}, base=base, **shown)
+        named, group = self._settings.get("display_name"), self._settings.get("group")
+        return ModelEntry(model, found, {}, base=base, display_name=named, group=group)
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         base_model = model_class.__name__

@@ -39,7 +39,7 @@ class Trial:
     show_progress: bool = False
 
     @property
-    def model(self) -> torch.nn.Module:
+    def model(self) -> Any:
         return self.trainer.model
 
     @property

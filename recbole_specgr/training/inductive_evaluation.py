@@ -17,6 +17,7 @@ from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes, world
 from recbole_specgr.training.memory import out_of_memory_advice
+from recbole_specgr.training.mixin import TrainerMixin
 from recbole_specgr.training.shards import EvaluationShards
 
 
@@ -44,7 +45,7 @@ class Latency:
         }
 
 
-class InductiveEvaluation:
+class InductiveEvaluation(TrainerMixin):
     """Mixin over any RecBole trainer.
 
     After `evaluate`, `rows` holds what the collector kept of each row and `latency` the times of its batches.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from decoding_worlds import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_decoding import World
 
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.likelihood import log_likelihood
