@@ -12,10 +12,12 @@ import pytest
 import yaml
 from conftest import ROOT, write_tiny_dataset
 from decoding_oracles import OneUser
+from serving_oracles import NEW
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.semantic_ids import load_tokenizer
+from recbole_specgr.serving import Recommender
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 METRIC = (ROOT / "docs" / "add_a_metric.md").read_text(encoding="utf-8")
@@ -78,7 +80,8 @@ def test_each_way_is_shorter_than_a_page_and_stands_in_the_table():
 
 
 def test_a_generative_model_ranks_by_its_own_decoding(follow):
-    model, users, test = first_batch(follow("A generative model with its own decoding", **SMALL_T5, **SMALL_IDS))
+    run = follow("A generative model with its own decoding", **SMALL_T5, **SMALL_IDS)
+    model, users, test = first_batch(run)
     assert type(model).__name__ == "Exhaustive"
     model = model.double()
     found = model.rank_users(model.encode_users(users), 5, test.candidates)
@@ -89,6 +92,16 @@ def test_a_generative_model_ranks_by_its_own_decoding(follow):
         best = sorted(items, key=lambda item: -likelihood[item])[:5]
         np.testing.assert_allclose(scores, [likelihood[item] for item in best], atol=1e-6)
         np.testing.assert_allclose([likelihood[item] for item in ranked.tolist()], scores, atol=1e-6)
+
+    # what the page promises beside it
+    recommender = Recommender.load(run)
+    recommender.add_items(NEW)
+    history = [f"i{n}" for n in range(5)]
+    lists = recommender.recommend([history], len(items)).items
+    assert set(NEW["item_id"]) & set(lists[0])
+    assert "digit 1" in str(recommender.explain(history, lists[0][0]))
+    words = ["--model=SpecGR_Aux", "--drafter=SemanticKNN", "--backbone=Exhaustive", f"--backbone_run={run}"]
+    assert main([*words, "--config_files=small.yaml"]) == 0
 
 
 def test_a_tokenizer_makes_the_ids(follow):
