@@ -39,6 +39,7 @@ class StudyData:
         sources: the cells or records, in the same order.
         missing: cells that the study has and that were not measured yet.
         left_out: cells under another protocol than the most.
+        highlighted: labels that a plot of too many lines shows in colour; empty: the first ones.
     """
 
     study: Study
@@ -46,6 +47,7 @@ class StudyData:
     sources: list[dict[str, Any]]
     missing: int = 0
     left_out: int = 0
+    highlighted: tuple[str, ...] = ()
 
     @property
     def axes(self) -> list[str]:
@@ -80,7 +82,8 @@ def slice_results(study: Study, board: Board) -> StudyData:
     """
     results = [result for row in board.rows for result in row.results]
     raw = [point for result in results for point in _slices(study.slices, result, board)]
-    return StudyData(study, _aggregate(raw), [result.record for result in latest(results)])
+    records = [result.record for result in latest(results)]
+    return StudyData(study, _aggregate(raw), records, highlighted=board.outstanding())
 
 
 def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Raw]:

@@ -142,6 +142,13 @@ class Board:
         """What models are sorted by: the last of the shown metrics at the largest k, over all rows."""
         return f"{self.metrics[-1]}@{self.topk[-1]}"
 
+    def outstanding(self) -> tuple[str, ...]:
+        """Names of all rows of the group `ours` and of the best row of every other group."""
+        best: dict[str, Row] = {}
+        for row in self.rows:
+            best.setdefault(row.model if row.group == OURS else f"group {row.group}", row)
+        return tuple(row.name for row in best.values())
+
     def published(self, row: Row) -> Row | None:
         """The published row of a local row's model, or of the model that it is a variant of."""
         by_model = {other.model: other for other in self.reference if not other.local}
@@ -295,7 +302,7 @@ def _compare(board: Board, rows: list[Row]) -> None:
     columns = [column for column in columns if _key(column) in board.rows[0].values]
     if not others or not columns:
         return
-    best = {key: max(others, key=lambda row, key=key: row.values[key].mean) for key in map(_key, columns)}
+    best = {key: _best(others, key) for key in map(_key, columns)}
     board.best_baseline = {key: row.model for key, row in best.items()}
     if not ours:
         return
@@ -308,6 +315,10 @@ def _compare(board: Board, rows: list[Row]) -> None:
             baseline = best[key].values[key].mean
             change = row.values[key].mean / baseline - 1 if baseline else None
             row.comparisons[key] = Comparison(best[key].model, change, p_value)
+
+
+def _best(rows: list[Row], key: str) -> Row:
+    return max(rows, key=lambda row: row.values[key].mean)
 
 
 def _look_up(record: dict[str, Any], path: tuple[str, ...]) -> float | None:
