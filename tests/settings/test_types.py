@@ -349,3 +349,11 @@ def test_help_says_what_a_value_must_be(capsys):
     shown = capsys.readouterr().out
     assert "  dropout_rate: 0.1\n      dropout (a number from 0 to 1)\n" in shown
     assert "published:" not in shown
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_a_number_that_no_float_holds_is_refused(tiny_dataset, value):
+    for key in ("epochs", "learning_rate"):
+        with pytest.raises(UserError, match=r"a number must be finite\.$") as caught:
+            Config("SASRec", "tiny", config_dict={**tiny_dataset, key: value})
+        assert len(str(caught.value)) < 400
