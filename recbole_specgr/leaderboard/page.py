@@ -11,20 +11,17 @@ from typing import Any
 from recbole_specgr.data.times import readable_time
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.html import to_html
+from recbole_specgr.leaderboard.page_details import inline_plot, model_details
 from recbole_specgr.leaderboard.plots.draw import to_svg
-from recbole_specgr.leaderboard.plots.plot import Axis, Plot, Series
 from recbole_specgr.leaderboard.published import About, published_beside
-from recbole_specgr.leaderboard.reproduction import command_of
 from recbole_specgr.leaderboard.small_table import reading
 from recbole_specgr.leaderboard.study_data import StudyData
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import study_grids
-from recbole_specgr.leaderboard.summary import Board, Row
+from recbole_specgr.leaderboard.summary import Board
 from recbole_specgr.leaderboard.table import (
     confidence_table,
     cost_table,
-    device,
-    duration,
     protocol_line,
     published_table,
     remarks,
@@ -107,7 +104,7 @@ def _board(page: DatasetPage, board: Board, identity: str, data: _Data) -> list[
     openers = []
     for row in board.rows:
         openers.append(len(data.models))
-        data.models.append(_model(row, board))
+        data.models.append(model_details(row))
     shown = list(views(board))
     data.boards[identity] = {view.name: _view(view, board) for view in shown}
     parts = [f'<p class="answer">{escape(reading(board))}</p>', _controls(board, identity, shown)]
@@ -130,17 +127,12 @@ def _view(view: View, board: Board) -> dict[str, Any]:
     grid = view_table(view)
     cells = {row.model: cells[1:5] for row, cells in zip(view.board.rows, grid.rows)}
     changed = [[_plain(cell) for cell in cells[row.model]] if row.model in cells else None for row in board.rows]
-    return {"picture": _inline(picture(view)), "cells": changed}
+    return {"picture": inline_plot(picture(view)), "cells": changed}
 
 
 def _plain(cell: Cell) -> list[Any]:
     value = None if cell.value is None else float(f"{cell.value:.6g}")
     return [f"{cell.text}{cell.note}", value, cell.place]
-
-
-def _inline(plot: Plot) -> str:
-    """A plot for the script's data, where quotation marks would be escaped; no text in it has any."""
-    return to_svg(plot).replace('"', "'")
 
 
 def folded(title: str, content: str) -> str:
@@ -221,58 +213,3 @@ def _study(study: StudyData) -> str:
         table = to_html(grid)
         parts.append(folded(f"{len(grid.rows)} rows", table) if len(grid.rows) > LONG else table)
     return "\n".join([*parts, "</details>"])
-
-
-def _model(row: Row, board: Board) -> dict[str, Any]:
-    """What opens below a row."""
-    record = row.record
-    model = {
-        "settings": {key: value for key, value in record["settings"].items() if value is not None},
-        "runs": [{"command": command_of(result.record), "facts": _run_facts(result.record)} for result in row.results],
-        "environment": {
-            **(record.get("hardware") or {}),
-            "processes": record.get("processes", 1),
-            **(record.get("versions") or {}),
-            "commit": record.get("git_commit"),
-            "peak memory, MB": record.get("peak_memory_mb"),
-        },
-    }
-    tuning = record.get("tuning")
-    if tuning:
-        model["tuning"] = {"by": tuning["metric"], "tried": tuning["grid"], "chosen": tuning["choice"]}
-    curves = _curves(row)
-    return {**model, "curves": curves} if curves else model
-
-
-def _run_facts(record: dict[str, Any]) -> dict[str, Any]:
-    stages = {
-        f"stage {name}": f"{stage['epochs']} epochs, best {stage['best_epoch']}, {duration(stage['seconds'])}"
-        for name, stage in record["training"].items()
-    }
-    return {
-        "seed": record["seed"],
-        "finished": record["finished"],
-        "device": device(record),
-        **stages,
-        "digest": record["digest"][:16],
-    }
-
-
-def _curves(row: Row) -> str:
-    """Loss and the validation metric by epoch, of all seeds; stages follow each other. "" where there is neither."""
-    metric = str(row.record["settings"].get("valid_metric", "NDCG@50")).lower()
-    lines = []
-    for result in row.results:
-        epochs: list[tuple[int, dict[str, Any]]] = []
-        for stage in result.record["training"].values():
-            start = len(epochs)
-            epochs += [(start + number, entry) for number, entry in enumerate(stage.get("history") or [], 1)]
-        for key, right in ((metric, False), ("loss", True)):
-            points = [(epoch, entry[key]) for epoch, entry in epochs if entry.get(key) is not None]
-            if points:
-                name = f"{'loss' if right else 'valid'}, seed {result.record['seed']}"
-                lines.append(Series(name, [x for x, _ in points], [y for _, y in points], right=right))
-    if not lines:
-        return ""
-    losses = Axis("loss") if any(line.right for line in lines) else None
-    return _inline(Plot(f"Training of {row.name}", lines, Axis("epoch"), Axis(f"valid {metric}"), losses))

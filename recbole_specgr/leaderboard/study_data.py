@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.evaluation.rank_metrics import GAINS, row_values
+from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.leaderboard.summary import Board, Value
 from recbole_specgr.studies.cells import cell_files, read_cell, seed_of
@@ -96,8 +96,8 @@ def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Ra
         rows = place == number
         if rows.any():
             values: dict[str, Any] = {"rows": int(rows.sum())}
-            for metric in (name for name in board.metrics if name in GAINS):
-                values[f"{metric}@{k}"] = float(row_values(result.ranks["rank"][rows], metric, k).mean())
+            for name, metric in rank_metrics(board.metrics, result.record["settings"]).items():
+                values[f"{name}@{k}"] = float(metric.of_ranks(result.ranks["rank"][rows], k).mean())
             yield label, {column: _between(start, ends[number + 1] if number + 1 < len(ends) else None)}, values
 
 

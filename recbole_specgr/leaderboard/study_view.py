@@ -10,12 +10,11 @@ table:
 from collections.abc import Callable
 from typing import Any
 
-from recbole_specgr.evaluation.rank_metrics import PARTS
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.study_data import Point, StudyData
 from recbole_specgr.leaderboard.summary import Value
 from recbole_specgr.leaderboard.table import title as metric_title
-from recbole_specgr.runs.report import PARTS as TITLES
+from recbole_specgr.settings.result_keys import PARTS, split_key
 
 NAMES = {
     "users_per_second": "users/s",
@@ -66,10 +65,9 @@ def study_grids(data: StudyData) -> list[Grid]:
 def name_of(key: str) -> str:
     """What a value or an axis is called: `in_sample_recall@50` is in-sample Recall@50."""
     if "@" in key:
-        part = next(part for part in reversed(PARTS) if key.removeprefix("valid_").startswith(part))
-        metric, _, k = key.removeprefix("valid_").removeprefix(part).partition("@")
+        part, metric, k = split_key(key.removeprefix("valid_"))
         valid = "valid " if key.startswith("valid_") else ""
-        return f"{valid}{TITLES[part]} {metric_title(metric, int(k))}"
+        return f"{valid}{PARTS[part].title} {metric_title(metric, int(k))}"
     return NAMES.get(key, key.replace("_", " "))
 
 

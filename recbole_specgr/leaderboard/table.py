@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
-from recbole_specgr.evaluation.rank_metrics import PARTS
+from recbole_specgr.evaluation.known_metrics import metric_title, smaller_is_better
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import local_remarks, run_cells, run_columns
 from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value
-from recbole_specgr.runs.report import PARTS as TITLES
 from recbole_specgr.settings.published import Published
+from recbole_specgr.settings.result_keys import PARTS, split_key
 
 SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
 
@@ -60,7 +60,7 @@ def results_table(board: Board, topk: list[int] | None = None) -> Grid:
     keys = shown_keys(board, topk)
     columns = [Column("model", align="left"), Column("seeds", leave_out=5), *run_columns(board)]
     columns += [
-        Column(title(metric, k), TITLES[part], leave_out=0 if f"{metric}@{k}" == board.main_key else 3)
+        Column(title(metric, k), PARTS[part].title, leave_out=0 if f"{metric}@{k}" == board.main_key else 3)
         for part, metric, k in keys
     ]
     columns += [Column("users/s", leave_out=2), Column("vs best baseline", leave_out=4)]
@@ -80,10 +80,10 @@ def results_table(board: Board, topk: list[int] | None = None) -> Grid:
 
 def confidence_table(board: Board) -> Grid:
     """The main metric with its 95 % intervals, and the comparison with the best baseline."""
-    metric, k = board.metrics[-1], board.topk[-1]
+    metric, k = board.main_metric, board.topk[-1]
     columns = [Column("model", align="left"), *run_columns(board)]
-    columns += [Column("95 % interval", TITLES[part]) for part in PARTS]
-    columns += [Column("p", f"{TITLES[part]} vs best baseline", leave_out=2) for part in PARTS]
+    columns += [Column("95 % interval", part.title) for part in PARTS.values()]
+    columns += [Column("p", f"{part.title} vs best baseline", leave_out=2) for part in PARTS.values()]
     rows = [
         [
             Cell(row.name),
@@ -140,7 +140,7 @@ def published_table(board: Board, published: dict[str, list[Published]]) -> Grid
         return None
     columns = [Column("model", align="left"), Column("source", align="left")]
     columns += [
-        Column(side, f"{TITLES[key[0]]} {title(*key[1:])}") for key in keys for side in ("here", "published", "%")
+        Column(side, f"{PARTS[key[0]].title} {title(*key[1:])}") for key in keys for side in ("here", "published", "%")
     ]
     cells = [
         [
@@ -186,7 +186,9 @@ def models_by_part(board: Board) -> Grid:
     share = {part: f" ({100 * test[f'{part}count'] / total:.1f} %)" if part else "" for part in PARTS}
     columns = [Column("Model", align="left"), Column("#Params. (M)")]
     columns += [
-        Column(title(metric, k), TITLES[part].capitalize() + share[part]) for part in PARTS for metric in board.metrics
+        Column(title(metric, k), PARTS[part].title.capitalize() + share[part])
+        for part in PARTS
+        for metric in board.metrics
     ]
     rows = [
         [
@@ -246,8 +248,8 @@ def shown_keys(board: Board, topk: list[int] | None = None) -> list[tuple[str, s
 
 
 def title(metric: str, k: int) -> str:
-    """RecBole's name of a metric: Recall@10, NDCG@10."""
-    return f"{metric.upper() if metric in ('ndcg', 'mrr', 'map') else metric.capitalize()}@{k}"
+    """As it is set: Recall@10, NDCG@10."""
+    return f"{metric_title(metric)}@{k}"
 
 
 def duration(seconds: float) -> str:
@@ -298,7 +300,8 @@ def _improvement(board: Board, key: str) -> Cell:
     changes = [(found.change, found) for found in compared if found.change is not None]
     if not changes:
         return NOTHING
-    change, best = max(changes, key=itemgetter(0))
+    better = min if smaller_is_better(split_key(key)[1]) else max
+    change, best = better(changes, key=itemgetter(0))
     return number(100 * change, "{:+.2f} %", note=SIGNIFICANT if best.significant else "")
 
 

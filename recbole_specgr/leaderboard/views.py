@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from recbole_specgr.evaluation.rank_metrics import PARTS
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid, number
 from recbole_specgr.leaderboard.plots.plot import Axis, Plot, Series
 from recbole_specgr.leaderboard.summary import Board, Row, Value, summarise
 from recbole_specgr.leaderboard.table import change, result_cell, results_caption, title
-from recbole_specgr.runs.report import PARTS as TITLES
+from recbole_specgr.settings.result_keys import PARTS
 
 MEAN = "mean"  # the choice of all seeds
 
@@ -64,7 +63,7 @@ def view_table(view: View) -> Grid:
     """Overall, in-sample and unseen first, then what else one chooses a model by."""
     board = view.board
     keys = [f"{part}{view.metric}@{view.k}" for part in PARTS]
-    columns = [Column("model", align="left"), *(Column(TITLES[part]) for part in PARTS)]
+    columns = [Column("model", align="left"), *(Column(part.title) for part in PARTS.values())]
     columns += [Column("vs best baseline"), Column("group", align="left"), Column("seeds"), Column("users/s")]
     rows = [
         [

@@ -7,7 +7,8 @@ from typing import Any
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType
 
-from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
+from recbole_specgr.settings.named_classes import metric_class
+from recbole_specgr.settings.result_keys import PARTS, split_key
 from recbole_specgr.system.errors import UserError
 
 
@@ -20,7 +21,7 @@ def check_values(settings: dict[str, Any]) -> None:
     _check_metrics(settings)
 
 
-def check_model_class(name: str, model_class: type) -> None:
+def check_model_class(name: str, model_class: type[AbstractRecommender]) -> None:
     """Raise UserError when the protocol can't be run with it (RecBole's DIN predicts clicks, BPR no sequence)."""
     if model_class.type != ModelType.SEQUENTIAL:
         raise UserError(f"[{name}] is not a sequential model; the inductive protocol needs one that reads histories.")
@@ -55,14 +56,6 @@ def check_item_columns(settings: dict[str, Any], keys: set[str]) -> None:
                 raise UserError(f"[{key}]: there is no item column [{column}]. {loaded}")
 
 
-def without_subset(valid_metric: str) -> str:
-    """`unseen_Recall@50` -> `recall@50`."""
-    name = str(valid_metric).lower()
-    for subset in SUBSETS:
-        name = name.removeprefix(f"{subset}_")
-    return name
-
-
 def _check_stage_name(name: Any) -> None:
     """A stage's checkpoint is the file `<name>.pth` of the run's folder."""
     if not re.fullmatch(r"[A-Za-z0-9][\w-]*", str(name), re.ASCII) or str(name) == "last":
@@ -74,11 +67,12 @@ def _check_stage_name(name: Any) -> None:
 
 def _check_metrics(settings: dict[str, Any]) -> None:
     metrics = settings["metrics"] if isinstance(settings["metrics"], list) else [settings["metrics"]]
-    settings["metrics"] = [str(metric) for metric in metrics]
-    check_metrics(settings["metrics"])
+    found = {str(metric): metric_class(str(metric)) for metric in metrics}
+    settings["metrics"] = [name if name.lower() == metric.name() else metric.title() for name, metric in found.items()]
     keys = [f"{metric}@{k}" for metric in settings["metrics"] for k in settings["topk"]]
-    if without_subset(settings["valid_metric"]) not in [key.lower() for key in keys]:
+    _, metric, k = split_key(settings["valid_metric"])
+    if f"{metric}@{k}" not in [key.lower() for key in keys]:
         raise UserError(
             f"[valid_metric: {settings['valid_metric']}] is not among the results: {', '.join(keys)}, each also with "
-            f"{' or '.join(f'{subset}_' for subset in SUBSETS)} before it. [metrics] and [topk] say what is measured."
+            f"{' or '.join(part for part in PARTS if part)} before it. [metrics] and [topk] say what is measured."
         )

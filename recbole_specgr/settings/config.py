@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import Config as RecBoleConfig
-from recbole.evaluator import smaller_metrics
 from recbole.utils import InputType
 
 from recbole_specgr.settings.checks import (
@@ -19,7 +18,6 @@ from recbole_specgr.settings.checks import (
     check_item_columns,
     check_model_class,
     check_values,
-    without_subset,
 )
 from recbole_specgr.settings.datasets import find_dataset
 from recbole_specgr.settings.device import find_device
@@ -35,11 +33,14 @@ from recbole_specgr.settings.layer_files import (
     recbole_types,
     tuning_grid,
 )
+from recbole_specgr.settings.named_classes import metric_class, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack, types_of
-from recbole_specgr.settings.registry import ModelEntry, base_class, resolve, split_class
+from recbole_specgr.settings.recbole_limits import within_recboles_limits
+from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
 from recbole_specgr.settings.resources import package_folder
+from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.settings.watched import note
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
@@ -93,6 +94,10 @@ class Config(RecBoleConfig):
     Raises:
         UserError: an unknown model, data set or setting, or a value that can't be.
     """
+
+    # RecBole's own attributes that its steps fill and ours change.
+    parameters: dict[str, list[str]]
+    internal_config_dict: dict[str, Any]
 
     def __init__(
         self,
@@ -214,8 +219,8 @@ class Config(RecBoleConfig):
         # A finished run names its class itself: the baseline's file may have changed or gone since.
         base = self._settings.get("base")
         found = base_class(base or self._settings["base_model"], "the run's settings")
-        shown = {key: self._settings.get(key) for key in ("display_name", "group")}
-        return ModelEntry(model, found, {}, base=base, **shown)
+        named, group = self._settings.get("display_name"), self._settings.get("group")
+        return ModelEntry(model, found, {}, base=base, display_name=named, group=group)
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         base_model = model_class.__name__
@@ -269,14 +274,13 @@ class Config(RecBoleConfig):
         # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
         check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})
         check_extra_files(final, self._data_folder)
-        repeatable, final["repeatable"] = final["repeatable"], True  # RecBole refuses False
-        super()._set_default_parameters()
-        final["repeatable"] = repeatable
+        with within_recboles_limits(final):
+            super()._set_default_parameters()
         pairwise = final["MODEL_INPUT_TYPE"] == InputType.PAIRWISE or final.get("loss_type") == "BPR"
         if pairwise and final.get("train_neg_sample_args") is None:
             final["train_neg_sample_args"] = dict(ONE_NEGATIVE)
         final["data_path"] = str(self._data_folder)
-        final["valid_metric_bigger"] = without_subset(final["valid_metric"]).split("@")[0] not in smaller_metrics
+        final["valid_metric_bigger"] = not metric_class(split_key(final["valid_metric"])[1]).smaller
 
     def _model_keys(self) -> set[str]:
         """The settings that RecBole's property file of the model declares."""

@@ -88,12 +88,14 @@ def _wants_integer(schema: dict[str, Any]) -> bool:
 
 def _sentence(name: str, value: Any, schema: dict[str, Any], source: str, error: jsonschema.ValidationError) -> str:
     """What is wrong: with the value, or with the member of it where that says more."""
+    part: Any = error.schema  # which the value at fault did not meet
+    at_fault: Any = error.instance
     if isinstance(value, dict) and error.validator == "additionalProperties" and schema.get("properties"):
-        unknown = sorted(set(error.instance) - set(error.schema.get("properties", {})))
-        return f"[{name}] has no member [{unknown[0]}], from {source}: it has {', '.join(error.schema['properties'])}."
+        unknown = sorted(set(at_fault) - set(part.get("properties", {})))
+        return f"[{name}] has no member [{unknown[0]}], from {source}: it has {', '.join(part['properties'])}."
     if isinstance(value, dict):
-        name = ".".join([name, *(str(part) for part in error.absolute_path if isinstance(part, str))])
-        value, schema = error.instance, error.schema
+        name = ".".join([name, *(step for step in error.absolute_path if isinstance(step, str))])
+        value, schema = at_fault, part
     shown = str(value) if len(str(value)) <= LONGEST else f"{str(value)[:LONGEST]}..."
     return f"[{name}] must be {expectation(schema)}, but is [{shown}], from {source}{why_not(value, schema)}."
 

@@ -5,9 +5,8 @@ import re
 import socket
 
 import pytest
-from leaderboard_records import make_result
-from test_leaderboard import some_results
-from test_studies import made_up
+from leaderboard_records import make_result, some_results
+from study_cells import made_up
 from webdriver import CHROMIUM, DRIVER, Browser
 
 from recbole_specgr.leaderboard.archive import collect

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from conftest import ROOT
+from study_cells import made_up
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.leaderboard.grid import Grid
@@ -18,7 +19,6 @@ from recbole_specgr.leaderboard.study_data import read_cells
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import name_of, study_grids
 from recbole_specgr.runs.comparison import alike
-from recbole_specgr.runs.record import digest
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.cells import RUNS
 from recbole_specgr.studies.engine import StudyRunner
@@ -36,6 +36,7 @@ TUNED = {
     **dict.fromkeys(("SASRec", "SASRec_T", "UniSRec"), SMALL),
     "TIGER": {**T5, "warmup_steps": 2, "train_batch_size": 512, "tokenizer": {**IDS, "method": "rqkmeans"}},
     "DSI": {"tokenizer": {"min_utilisation": 0.0}},
+    "RPG": {**SMALL, "tokenizer": {"codebook_size": 8, "levels": 8, "min_utilisation": 0.0}},
     "LIGER": {**T5, "projection_sizes": [8], "tune": {"num_generated": [20]}},
     "TIGER_C": {"tune": {"epsilon": [0.1]}},
     "SpecGRPP": {"epochs": 1, "contrastive_batch_size": 512, "stages": {"finetune": {"epochs": 1}}},
@@ -329,16 +330,6 @@ def test_an_unknown_measure_or_parameter_is_explained(tmp_path, monkeypatch):
 
 
 # ---- showing ---------------------------------------------------------------------------------------------------------
-
-
-def made_up(study, folder, value, seeds=(1, 2), protocol="p"):
-    """Cells with what `value(setup, seed)` gives."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for setup in study.setups():
-        for seed in seeds:
-            cell = {"seed": seed, "label": setup.label, "axes": setup.axes, "protocol_hash": protocol}
-            cell["measured"] = value(setup, seed)
-            (folder / setup.file_name(seed)).write_text(json.dumps({**cell, "digest": digest(cell)}))
 
 
 def texts(grid: Grid) -> list[list[str]]:
