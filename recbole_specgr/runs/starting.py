@@ -74,23 +74,40 @@ def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
     """The run's folder, with its settings and its log: a new one, named in `config`, where none is named there.
 
     A new folder is removed again when what is done in it fails before there is anything to go on from.
+
+    Raises:
+        UserError: the folder can't be made or written.
     """
     created = config["run_dir"] is None
     if created:
-        config["run_dir"] = str(_new_folder(config))
+        with _naming("runs_path", config["runs_path"]):
+            config["run_dir"] = str(_new_folder(config))
     run_dir = Path(config["run_dir"])
     config["checkpoint_dir"] = str(run_dir)
     try:
         if not config["rank"]:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            write_config(run_dir, config)
-            log.write_to(run_dir / "log.txt")
+            with _naming("run_dir", run_dir):
+                run_dir.mkdir(parents=True, exist_ok=True)
+                write_config(run_dir, config)
+                log.write_to(run_dir / "log.txt")
         yield run_dir
     except BaseException:
         if created and not config["rank"] and not (run_dir / LAST).is_file():
             log.close()
             shutil.rmtree(run_dir, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _naming(setting: str, folder: str | Path) -> Iterator[None]:
+    """Turns an error of the file system into one that names the setting."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"[{setting}: {folder}]: {error.filename or folder} can't be written ({error.strerror}). Name a folder "
+            f"that can be."
+        ) from error
 
 
 def _runs_of(config: Config) -> Path:

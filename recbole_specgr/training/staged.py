@@ -13,12 +13,12 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole_specgr.runs.checkpoint import (
     checkpoint_content,
     load_checkpoint,
-    remove_unfinished,
     restore_model,
     write_checkpoint,
 )
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import remove_unfinished
 from recbole_specgr.system.interruption import Terminated, safe_points
 from recbole_specgr.training.activations import checkpoint_activations
 from recbole_specgr.training.epoch_report import EpochReports
