@@ -21,6 +21,7 @@ from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_c
 from recbole_specgr.runs.record import RESULT, write_result
 from recbole_specgr.runs.report import describe_data, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
+from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
@@ -100,6 +101,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         record = write_result(run_dir, record, rank_columns(trainer.rows, test))
         kept = {name: cache.float().cpu().numpy() for name, cache in caches(model).items()}
         replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
+    if not_trained_out := remark(record):
+        logger.warning(not_trained_out)
     logger.info(f"{record['test']['users_per_second']:,.0f} users/s; all results: {run_dir / RESULT}")
     return {
         "best_valid_score": score,

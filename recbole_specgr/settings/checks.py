@@ -13,6 +13,7 @@ FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH", "accu
 FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
 CHOSEN = {
     "train_on": ("rows", "windows"),
+    "schedule": ("cosine", "constant", "plateau"),
     "precision": ("fp32", "bf16", "fp16"),
     "decoding_precision": ("fp32", "bf16"),
     "parallel": ("ddp", "fsdp"),

@@ -146,7 +146,7 @@ class Config(RecBoleConfig):
         """The settings that a model and its parts have in common: data, text, evaluation and environment."""
         names = {name for category in ("General", "Evaluation", "Dataset") for name in self.parameters[category]}
         names |= merged([layer_of_file(path) for path in property_files("overall")]).keys()
-        names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps", "train_on"}
+        names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps", "schedule", "train_on"}
         return {key: value for key, value in self.to_dict().items() if key in names}
 
     # RecBole's steps, in the order its __init__ takes them.
