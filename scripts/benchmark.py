@@ -24,7 +24,7 @@ from benchmarks.bench import Bench  # noqa: E402
 from benchmarks.data import catalogue, drafting, importing  # noqa: E402
 from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_decoding  # noqa: E402
 from benchmarks.profile import profile  # noqa: E402
-from benchmarks.training import matmul, specgr_training, tiger_training  # noqa: E402
+from benchmarks.training import matmul, specgr_training, tiger_training, windows_training  # noqa: E402
 
 from recbole_specgr.system.allocator import keep_freed_memory  # noqa: E402
 
@@ -34,6 +34,7 @@ SECTIONS = {
         matmul,
         tiger_training,
         specgr_training,
+        windows_training,
         tiger_decoding,
         specgr_decoding,
         phases,

@@ -14,9 +14,8 @@ from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items.items import Items
 from recbole_specgr.items.make import make_items
 from recbole_specgr.models.contract import Pretrained
-from recbole_specgr.runs.folder import CONFIG
+from recbole_specgr.runs.folder import CONFIG, read_settings
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError
 
 # What the other data sets have in common with the run's; all else is in their own files.
@@ -53,7 +52,7 @@ def read_pretrained(path: Path) -> Pretrained:
         UserError: there is no such file, or it holds no parameters.
     """
     folder = path if path.is_dir() else path.parent
-    settings = read_mapping(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    settings = read_settings(folder) if (folder / CONFIG).is_file() else None
     file = path / f"{list(settings['stages'])[-1]}.pth" if settings and path.is_dir() else path
     if not file.is_file():
         raise UserError(f"[pretrained: {path}]: there is no such file.")

@@ -18,7 +18,7 @@ from recbole_specgr.semantic_ids.fit import REPORT, MadeIds, make_ids, take_ids
 from recbole_specgr.semantic_ids.table_files import write_csv
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.config import Config, Settings
-from recbole_specgr.settings.registry import tokenizer_class, tokenizer_names
+from recbole_specgr.settings.registry import TOKENIZER, names_of, tokenizer_class
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.log import run_log
 from recbole_specgr.text.features import load_text_features
@@ -49,7 +49,7 @@ def run(words: list[str]) -> int:
     """0, or 1 where a tokenizer collapsed."""
     arguments = parse(words)
     if "help" in arguments.switches:
-        print(USAGE.format(program=program("tokenize"), methods=", ".join(tokenizer_names())), end="")
+        print(USAGE.format(program=program("tokenize"), methods=", ".join(names_of(TOKENIZER))), end="")
         return 0
     settings = dict(arguments.settings)
     out, methods = settings.pop("out", None), settings.pop("tokenizer", None)
@@ -79,7 +79,7 @@ def _methods(given: object) -> list[str]:
     if given is None:
         return []
     if given == "all":
-        return tokenizer_names()
+        return names_of(TOKENIZER)
     names = [str(name).strip() for name in (given if isinstance(given, list) else str(given).split(","))]
     for name in names:
         tokenizer_class(name)  # an unknown one is an error before the first is fitted

@@ -1,10 +1,15 @@
-"""Checkpoints: tensors and plain data, written whole or not at all, read with `weights_only=True`."""
+"""Checkpoints: tensors and plain data, written whole or not at all, read with `weights_only=True`, with a digest.
 
+A checkpoint is a zip archive, as torch writes it. Its digest is the archive's comment, which other readers pass over.
+Checkpoints that were written before there was a digest are read, too.
+"""
+
+import hashlib
 import os
 import pickle
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
@@ -43,7 +48,8 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     try:
         with atomic_write(path) as temporary:
             torch.save(content, temporary)
-            with temporary.open("rb") as file:
+            with temporary.open("r+b") as file:
+                _append_digest(file)
                 os.fsync(file.fileno())
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "inline_container" not in str(error):  # not torch's writer of files
@@ -68,18 +74,21 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
     Raises:
         FileNotFoundError: there is none.
-        UserError: the file is truncated, or not a checkpoint of this package.
+        UserError: the file is truncated or damaged, or not a checkpoint of this package.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     try:
+        with path.open("rb") as file:
+            if not _digest_holds(file):
+                raise ValueError("its digest is not that of its content")
         checkpoint = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise UserError(
-            f"{path} can't be read as a checkpoint ({reason}). It is truncated ({path.stat().st_size:,} bytes), or of "
-            f"another program. Train again, or take another checkpoint."
+            f"{path} can't be read as a checkpoint ({reason}). It is damaged, truncated ({path.stat().st_size:,} "
+            f"bytes), or of another program. Train again, or take another checkpoint."
         ) from error
     if not isinstance(checkpoint, dict) or not {"model", "state_dict"} <= checkpoint.keys():
         raise UserError(f"{path} is not a checkpoint of this package: it has no model name and parameters.")
@@ -110,3 +119,44 @@ def restore_model(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
         )
     model.load_state_dict(theirs)
     model.load_other_parameter(checkpoint.get("other_parameter"))
+
+
+# -- the digest --------------------------------------------------------------------------------------------------------
+
+_MARK = b"sha256:"
+_DIGEST_SIZE = len(_MARK) + 64
+_NO_COMMENT = b"\0\0"  # what an archive without a comment ends with: the length of it
+
+
+def _append_digest(file: BinaryIO) -> None:
+    """Make the digest of an archive without a comment its comment."""
+    file.seek(-len(_NO_COMMENT), os.SEEK_END)
+    if file.read() != _NO_COMMENT:
+        raise ValueError("torch has written an archive with a comment")
+    file.seek(-len(_NO_COMMENT), os.SEEK_END)
+    file.write(_DIGEST_SIZE.to_bytes(2, "little"))
+    end = file.tell()
+    digest = _digest(file, end)
+    file.seek(end)
+    file.write(_MARK + digest)
+
+
+def _digest_holds(file: BinaryIO) -> bool:
+    """The file is what was written; of one without a digest, that it is none that has lost it."""
+    size = file.seek(0, os.SEEK_END)
+    if size <= _DIGEST_SIZE:
+        return True  # too short for a checkpoint, which torch will say
+    file.seek(size - _DIGEST_SIZE)
+    comment = file.read()
+    if comment.startswith(_MARK):
+        return _digest(file, size - _DIGEST_SIZE) == comment[len(_MARK) :]
+    return comment.endswith(_NO_COMMENT)
+
+
+def _digest(file: BinaryIO, end: int) -> bytes:
+    """sha256 of the first `end` bytes, 64 hexadecimal digits."""
+    found = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(min(1 << 20, end - file.tell())):
+        found.update(block)
+    return found.hexdigest().encode()

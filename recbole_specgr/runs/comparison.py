@@ -81,6 +81,13 @@ def _parts(key: str, one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
     return found
 
 
+def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings that a run was begun with and would be gone on with, where they are not the same: both values of
+    each. What only says where and how it runs may change."""
+    before, now = ({**what_it_is(settings), "seed": settings["seed"]} for settings in (before, now))
+    return {key: (before[key], now[key]) for key in before.keys() & now.keys() if before[key] != now[key]}
+
+
 def _equal(key: str, one: Any, other: Any) -> bool:
     if key == GROWING and isinstance(one, dict) and isinstance(other, dict):
         return all(_equal(key, one[name], other[name]) for name in one.keys() & other.keys())

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from recbole_specgr.runs.checks import read_record
-from recbole_specgr.runs.record import RESULT
+from recbole_specgr.runs.record import RESULT, read_json
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.settings.yaml_values import read_mapping
@@ -24,13 +24,28 @@ def write_config(run_dir: Path, config: Config) -> None:
 
 def read_config(run_dir: Path, config_dict: dict[str, Any] | None = None) -> Config:
     """The settings of a run, with `config_dict` over them. Raises FileNotFoundError for a folder that is none."""
+    settings = read_settings(run_dir)
+    return Config.from_dict(settings, {**(config_dict or {}), "run_dir": str(run_dir)})
+
+
+def read_settings(run_dir: Path) -> dict[str, Any]:
+    """What a run's config.yaml holds, its stages in the order in which they were trained.
+
+    Raises:
+        FileNotFoundError: the folder is no run.
+        UserError: the file is cut short, or something else.
+    """
     if not (run_dir / CONFIG).is_file():
         raise FileNotFoundError(f"{run_dir} is no run: there is no {run_dir / CONFIG}.")
     settings = read_mapping(run_dir / CONFIG)
     if not {"model", "base_model", "dataset", "stages"} <= settings.keys():
         raise UserError(f"{run_dir / CONFIG} does not hold the settings of a run: it is cut short, or something else.")
     settings.setdefault("text_cleaning", "ascii")  # all texts were cleaned so before there was the setting
-    return Config.from_dict(settings, {**(config_dict or {}), "run_dir": str(run_dir)})
+    # The record knows the order, even where somebody has sorted the keys of config.yaml.
+    trained = list(read_json(run_dir / RESULT)["training"]) if (run_dir / RESULT).is_file() else []
+    if set(trained) == set(settings["stages"]):
+        settings["stages"] = {stage: settings["stages"][stage] for stage in trained}
+    return settings
 
 
 def checkpoint_of(run_dir: Path, config: Config) -> Path:

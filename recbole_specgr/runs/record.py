@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 import zipfile
 import zlib
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from recbole_specgr.system.files import atomic_write
 RESULT = "result.json"
 RANKS = "ranks.npz"
 SCHEMA = 1
+MEASURED = ("metrics", "training", "tuning")  # what may hold a metric that is not a number
 # What ranks.npz holds of each test row [N]: name -> kinds of dtype.
 RANK_COLUMNS = {
     "rank": "i",  # the target's, 0 where it is not in the list
@@ -64,12 +67,29 @@ def read_json(path: Path) -> Any:
 
 
 def write_result(run_dir: Path, record: dict[str, Any], ranks: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Write ranks.npz, then result.json with both digests; returns the record with them."""
+    """Write ranks.npz, then result.json with both digests; returns the record with them. Measured numbers that are not
+    finite become null, with a warning: what was trained is not lost for a metric."""
     write_columns(run_dir / RANKS, ranks)
-    record = {**record, "ranks_digest": ranks_digest(ranks)}
+    plain, names = _with_null({key: record[key] for key in MEASURED if key in record})
+    if names:
+        getLogger().warning(f"Not finite, and null in {run_dir / RESULT}: {', '.join(names)}.")
+    record = {**record, **plain, "ranks_digest": ranks_digest(ranks)}
     record["digest"] = digest(record)
     write_json(run_dir / RESULT, record)
     return record
+
+
+def _with_null(content: Any, name: str = "") -> tuple[Any, list[str]]:
+    """Plain data with None in place of NaN and infinity, and the names of what was replaced."""
+    if isinstance(content, float) and not math.isfinite(content):
+        return None, [f"{name} ({content})"]
+    if isinstance(content, (dict, list)):
+        items = content.items() if isinstance(content, dict) else enumerate(content)
+        found = {key: _with_null(value, f"{name}.{key}" if name else str(key)) for key, value in items}
+        plain = {key: value for key, (value, _) in found.items()}
+        names = [name for _, names in found.values() for name in names]
+        return (plain if isinstance(content, dict) else list(plain.values())), names
+    return content, []
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:

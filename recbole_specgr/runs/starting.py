@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.runs.comparison import alike
-from recbole_specgr.runs.folder import CONFIG, LAST, write_config
+from recbole_specgr.runs.comparison import alike, changed
+from recbole_specgr.runs.folder import CONFIG, LAST, read_settings, write_config
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.registry import resolve
@@ -45,13 +45,28 @@ def configure(
         run_dir = Path(resume)
     if not (run_dir / CONFIG).is_file():
         raise UserError(f"[resume: {resume}] is no run that can go on: there is no {run_dir / CONFIG}.")
-    settings = read_mapping(run_dir / CONFIG)
+    settings = read_settings(run_dir)
     named = resolve(model).name if isinstance(model, str) else model and model.__name__
     for key, given in (("model", named), ("dataset", dataset)):
         if given and given != settings[key]:
             raise UserError(f"[resume: {resume}] is a run of {key} {settings[key]}, not {given}.")
     config_dict["run_dir"] = str(run_dir)
-    return Config(settings["model"], settings["dataset"], config_file_list, config_dict, settings=settings), True
+    config = Config(settings["model"], settings["dataset"], config_file_list, config_dict, settings=settings)
+    _check_unchanged(Config.from_dict(settings, {"run_dir": str(run_dir)}), config)
+    return config, True
+
+
+def _check_unchanged(before: Config, now: Config) -> None:
+    """Raise UserError where a run would go on with settings that it was not begun with."""
+    differences = changed(before.to_dict(), now.to_dict())
+    differences.pop("eval_batch_size", None)  # how many users are ranked at once
+    if differences:
+        values = "; ".join(f"[{key}] was {old}, now it is {new}" for key, (old, new) in sorted(differences.items()))
+        raise UserError(
+            f"[resume: {now['run_dir']}] can't go on with other settings than the run was begun with: {values}. Leave "
+            f"them out to go on. A run that is finished can't be trained for longer, for its learning rate has fallen "
+            f"to the end of its schedule: begin a new run with these settings."
+        )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from recbole_specgr.items.catalogue import ITEMS
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.runs.checkpoint import load_checkpoint
 from recbole_specgr.runs.checks import read_record
-from recbole_specgr.runs.folder import CONFIG, read_config
+from recbole_specgr.runs.folder import CONFIG, read_config, read_settings
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.runs.report import three_part_table
 from recbole_specgr.serving.recommender import Recommender
@@ -130,7 +130,7 @@ def _export_weights(run: Path, to: Path, backbone: T5 | None) -> None:
     """The settings and the last checkpoint of a run, or of a part of one."""
     from safetensors.torch import save_file
 
-    settings = read_mapping(run / CONFIG)
+    settings = read_settings(run)
     text = yaml.safe_dump({**settings, **_MACHINE}, sort_keys=False, allow_unicode=True)
     (to / CONFIG).write_text(text, encoding="utf-8")
     stage = list(settings["stages"])[-1]

@@ -1,5 +1,6 @@
 """Checks of settings, alone and against model and data set, before anything is loaded."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def check_values(settings: dict[str, Any]) -> None:
     """
     _check_numbers(settings)
     for stage, overrides in settings["stages"].items():
+        _check_stage_name(stage)
         _check_numbers(overrides, f"stages.{stage}.")
     _check_topk(settings)
     _check_metrics(settings)
@@ -75,6 +77,15 @@ def without_subset(valid_metric: str) -> str:
     for subset in SUBSETS:
         name = name.removeprefix(f"{subset}_")
     return name
+
+
+def _check_stage_name(name: Any) -> None:
+    """A stage's checkpoint is the file `<name>.pth` of the run's folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", str(name), re.ASCII) or str(name) == "last":
+        raise UserError(
+            f"[stages.{name}]: a stage names a file of the run's folder, so it must be of letters, digits, _ and -, "
+            f"and not [last]."
+        )
 
 
 def _check_numbers(settings: dict[str, Any], prefix: str = "") -> None:

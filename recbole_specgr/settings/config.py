@@ -34,6 +34,7 @@ from recbole_specgr.settings.layer_files import (
     tuning_grid,
 )
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
+from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve, split_class
 from recbole_specgr.settings.resources import package_folder
@@ -229,6 +230,8 @@ class Config(RecBoleConfig):
                 Layer("settings newer than the run", newer, declares=True, open_groups=True),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
             ]
+        else:
+            layers = own_tokenizer_settings([*layers, *self._user_layers]) + layers
         known |= {"model", "dataset", *(key for layer in layers if layer.declares for key in layer.values)}
         strict = merged([*layers, *self._user_layers])["strict"]
         of_user, self._left_out = without_foreign(self._user_layers, known, strict)

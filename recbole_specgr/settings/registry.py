@@ -132,9 +132,14 @@ def tokenizer_class(name: str) -> Any:
     return _class_of_kind(TOKENIZER, name)
 
 
-def tokenizer_names() -> list[str]:
-    """The values of `tokenizer.method` that name our own tokenizers."""
-    return _names(TOKENIZER)
+def names_of(kind: Kind) -> list[str]:
+    """The names of our own classes of the kind, as settings have them: by the files' names."""
+    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
+
+
+def is_ours(kind: Kind, name: str) -> bool:
+    """Whether the name stands for one of our own classes of the kind."""
+    return _key(name) in _classes_of_kind(kind)
 
 
 def _class_of_kind(kind: Kind, name: str) -> Any:
@@ -151,7 +156,7 @@ def _class_of_kind(kind: Kind, name: str) -> Any:
     named_by = f"[{kind.setting}: {name}]"
     files = {_key(path.stem): path.stem for folder in folders("baselines") for path in folder.glob("*.py")}
     if ":" not in name and _key(name) not in files:
-        known = _names(kind)
+        known = names_of(kind)
         raise UserError(
             f"There is no {named_by}.{did_you_mean(name, known)} There are {', '.join(known)}; one of your own is a "
             f"class in a file of its name, baselines/{name}.py."
@@ -161,11 +166,6 @@ def _class_of_kind(kind: Kind, name: str) -> Any:
     if not issubclass(found, getattr(importlib.import_module(f"{kind.package}.{module}"), class_name)):
         raise UserError(f"{named_by}: {found.__name__} does not derive from {kind.package}.{module}.{class_name}.")
     return found
-
-
-def _names(kind: Kind) -> list[str]:
-    """The names of our own classes of the kind, as settings have them: by the files' names."""
-    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
 
 
 def _own_class(path: str, named_by: str) -> type:

@@ -6,7 +6,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,8 @@ class Bench:
             return torch.cuda.max_memory_allocated()
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    def model(self, name: str, **settings):
-        """The model `name` at the paper's size on ml-100k, and the train and test views."""
+    def model(self, name: str, sizes: Mapping[str, int] = PAPER, **settings):
+        """The model `name` on ml-100k, by default a T5 of the paper's sizes, and the train and test views."""
         from recbole.utils import init_seed
 
         from recbole_specgr.building.build import model_of
@@ -80,7 +80,7 @@ class Bench:
         from recbole_specgr.settings.config import Config
 
         settings = {
-            **PAPER,
+            **sizes,
             "tokenizer": {"method": "rqkmeans", "codebook_size": 64},
             "MAX_ITEM_LIST_LENGTH": 20,
             "show_progress": False,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from recbole.data.interaction import Interaction
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bench import Bench
 from recbole_specgr.backbones.transformers_weights import to_transformers
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.optimizer import build_adamw
+from recbole_specgr.training.window_loader import WindowLoader
+from recbole_specgr.training.windows import Windows
 
 
 def matmul(bench: Bench):
@@ -137,3 +141,31 @@ def specgr_training(bench: Bench):
             operations(step),
         )
     return steps.title, steps.header[:-1], [row[:-1] for row in steps.rows]
+
+
+def windows_training(bench: Bench):
+    """Whole steps of the models that learn from windows of histories, on windows and on rows of as many targets."""
+    size, rows = 256 if bench.quick else 2048, []
+    opq = {"method": "opq", "levels": 16, "codebook_size": 64, "opq": {"components": 64, "rotations": 0, "restarts": 1}}
+    for name, settings in {"UniSRec": {}, "SASRec_T": {}, "TextSASRec": {}, "RPG": {"tokenizer": opq}}.items():
+        model, train, _ = bench.model(name, {}, **settings)
+        model.train()
+        batches = [list(WindowLoader(Windows(train), size, seed=0)), list(islice(BatchLoader(train, size, seed=0), 4))]
+        targets = [mean_targets(some) for some in batches]
+        runs = [over_batches(bench, model, some) for some in batches]
+        seconds = [taken.median for taken in bench.times(*runs, repeats=2 * len(batches[0]))]
+        windows, by_rows = (count / time for count, time in zip(targets, seconds, strict=True))
+        rows.append([name, f"{targets[0]:.0f}", f"{windows:,.0f}", f"{by_rows:,.0f}", f"{windows / by_rows:.1f}"])
+    header = ["model", "targets a step", "targets/s on windows", "targets/s on rows", "x rows"]
+    return f"training on windows of {train.max_item_list_len} interactions, and on rows", header, rows
+
+
+def mean_targets(batches: list[Interaction]) -> float:
+    """Targets of a batch of windows or rows, where there is none 0 stands."""
+    return sum(int((batch["item_id"] > 0).sum()) for batch in batches) / len(batches)
+
+
+def over_batches(bench: Bench, model: torch.nn.Module, batches: list[Interaction]) -> Callable[[], None]:
+    """A training step of the next batch, again and again."""
+    turns = itertools.cycle([batch.to(bench.device) for batch in batches])
+    return optimisation_step(bench, model, lambda: model.calculate_loss(next(turns)))

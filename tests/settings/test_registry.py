@@ -9,7 +9,7 @@ from recbole.utils import get_model as get_recbole_model
 
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.datasets import find_dataset
-from recbole_specgr.settings.registry import get_model, list_models, resolve
+from recbole_specgr.settings.registry import get_model, list_models, resolve, split_class
 from recbole_specgr.system.errors import UserError
 
 
@@ -158,3 +158,35 @@ def test_data_sets_of_the_user_go_before_recboles_examples(tiny_dataset, tmp_pat
     own.mkdir()
     (own / "ml-100k.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n", encoding="utf-8")
     assert find_dataset("ml-100k", tmp_path / "dataset") == own
+
+
+OWN_TOKENIZER = """
+from dataclasses import dataclass
+from recbole_specgr.semantic_ids.tokenizers.rqkmeans import RQKMeans
+
+@dataclass
+class Mine(RQKMeans):
+    share: float = 0.5
+"""
+
+
+def test_the_class_of_a_tokenizer_of_ones_own_declares_its_settings(tmp_path, baseline):
+    baseline("Mine.py", OWN_TOKENIZER)
+    tuned = tmp_path / "properties" / "tuned" / "ml-100k" / "TIGER.yaml"
+    tuned.parent.mkdir(parents=True)
+    tuned.write_text("tokenizer: {method: mine, Mine: {iterations: 7, restarts: 2}}")
+    config = Config("TIGER", "ml-100k", config_dict={"tokenizer.Mine.restarts": 4, "use_gpu": False})
+    group = config["tokenizer"]["Mine"]
+    assert group == {"components": 32, "iterations": 7, "restarts": 4, "balanced": False, "share": 0.5}
+    with pytest.raises(UserError, match=r"tokenizer.Mine.shar\].*config_dict.*\[share\]"):
+        Config("TIGER", "ml-100k", config_dict={"tokenizer.Mine.shar": 0.1, "use_gpu": False})
+    with pytest.raises(UserError, match=r"no \[tokenizer.method: Yours\].*rqvae.*baselines/Yours.py"):
+        Config("TIGER", "ml-100k", config_dict={"tokenizer.method": "Yours", "use_gpu": False})
+
+
+def test_what_is_named_must_be_of_the_kind_that_is_wanted(baseline):
+    baseline("Mine.py", OWN_TOKENIZER)
+    with pytest.raises(UserError, match=r"\[split: Mine\]: Mine does not derive from .*data.splits.contract.Split"):
+        split_class("Mine")
+    with pytest.raises(UserError, match=r"\[split: Mine:Yours\].*has no class Yours"):
+        split_class("Mine:Yours")

@@ -1,0 +1,118 @@
+"""What a checkpoint and a run's folder say is true: damage is refused, and so are settings that were never used."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from recbole_specgr.quick_start import load_data_and_model, run_recbole
+from recbole_specgr.runs.checkpoint import load_checkpoint, save_checkpoint
+from recbole_specgr.runs.record import write_result
+from recbole_specgr.settings.config import Config
+from recbole_specgr.system.errors import UserError
+
+SHORT = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "topk": [5, 10], "valid_metric": "NDCG@10", "epochs": 1}
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    model = torch.nn.Linear(3, 2)
+    model.other_parameter = dict
+    save_checkpoint(tmp_path / "a.pth", model, epoch=3)
+    return tmp_path / "a.pth"
+
+
+def test_every_flipped_bit_is_noticed(checkpoint):
+    content = checkpoint.read_bytes()
+    last = range(8 * len(content) - 8 * 100, 8 * len(content))  # the digest itself and what is around it
+    for bit in {*random.Random(5).sample(range(8 * len(content)), 500), *last}:
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"a\.pth can't be read as a checkpoint"):
+            load_checkpoint(checkpoint)
+
+
+def test_other_readers_and_checkpoints_without_a_digest_stay_possible(checkpoint):
+    plain = torch.load(checkpoint, weights_only=True)
+    assert plain["epoch"] == 3
+    torch.save(plain, checkpoint)
+    assert load_checkpoint(checkpoint)["epoch"] == 3
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    from conftest import write_tiny_dataset
+
+    folder = tmp_path_factory.mktemp("resuming")
+    write_tiny_dataset(folder / "dataset")
+    places = {"data_path": str(folder / "dataset"), "run_dir": str(folder / "run"), "cache_path": str(folder / "cache")}
+    run_recbole("S3Rec", "tiny", config_dict={**places, **SHORT, "use_gpu": False, "show_progress": False})
+    return folder / "run"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (
+            {"epochs": 5, "learning_rate": 0.1},
+            r"\[epochs\] was 1, now it is 5; \[learning_rate\] was 0.001, now it is 0.1",
+        ),
+        ({"seed": 7}, r"\[seed\] was 2026, now it is 7"),
+        ({"topk": [5, 10, 20]}, r"\[topk\] was \[5, 10\], now it is \[5, 10, 20\]"),
+        ({"stages.finetune.epochs": 3}, r"\[stages\] was"),
+    ],
+)
+def test_a_run_is_not_gone_on_with_by_other_settings(finished, changed, named):
+    before = contents(finished)
+    with pytest.raises(UserError, match=f"(?s){named}.*begin a new run"):
+        run_recbole(config_dict={"resume": str(finished), **changed})
+    assert contents(finished) == before
+
+
+def test_where_and_how_it_runs_may_change(finished):
+    metrics = json.loads((finished / "result.json").read_text())["metrics"]
+    allowed = {"checkpoint_steps": 2, "checkpoint_minutes": 3, "show_progress": False, "use_gpu": False}
+    allowed |= {"cache_path": str(finished / "other-cache"), "eval_batch_size": 32}
+    assert run_recbole(config_dict={"resume": str(finished), **allowed})["record"]["metrics"] == metrics
+
+
+def test_the_last_stage_is_known_when_the_keys_of_config_yaml_are_sorted(finished):
+    _, model, *_ = load_data_and_model(finished)
+    file = finished / "config.yaml"
+    before = file.read_text()
+    settings = yaml.safe_load(before)
+    settings["stages"] = dict(reversed(settings["stages"].items()))
+    file.write_text(yaml.safe_dump(settings, sort_keys=False))
+    try:
+        config, again, *_ = load_data_and_model(finished)
+    finally:
+        file.write_text(before)
+    assert list(config["stages"]) == ["pretrain", "finetune"]
+    other = load_checkpoint(finished / "pretrain.pth")["state_dict"]
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    assert any(not torch.equal(value, other[name]) for name, value in again.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", "", ".hidden", "last", "a b"])
+def test_a_stage_can_not_be_a_path(tiny_dataset, name):
+    settings = Config("SASRec", "tiny", config_dict=tiny_dataset).to_dict()
+    with pytest.raises(UserError, match="a stage names a file of the run's folder"):
+        Config.from_dict({**settings, "stages": {name: {}}})
+
+
+def test_a_metric_that_is_no_number_is_null_in_the_record(tmp_path, caplog):
+    record = {"metrics": {"test": {"x@5": float("nan"), "y@5": 0.5, "z": [1.0, float("inf")]}}}
+    written = write_result(tmp_path, record, {})
+    assert json.loads((tmp_path / "result.json").read_text()) == written
+    assert written["metrics"]["test"] == {"x@5": None, "y@5": 0.5, "z": [1.0, None]}
+    assert "metrics.test.x@5 (nan), metrics.test.z.1 (inf)" in caplog.text
