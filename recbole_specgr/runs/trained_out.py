@@ -18,12 +18,7 @@ def remark(record: dict[str, Any]) -> str:
         stage = record["training"][name]
         ended = "the limit ended it" if stage["stopped"] == "limit" else "early stopping ended it"
         said.append(f"stage {name}: best at epoch {stage['best_epoch']} of {stage['epochs']}, {ended}")
-    if not said:
-        return ""
-    return (
-        f"Not trained out ({'; '.join(said)}): more --epochs might help. --schedule=constant or plateau trains to the "
-        f"same end whatever the limit is."
-    )
+    return f"Not trained out ({'; '.join(said)}): more --epochs might help." if said else ""
 
 
 def _improving(stage: dict[str, Any]) -> bool:
