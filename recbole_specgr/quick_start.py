@@ -9,7 +9,7 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_specgr.building.build import build_model, make_planned_items, model_of
-from recbole_specgr.building.plan import plan_model
+from recbole_specgr.building.plan import plan_model, preset_statements
 from recbole_specgr.building.start import prepare_training
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation import check_topk
@@ -77,6 +77,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         logger.info(describe_data(train, valid, test))
         init_seed(config["seed"], config["reproducibility"])
         plan = plan_model(config, train)
+        for statement in preset_statements(plan):
+            logger.info(statement)
         items = make_planned_items(plan, train)
         model = build_model(plan, train, items).to(config["device"])
         prepare_training(plan, model)
@@ -152,7 +154,9 @@ def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = N
 
 
 def _load_data(config: Config) -> tuple[Any, ...]:
-    """The whole data set, and RecBole's loaders of its train, valid and test views."""
+    """The whole data set, and RecBole's loaders of its train, valid and test views; settings that follow from the data
+    are set."""
     config.check_data()
     dataset = InductiveDataset(config)
+    config.follow_data(dataset.size)
     return dataset, *data_preparation(config, dataset)

@@ -8,11 +8,13 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType
 
 from recbole_specgr.evaluation.evaluator import SUBSETS, check_metrics
+from recbole_specgr.settings.presets import PRESETS
 from recbole_specgr.system.errors import UserError
 
 FROM_ONE = ("train_batch_size", "eval_batch_size", "MAX_ITEM_LIST_LENGTH", "accumulation_steps")
 FROM_ZERO = ("seed", "epochs", "eval_step", "stopping_step")
 CHOSEN = {
+    "preset": PRESETS,
     "train_on": ("rows", "windows"),
     "schedule": ("cosine", "constant", "plateau"),
     "precision": ("fp32", "bf16", "fp16"),

@@ -17,12 +17,14 @@ class Layer:
         values: the settings; dotted keys are already expanded.
         declares: the layer makes its keys known; the keys of other layers must be known already.
         open_groups: the keys inside the layer's mappings are free (RecBole's `eval_args`, `load_col`, ...).
+        usual: its numbers are those of a model for all data, which a preset may change.
     """
 
     source: str
     values: dict[str, Any]
     declares: bool = False
     open_groups: bool = False
+    usual: bool = False
 
 
 def deep_merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
