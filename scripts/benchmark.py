@@ -23,6 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 from benchmarks.bench import Bench  # noqa: E402
 from benchmarks.data import catalogue, drafting, importing  # noqa: E402
 from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_decoding  # noqa: E402
+from benchmarks.parallel import parallel_digits  # noqa: E402
 from benchmarks.profile import profile  # noqa: E402
 from benchmarks.training import matmul, specgr_training, tiger_training, windows_training  # noqa: E402
 
@@ -41,6 +42,7 @@ SECTIONS = {
         profile,
         digits,
         subsets,
+        parallel_digits,
         catalogue,
         drafting,
         importing,

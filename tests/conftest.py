@@ -97,12 +97,12 @@ def tiny_dataset(tmp_path, monkeypatch) -> dict:
 @pytest.fixture(scope="session")
 def tiny_runs(tmp_path_factory) -> Path:
     """A folder with the tiny data set and, in `SpecGRPP` and `SASRec`, finished runs; nobody changes it."""
-    from serving_oracles import TINY_SASREC, TINY_SPECGR, train
+    from tiny_runs import TINY_SASREC, TINY_SPECGR, run
 
     folder = tmp_path_factory.mktemp("tiny-runs")
     write_tiny_dataset(folder / "dataset")
-    train(folder, "SpecGRPP", TINY_SPECGR).rename(folder / "SpecGRPP")
-    train(folder, "SASRec", TINY_SASREC).rename(folder / "SASRec")
+    Path(run("SpecGRPP", folder, **TINY_SPECGR)["run_dir"]).rename(folder / "SpecGRPP")
+    Path(run("SASRec", folder, **TINY_SASREC)["run_dir"]).rename(folder / "SASRec")
     return folder
 
 
@@ -146,3 +146,26 @@ def follow_guide(page: str, folder: Path, needs: tuple[str, ...]) -> list[str]:
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         printed.append(done.stdout + done.stderr)
     return printed
+
+
+@pytest.fixture
+def prepare(tiny_dataset, tmp_path):
+    """A function (model, run folder, settings) -> trainer, and its loaders."""
+    from recbole.data import data_preparation
+    from recbole.utils import init_seed
+    from training_cases import NARROW, SHORT
+
+    from recbole_specgr.building.build import model_of
+    from recbole_specgr.data.dataset import InductiveDataset
+    from recbole_specgr.settings.config import Config
+    from recbole_specgr.training import make_trainer
+
+    def prepared(model, run="run", **more):
+        settings = {**tiny_dataset, **SHORT, "run_dir": str(tmp_path / run), **more}
+        config = Config(model, "tiny", config_dict=settings | (NARROW if isinstance(model, str) else {}))
+        init_seed(config["seed"], config["reproducibility"])
+        loaders = data_preparation(config, InductiveDataset(config))
+        built = model_of(config, loaders[0]._dataset)
+        return make_trainer(config, built), *loaders
+
+    return prepared

@@ -1,4 +1,7 @@
-"""What tests/test_distributed.py has done by one process and, by torchrun, two: `python distributed_jobs.py FOLDER`."""
+"""What tests/training/test_distributed.py has done by one process and, by torchrun, by two.
+
+Usage: `python distributed_jobs.py FOLDER`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests/test_interruption.py has done by processes that it then kills."""
+"""What tests/training/test_interruption.py has done by processes that it then kills."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""What tests of recommendations share: tiny runs, a run without its unseen items, and lists compared up to ties."""
+"""What tests of recommendations share: new items, a run without its unseen items, and lists compared up to ties."""
 
 from __future__ import annotations
 
@@ -7,47 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.serving import Recommendations, Recommender
 from recbole_specgr.serving.changes import Changes
-
-TINY = {
-    "show_progress": False,
-    "use_gpu": False,
-    "text_dim": 16,
-    "topk": [5, 10],
-    "valid_metric": "NDCG@10",
-    "eval_step": 0,
-    "epochs": 3,
-    "train_batch_size": 64,
-    "MAX_ITEM_LIST_LENGTH": 10,
-}
-TINY_SPECGR = {
-    **TINY,
-    "warmup_steps": 5,
-    "d_model": 16,
-    "d_kv": 8,
-    "d_ff": 32,
-    "num_layers": 1,
-    "num_heads": 2,
-    "num_beams": 10,
-    "draft_size": 10,
-    "accept_threshold": -3.45,
-    "tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 3},
-    "stages": {"pretrain": {}, "finetune": {"epochs": 1}},
-    "tune": None,
-}
-TINY_SASREC = {**TINY, "epochs": 1, "hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
 
 HISTORIES = [[f"i{n * step % 80}" for step in range(1, 2 + n % 13)] for n in range(1, 90)]
 
 
-def train(folder: Path, model: str, settings: dict) -> Path:
-    """Train on `folder/dataset/tiny` and return the run."""
-    places = {"data_path": "dataset", "runs_path": "runs", "cache_path": "cache"}
-    places = {key: str(folder / name) for key, name in places.items()}
-    return Path(run_recbole(model, "tiny", config_dict={**settings, **places})["run_dir"])
+NEW = pd.DataFrame(
+    {
+        "item_id": ["n1", "n2", "n3", "n4"],
+        "title": ["The night river 99", "The king stone", "", "A road"],
+        "genre": ["action", "western", "drama", "horror"],
+        "description": ["A action about a ship", None, "A drama about a letter", "A horror about a road"],
+    }
+)
 
 
 def content(run: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from serving_oracles import TINY_SASREC, TINY_SPECGR
+from tiny_runs import TINY_SASREC, TINY_SPECGR
 
 from recbole_specgr.data.splits.contract import described
 from recbole_specgr.leaderboard.archive import read_run

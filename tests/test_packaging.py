@@ -44,7 +44,7 @@ def test_every_package_is_listed():
 
 def test_every_file_is_inside(wheel):
     for kind in ("properties", "baselines"):
-        files = [path for path in (ROOT / kind).rglob("*") if path.suffix in (".yaml", ".py", ".md")]
+        files = [path for path in (ROOT / kind).rglob("*") if path.suffix in (".yaml", ".json", ".py", ".md")]
         assert files
         for path in files:
             assert (wheel / "recbole_specgr" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()

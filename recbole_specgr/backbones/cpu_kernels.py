@@ -2,7 +2,7 @@
 
 Memory traffic is what a small T5 costs on a CPU: these functions work in row blocks that stay in the cache, keep no
 intermediate that they can derive again, and draw dropout masks eight elements to a random number. Results and
-gradients are those of the plain operations (`tests/test_backbone.py` compares them).
+gradients are those of the plain operations (`tests/backbones/test_backbone.py` compares them).
 """
 
 from __future__ import annotations

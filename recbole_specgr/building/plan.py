@@ -77,10 +77,10 @@ def preset_statements(plan: Plan) -> list[str]:
     that have any."""
     said = []
     for name, part in plan.named().items():
-        ids = "semantic_ids" in part.model_class.needs
-        changes = {key: change for key, change in part.config.preset_changes.items() if ids or "tokenizer." not in key}
-        if changes:
-            said.append(f"{name}: " * bool(name) + describe(part.config["preset"], part.config.size, changes))
+        config, ids = part.config, "semantic_ids" in part.model_class.needs
+        changes = {key: change for key, change in config.preset_changes.items() if ids or "tokenizer." not in key}
+        if changes and config.size is not None:
+            said.append((f"{name}: " if name else "") + describe(config["preset"], config.size, changes))
     return said
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,8 @@ def check_ids(tokens: Iterable[str], where: str) -> None:
             )
 
 
-def _of_float(value: Real) -> str:
+def _of_float(value: Any) -> str:
+    """The id that a real number of any library is, whole ones without a point."""
     if value != value:
         return ""
     if abs(value) == float("inf"):

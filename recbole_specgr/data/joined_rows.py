@@ -34,7 +34,7 @@ class JoinedRows:
         """The rows of `index` [B] as one batch: item_id [B], item_id_list [B, L] padded right, item_length [B]."""
         which = torch.bucketize(index, self.ends, right=True)
         item, items, length = self._fields()
-        parts = [view.__getitem__(index[which == n] - self.starts[n], join=False) for n, view in enumerate(self.views)]
+        parts = [view.__getitem__(index[which == n] - self.starts[n], False) for n, view in enumerate(self.views)]
         place = torch.cat([(which == n).nonzero().squeeze(1) for n in range(len(self.views))]).argsort()
         columns = {}
         for field in (item, items, length):

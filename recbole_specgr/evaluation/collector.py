@@ -1,39 +1,45 @@
-"""What an evaluation keeps of each test row: the target's rank, its subset, and the list where a metric needs it."""
+"""What an evaluation keeps of each test row: the target's rank, its part, and the list where a metric needs it."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
 import torch
-from recbole.evaluator import Collector
-from recbole.evaluator.collector import DataStruct
+from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.evaluation.rows import Rows
 from recbole_specgr.system.processes import gather_rows
 
 
-class RankCollector(Collector):
-    """RecBole's collector, fed with ranked item ids [B, K] in place of scores [B, n_items].
+class RankCollector:
+    """Takes the place of RecBole's collector: it is fed with ranked item ids [B, K], not with scores [B, n_items].
 
     Per row it keeps `rec.rank` (1 = best, 0 = the target is not in the list), `rec.unseen`, `rec.user`, `rec.target`,
-    and `rec.items` [K] only when a metric asks for it.
+    and `rec.items` [K] where lists are wanted.
+
+    Attributes:
+        keeps_lists: lists are wanted.
     """
 
-    seen: Tensor  # BoolTensor [n_items], set before an evaluation
-
-    def data_collect(self, train_data) -> None:
-        """RecBole's hook. What it collects of the training data, `start` takes from any view."""
-
-    def start(self, dataset) -> None:
-        """Forget the rows of an earlier evaluation, one that was interrupted included.
-
-        Args:
-            dataset: any view; metrics may need its number of items and how often training has each of them.
-        """
-        self.seen = dataset.seen.to(self.device)
-        if self.register.need("data.num_items"):
-            self.data_struct.set("data.num_items", dataset.item_num)
-        if self.register.need("data.count_items"):
-            self.data_struct.set("data.count_items", dataset.train_counter)
+    def __init__(self, config: Any, keeps_lists: bool) -> None:
+        self.device, self.keeps_lists = config["device"], keeps_lists
+        self.user_field, self.longest = config["USER_ID_FIELD"], max(config["topk"])
+        self.seen = torch.empty(0, dtype=torch.bool)
         self._batches: dict[int, dict[str, Tensor]] = {}
 
-    def eval_batch_collect(self, ranked: Tensor, interaction, positive_u: Tensor, positive_i: Tensor) -> None:
+    def data_collect(self, train_data: Any) -> None:
+        """RecBole's trainers call this before training; `start` is told what there is to know of the data."""
+
+    def start(self, dataset: Any) -> None:
+        """Forget the rows of an earlier evaluation, one that was interrupted included; `dataset` is any view."""
+        self.seen = dataset.seen.to(self.device)
+        self._batches = {}
+
+    def eval_batch_collect(
+        self, ranked: Tensor, interaction: Interaction, positive_u: Tensor, positive_i: Tensor
+    ) -> None:
         """Add the next batch: `ranked` [B, K], -1 in the places that are empty; one target a row.
 
         Raises:
@@ -41,7 +47,9 @@ class RankCollector(Collector):
         """
         self.add(len(self._batches), self.rows(ranked, interaction, positive_u, positive_i))
 
-    def rows(self, ranked: Tensor, interaction, positive_u: Tensor, positive_i: Tensor) -> dict[str, Tensor]:
+    def rows(
+        self, ranked: Tensor, interaction: Interaction, positive_u: Tensor, positive_i: Tensor
+    ) -> dict[str, Tensor]:
         """What is kept of a batch, as `eval_batch_collect` has it."""
         rows = torch.arange(len(ranked))
         if not torch.equal(positive_u.cpu(), rows):
@@ -51,10 +59,10 @@ class RankCollector(Collector):
         batch = {
             "rec.rank": torch.where(hit.any(1), hit.int().argmax(1) + 1, 0).int(),
             "rec.unseen": ~self.seen[target],
-            "rec.user": interaction[self.config["USER_ID_FIELD"]].to(ranked.device),
+            "rec.user": interaction[self.user_field].to(ranked.device),
             "rec.target": target,
         }
-        if self.register.need("rec.items"):
+        if self.keeps_lists:
             batch["rec.items"] = ranked.int()
         return batch
 
@@ -62,25 +70,40 @@ class RankCollector(Collector):
         """Add the batch `number` of the evaluation; every batch by one process, in any order."""
         self._batches[number] = rows
 
-    def get_data_struct(self) -> DataStruct:
-        """Return all rows (CPU tensors, in the order of the batches' numbers, from every process), and the training
-        data's counts."""
-        struct = DataStruct()
-        for key in ("data.num_items", "data.count_items"):
-            if key in self.data_struct:
-                struct.set(key, self.data_struct[key])
+    def collected(self) -> dict[str, Tensor]:
+        """All rows: CPU tensors, in the order of the batches' numbers, from every process. None are left here."""
         numbers = [torch.full((len(rows["rec.rank"]),), number) for number, rows in self._batches.items()]
         order = gather_rows(torch.cat([*numbers, torch.empty(0, dtype=torch.long)])).argsort(stable=True)
+        rows = {}
         for key, empty in self._nothing().items():
-            parts = [empty, *(rows[key].to(self.device) for rows in self._batches.values())]
-            struct.set(key, gather_rows(torch.cat(parts)).cpu()[order])
+            parts = [empty, *(batch[key].to(self.device) for batch in self._batches.values())]
+            rows[key] = gather_rows(torch.cat(parts)).cpu()[order]
         self._batches = {}
-        return struct
+        return rows
 
     def _nothing(self) -> dict[str, Tensor]:
         """No rows: what a process has that no batch came to."""
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
         empty = {"rec.rank": nothing.int(), "rec.unseen": nothing.bool(), "rec.user": nothing, "rec.target": nothing}
-        if self.register.need("rec.items"):
-            empty["rec.items"] = nothing.int().view(0, max(self.config["topk"]))
+        if self.keeps_lists:
+            empty["rec.items"] = nothing.int().view(0, self.longest)
         return empty
+
+
+def evaluated_rows(collected: dict[str, Tensor], dataset: Any) -> Rows:
+    """What `RankCollector.collected` gives, with what metrics of lists need of the data; `dataset` is any view."""
+    columns = {key.removeprefix("rec."): value.numpy() for key, value in collected.items()}
+    counts, lists = None, columns.get("items")
+    if lists is not None:
+        counts = np.zeros(dataset.item_num, dtype=np.int64)
+        for item, count in dataset.train_counter.items():
+            counts[item] = count
+    return Rows(
+        rank=columns["rank"],
+        unseen=columns["unseen"],
+        user=columns["user"],
+        target=columns["target"],
+        lists=lists,
+        n_items=dataset.item_num,
+        train_counts=counts,
+    )

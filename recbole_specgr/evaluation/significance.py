@@ -41,10 +41,10 @@ def bootstrap_interval(
         numerator, denominator = np.split(times @ both, 2, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios.append(numerator / denominator)
-    ratios, ends = np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2]
+    drawn_ratios, ends = np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2]
     interval = np.full((2, sums.shape[1]), np.nan)
-    there = ~np.isnan(ratios).all(0)  # a resample may miss the few users that have such rows
-    interval[:, there] = np.nanquantile(ratios[:, there], ends, axis=0)
+    there = ~np.isnan(drawn_ratios).all(0)  # a resample may miss the few users that have such rows
+    interval[:, there] = np.nanquantile(drawn_ratios[:, there], ends, axis=0)
     return interval
 
 
@@ -63,7 +63,7 @@ def paired_test(differences: np.ndarray, permutations: int = PERMUTATIONS, seed:
     observed = np.abs(active.sum(0)) * (1 - 1e-12)  # equal up to rounding counts as equal
     if users < 60 and 2**users <= permutations:
         signs = 1.0 - 2 * ((np.arange(2**users)[:, None] >> np.arange(users)) & 1)
-        return (np.abs(signs @ active) >= observed).mean(0)
+        return np.asarray((np.abs(signs @ active) >= observed).mean(0))
     rng, extreme = np.random.default_rng(seed), np.zeros(columns)
     for part in _chunks(permutations, users):
         signs = 1.0 - 2 * rng.integers(2, size=(part, users), dtype=np.int8)

@@ -51,11 +51,19 @@ def find_files(folder: Path, category: str) -> AmazonFiles:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    splits = {phase: _first(folder, f"{_SPLITS}/{category}.{phase}.csv") for phase in PHASES}
-    missing = [f"{_SPLITS}/{category}.{phase}.csv" for phase, path in splits.items() if path is None]
-    metadata = _shards(folder, category) or [_first(folder, f"{_METADATA}/meta_{category}.jsonl")]
-    if metadata == [None]:
-        missing.append(f"{_METADATA}/meta_{category}.jsonl")
+    splits, metadata, missing = {}, _shards(folder, category), []
+    for phase in PHASES:
+        wanted = f"{_SPLITS}/{category}.{phase}.csv"
+        if path := _first(folder, wanted):
+            splits[phase] = path
+        else:
+            missing.append(wanted)
+    if not metadata:
+        wanted = f"{_METADATA}/meta_{category}.jsonl"
+        if path := _first(folder, wanted):
+            metadata = [path]
+        else:
+            missing.append(wanted)
     if missing:
         there = {path.name.split(".")[0] for path in folder.rglob("*.train.csv*")}
         hint = f" It holds {', '.join(sorted(there))}.{did_you_mean(category, there)}" if there else ""

@@ -211,7 +211,11 @@ def read_metadata(
         before = 0
         for path in paths:
             rows = _parquet_rows if path.suffix == ".parquet" else _json_rows
-            for row in rows(path, wanted, counts, lambda done, before=before: bar.update(before + done - bar.n)):
+
+            def show(done: int, before: int = before) -> None:
+                bar.update(before + done - bar.n)
+
+            for row in rows(path, wanted, counts, show):
                 item = row.get("parent_asin")
                 if not isinstance(item, str) or not item.strip():
                     _count(counts, "dropped: metadata rows without an id")

@@ -160,10 +160,10 @@ def _declared_column(column: pd.Series, kind: str, path: Path, is_feature: bool)
     parts = [_flatten(cell, column.name, path) for cell in column]
     if kind.endswith("_seq"):
         separator = LIST_SEPARATOR if any(LIST_SEPARATOR in part for cell in parts for part in cell) else " "
-        parts = [[entry for part in cell for entry in part.split(separator)] for cell in parts]
+        entries = [[entry for part in cell for entry in part.split(separator)] for cell in parts]
         if kind == "token_seq" and separator == " " and not is_feature and plain_name(column.name) in _PLAIN_WORDS:
-            return pd.Series([_clean(" ".join(cell)) for cell in parts], index=column.index, dtype=object)
-        cells = [labels(cell) for cell in parts]
+            return pd.Series([_clean(" ".join(cell)) for cell in entries], index=column.index, dtype=object)
+        cells: list[Any] = [labels(cell) for cell in entries]
     else:
         cells = [one_text(cell, is_list=False) for cell in parts]
     if kind.startswith("float"):
@@ -171,7 +171,7 @@ def _declared_column(column: pd.Series, kind: str, path: Path, is_feature: bool)
     return pd.Series(cells, index=column.index, dtype=object)
 
 
-def _check_numbers(cells: list[str] | list[list[str]], column: str, path: Path) -> None:
+def _check_numbers(cells: Sequence[str | list[str]], column: str, path: Path) -> None:
     for row, cell in enumerate(cells, start=1):
         for text in cell if isinstance(cell, list) else [cell]:
             try:

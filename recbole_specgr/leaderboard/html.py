@@ -31,16 +31,11 @@ def _heads(grid: Grid) -> list[str]:
     rows = []
     if any(span for span, _ in grid.spans):
         cells = [
-            f'<th colspan="{width}" scope="colgroup"{_attribute("data-span", span)}>{escape(span)}</th>'
-            if span
-            else f'<td colspan="{width}"></td>'
+            f'<th colspan="{width}" scope="colgroup">{escape(span)}</th>' if span else f'<td colspan="{width}"></td>'
             for span, width in grid.spans
         ]
         rows.append(f'<tr class="spans">{"".join(cells)}</tr>')
-    cells = [
-        f'<th scope="col"{_left(column)}{_attribute("data-span", column.span)}>{escape(column.title or "variant")}</th>'
-        for column in grid.columns
-    ]
+    cells = [f'<th scope="col"{_left(column)}>{escape(column.title or "variant")}</th>' for column in grid.columns]
     return [*rows, f"<tr>{''.join(cells)}</tr>"]
 
 
@@ -55,9 +50,14 @@ def _cell(cell: Cell, column: Column) -> str:
     mean, plus, deviation = cell.text.partition(" ± ")
     text = escape(mean) + (f" <small>± {escape(deviation)}</small>" if plus else "") + escape(cell.note)
     classes = " ".join(filter(None, ["left" if column.align == "left" else "", PLACES.get(cell.place or 0, "")]))
-    value = "" if cell.value is None else f"{cell.value:.10g}"
-    attributes = _attribute("class", classes) + _attribute("data-value", value) + _attribute("data-span", column.span)
+    value = "" if cell.value is None or _is_number(cell.text) else f"{cell.value:.6g}"
+    attributes = _attribute("class", classes) + _attribute("data-value", value)
     return f"<td{attributes}>{text}</td>"
+
+
+def _is_number(text: str) -> bool:
+    """The page's script reads the value from such a text itself."""
+    return text.replace(".", "", 1).removeprefix("-").isdecimal()
 
 
 def _left(column: Column) -> str:

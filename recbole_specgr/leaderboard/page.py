@@ -1,6 +1,7 @@
 """leaderboards/index.html: one file that needs no server and no network."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -10,24 +11,28 @@ from typing import Any
 from recbole_specgr.data.times import readable_time
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.html import to_html
+from recbole_specgr.leaderboard.page_details import inline_plot, model_details
+from recbole_specgr.leaderboard.plots.draw import to_svg
 from recbole_specgr.leaderboard.published import About, published_beside
-from recbole_specgr.leaderboard.reproduction import command_of
+from recbole_specgr.leaderboard.small_table import reading
 from recbole_specgr.leaderboard.study_data import StudyData
-from recbole_specgr.leaderboard.study_view import study_figures, study_grids
-from recbole_specgr.leaderboard.summary import Board, Row
+from recbole_specgr.leaderboard.study_plots import study_plots
+from recbole_specgr.leaderboard.study_view import study_grids
+from recbole_specgr.leaderboard.summary import Board
 from recbole_specgr.leaderboard.table import (
     confidence_table,
     cost_table,
-    device,
-    duration,
     protocol_line,
     published_table,
     remarks,
     results_table,
+    title,
 )
+from recbole_specgr.leaderboard.views import MEAN, View, picture, view_table, views
 
 PARTS = Path(__file__).parent / "page"
 NOTHING = "There are no results yet."
+FOLDED = {"Results": "All metrics in one table"}  # other names of tables where they are folded away
 LONG = 12  # rows of a study's table that are shown without being asked for
 
 
@@ -43,10 +48,10 @@ class DatasetPage:
 
 @dataclass
 class _Data:
-    """What the page's script draws from: figures and models, by number."""
+    """What the page's script needs: models by number; of each board the views by name."""
 
-    figures: list[dict[str, Any]] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
+    boards: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
 
 def build_page(datasets: list[DatasetPage]) -> str:
@@ -61,7 +66,6 @@ def build_page(datasets: list[DatasetPage]) -> str:
         tabs="\n".join(tabs),
         sections="\n".join(sections) or f"<p>{NOTHING}</p>",
         data=plain.replace("<", "\\u003c"),
-        plotly=_part("plotly-basic.min.js"),
         script=_part("page.js"),
     )
 
@@ -71,38 +75,75 @@ def _part(name: str) -> str:
 
 
 def _section(page: DatasetPage, data: _Data) -> str:
-    about = page.about
-    parts = [f'<section class="dataset" id="{escape(page.name)}">', f"<h2>{escape(about.title)}</h2>"]
-    parts += [f"<p>{escape(text)}</p>" for text in (about.description, about.source) if text]
-    if about.get_it:
-        parts.append(f'<pre tabindex="0">{escape(about.get_it)}</pre>')
-    if about.notes:
-        parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in about.notes) + "</ul>")
+    parts = [f'<section class="dataset" id="{escape(page.name)}">', f"<h2>{escape(page.about.title)}</h2>"]
     for number, board in enumerate(page.boards):
         parts += _board(page, board, f"{page.name}-{number}", data)
+    about = "\n".join(_about(page.about))
     if not page.boards:
-        parts.append(f"<p>{NOTHING}</p>")
+        parts += [about, f"<p>{NOTHING}</p>"]
+    elif about:
+        parts.append(folded("The data set, and what to mind", about))
     if page.studies:
         parts.append("<h3>Studies</h3>")
-        parts += [_study(study, data) for study in page.studies]
+        parts += [_study(study) for study in page.studies]
     return "\n".join([*parts, "</section>"])
 
 
+def _about(about: About) -> list[str]:
+    """Description, source, how to get it, notes."""
+    parts = [f"<p>{linked(text)}</p>" for text in (about.description, about.source) if text]
+    if about.get_it:
+        parts.append(f'<pre tabindex="0">{escape(about.get_it)}</pre>')
+    if about.notes:
+        parts.append("<ul>" + "".join(f"<li>{linked(note)}</li>" for note in about.notes) + "</ul>")
+    return parts
+
+
 def _board(page: DatasetPage, board: Board, identity: str, data: _Data) -> list[str]:
+    """The answer in a sentence, a picture and a table; below them, folded away, how sure it is and what it cost."""
     openers = []
     for row in board.rows:
         openers.append(len(data.models))
-        data.models.append(_model(row, board))
-    parts = [_facts(board.record), f'<p class="note">{escape(protocol_line(board))}</p>', _controls(board, identity)]
-    parts.append(to_html(_with_groups(results_table(board)), identity, openers))
+        data.models.append(model_details(row))
+    shown = list(views(board))
+    data.boards[identity] = {view.name: _view(view, board) for view in shown}
+    parts = [f'<p class="answer">{escape(reading(board))}</p>', _controls(board, identity, shown)]
+    parts.append(f'<div class="picture" id="{escape(identity)}-picture">{to_svg(picture(shown[0]))}</div>')
+    parts.append(to_html(view_table(shown[0]), identity, openers))
     parts += [f'<p class="note">{escape(remark)}</p>' for remark in remarks(board)]
-    grids = [confidence_table(board), cost_table(board)]
-    grids.append(published_table(board, published_beside(board, page.about)))
-    for grid in filter(None, grids):
-        parts.append(f"<details><summary>{escape(grid.title)}</summary>\n{to_html(_with_groups(grid))}\n</details>")
+    grids = [results_table(board), confidence_table(board), cost_table(board)]
+    beside = published_table(board, published_beside(board, page.about))
+    for grid in [*grids, *([beside] if beside else [])]:
+        parts.append(folded(FOLDED.get(grid.title, grid.title), to_html(_with_groups(grid))))
     protocol = json.dumps(board.protocol, indent=1, ensure_ascii=False, sort_keys=True)
-    parts.append(f'<details><summary>Protocol</summary>\n<pre tabindex="0">{escape(protocol)}</pre>\n</details>')
+    says = f'<p class="note">{escape(protocol_line(board))}</p>\n{_facts(board.record)}'
+    parts.append(folded("Protocol and numbers of the data", f'{says}\n<pre tabindex="0">{escape(protocol)}</pre>'))
     return parts
+
+
+def _view(view: View, board: Board) -> dict[str, Any]:
+    """What the script puts into the table and above it. Cells: [text, value, place] of the columns after the model, by
+    the board's row; None where the view has no such model."""
+    grid = view_table(view)
+    cells = {row.model: cells[1:5] for row, cells in zip(view.board.rows, grid.rows)}
+    changed = [[_plain(cell) for cell in cells[row.model]] if row.model in cells else None for row in board.rows]
+    return {"picture": inline_plot(picture(view)), "cells": changed}
+
+
+def _plain(cell: Cell) -> list[Any]:
+    value = None if cell.value is None else float(f"{cell.value:.6g}")
+    return [f"{cell.text}{cell.note}", value, cell.place]
+
+
+def folded(title: str, content: str) -> str:
+    return f"<details><summary>{escape(title)}</summary>\n{content}\n</details>"
+
+
+def linked(text: str) -> str:
+    """Plain text as HTML, with its addresses as links."""
+    return re.sub(
+        r"https?://[^\s,;()<>]*[^\s,;()<>.]", lambda found: f'<a href="{found[0]}">{found[0]}</a>', escape(text)
+    )
 
 
 def _with_groups(grid: Grid) -> Grid:
@@ -137,92 +178,38 @@ _COUNTS = {
 }
 
 
-def _controls(board: Board, identity: str) -> str:
-    groups = dict.fromkeys(row.group for row in board.rows if row.group)
-    spans = dict.fromkeys(column.span for column in results_table(board).columns if column.span)
+def _controls(board: Board, identity: str, shown: list[View]) -> str:
+    """Choosers of the view and filters of the table."""
+    first = shown[0]
+    metrics = {metric: title(metric, 1).partition("@")[0] for metric in board.metrics}
+    cuts = {str(k): f"top {k}" for k in board.topk}
+    seeds = {view.seeds: "mean of all" if view.seeds == MEAN else view.seeds for view in shown}
+    groups = {"": "all"} | {row.group: row.group for row in board.rows if row.group}
     return f"""<div class="controls" data-table="{escape(identity)}">
+{_chooser("Metric", "metric", metrics, first.metric)}
+{_chooser("Cut-off", "cutoff", cuts, str(first.k))}
+{_chooser("Seeds", "seeds", seeds, first.seeds)}
+{_chooser("Group", "group", groups, "")}
 <label>Find <input name="text" type="search" placeholder="model"></label>
-<label>Group <select name="group">{_options(groups)}</select></label>
-<label>Columns <select name="part">{_options(spans)}</select></label>
 <output aria-live="polite"></output>
 </div>"""
 
 
-def _options(values) -> str:
-    return '<option value="">all</option>' + "".join(f"<option>{escape(value)}</option>" for value in values)
+def _chooser(label: str, name: str, choices: dict[str, str], chosen: str) -> str:
+    options = "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(shown)}</option>'
+        for value, shown in choices.items()
+    )
+    return f'<label>{label} <select name="{name}">{options}</select></label>'
 
 
-def _study(study: StudyData, data: _Data) -> str:
+def _study(study: StudyData) -> str:
     spec = study.study
     tag = f' <span class="tag">{escape(spec.reproduces)} of the paper</span>' if spec.reproduces else ""
     parts = [f'<details class="study" id="{escape(spec.name)}" open><summary>{escape(spec.title)}{tag}</summary>']
-    for figure in study_figures(study):
-        if not figure["data"]:
-            continue
-        label = escape(f"{figure['layout']['title']['text']}; the table has its numbers")
-        parts.append(f'<div class="plot" data-figure="{len(data.figures)}" role="img" aria-label="{label}"></div>')
-        data.figures.append(figure)
+    plots = [f'<div class="plot">{to_svg(plot)}</div>' for plot in study_plots(study) if plot.series]
+    parts.append(f'<div class="plots">{"".join(plots)}</div>')
     for grid in study_grids(study):
         table = to_html(grid)
-        long = len(grid.rows) > LONG
-        parts.append(f"<details><summary>{len(grid.rows)} rows</summary>\n{table}\n</details>" if long else table)
+        parts.append(folded(f"{len(grid.rows)} rows", table) if len(grid.rows) > LONG else table)
     return "\n".join([*parts, "</details>"])
-
-
-def _model(row: Row, board: Board) -> dict[str, Any]:
-    """What opens below a row."""
-    record = row.record
-    model = {
-        "settings": {key: value for key, value in record["settings"].items() if value is not None},
-        "runs": [{"command": command_of(result.record), "facts": _run_facts(result.record)} for result in row.results],
-        "environment": {
-            **(record.get("hardware") or {}),
-            "processes": record.get("processes", 1),
-            **(record.get("versions") or {}),
-            "commit": record.get("git_commit"),
-            "peak memory, MB": record.get("peak_memory_mb"),
-        },
-    }
-    tuning = record.get("tuning")
-    if tuning:
-        model["tuning"] = {"by": tuning["metric"], "tried": tuning["grid"], "chosen": tuning["choice"]}
-    curves = _curves(row)
-    return {**model, "curves": curves} if curves else model
-
-
-def _run_facts(record: dict[str, Any]) -> dict[str, Any]:
-    stages = {
-        f"stage {name}": f"{stage['epochs']} epochs, best {stage['best_epoch']}, {duration(stage['seconds'])}"
-        for name, stage in record["training"].items()
-    }
-    return {
-        "seed": record["seed"],
-        "finished": record["finished"],
-        "device": device(record),
-        **stages,
-        "digest": record["digest"][:16],
-    }
-
-
-def _curves(row: Row) -> dict[str, Any] | None:
-    """Loss and the validation metric by epoch, of all seeds; stages follow each other."""
-    metric = str(row.record["settings"].get("valid_metric", "NDCG@50")).lower()
-    traces = []
-    for result in row.results:
-        epochs: list[tuple[int, dict[str, Any]]] = []
-        for stage in result.record["training"].values():
-            start = len(epochs)
-            epochs += [(start + number, entry) for number, entry in enumerate(stage.get("history") or [], 1)]
-        seed = f"seed {result.record['seed']}"
-        for key, side, name in ((metric, "y", f"valid {metric}"), ("loss", "y2", "loss")):
-            points = [(epoch, entry[key]) for epoch, entry in epochs if entry.get(key) is not None]
-            if points:
-                trace = {"type": "scatter", "mode": "lines", "name": f"{name}, {seed}", "yaxis": side}
-                dash = {"line": {"dash": "dot", "width": 1}} if side == "y2" else {}
-                traces.append(trace | dash | {"x": [x for x, _ in points], "y": [float(f"{y:.5g}") for _, y in points]})
-    if not traces:
-        return None
-    layout: dict[str, Any] = {"title": {"text": f"Training of {row.name}"}, "xaxis": {"title": {"text": "epoch"}}}
-    layout["yaxis"] = {"title": {"text": f"valid {metric}"}}
-    layout["yaxis2"] = {"title": {"text": "loss"}, "overlaying": "y", "side": "right"}
-    return {"data": traces, "layout": layout}

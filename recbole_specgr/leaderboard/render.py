@@ -6,13 +6,16 @@ from pathlib import Path
 from recbole_specgr.leaderboard.archive import read_archive
 from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
 from recbole_specgr.leaderboard.page import NOTHING, DatasetPage, build_page
+from recbole_specgr.leaderboard.plots.draw import to_svg
+from recbole_specgr.leaderboard.plots.plot import Plot
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.reproduction import FILE as ROWS
 from recbole_specgr.leaderboard.reproduction import rows_yaml
+from recbole_specgr.leaderboard.small_table import reading
 from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results
-from recbole_specgr.leaderboard.study_view import study_figures, study_grids
+from recbole_specgr.leaderboard.study_plots import study_plots
+from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.summary import Board, summarise
-from recbole_specgr.leaderboard.svg import to_svg
 from recbole_specgr.leaderboard.table import (
     confidence_table,
     cost_table,
@@ -24,6 +27,7 @@ from recbole_specgr.leaderboard.table import (
     remarks,
     results_table,
 )
+from recbole_specgr.leaderboard.views import picture, views
 from recbole_specgr.studies.spec import Study, list_studies, read_study
 from recbole_specgr.system.files import atomic_write
 
@@ -83,8 +87,14 @@ def _tables(boards: list[Board], folder: Path) -> Iterator[tuple[Path, str]]:
     for board in boards:
         name = board.record["protocol_hash"]
         yield folder / f"{name}.csv", to_csv(every_number(board))
+        yield folder / f"{name}.svg", to_svg(_picture(board))
         yield folder / f"{name}.metrics.tex", to_latex(metrics_by_model(board))
         yield folder / f"{name}.parts.tex", to_latex(models_by_part(board))
+
+
+def _picture(board: Board) -> Plot:
+    """The one that the page opens with."""
+    return picture(next(views(board)))
 
 
 def _study_files(studies: list[StudyData], folder: Path) -> Iterator[tuple[Path, str]]:
@@ -92,8 +102,8 @@ def _study_files(studies: list[StudyData], folder: Path) -> Iterator[tuple[Path,
         grids = study_grids(data)
         yield folder / f"{data.study.name}.tex", "\n".join(map(to_latex, grids))
         yield folder / f"{data.study.name}.csv", to_csv(grids[0])
-        for number, figure in enumerate(study_figures(data), 1):
-            yield folder / f"{data.study.name}-{number}.svg", to_svg(figure)
+        for number, plot in enumerate(study_plots(data), 1):
+            yield folder / f"{data.study.name}-{number}.svg", to_svg(plot)
 
 
 def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
@@ -102,7 +112,8 @@ def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
     if not boards:
         parts.append(NOTHING)
     for board in boards:
-        parts += [f"## {protocol_line(board)}", to_markdown(results_table(board))]
+        image = f"![{_picture(board).title}]({TABLES}/{board.record['protocol_hash']}.svg)"
+        parts += [f"## {protocol_line(board)}", reading(board), image, to_markdown(results_table(board))]
         parts += [to_markdown(confidence_table(board)), to_markdown(cost_table(board))]
         beside = published_table(board, published_beside(board, about))
         parts.append(to_markdown(beside) if beside else "")
@@ -111,8 +122,8 @@ def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
         reproduces = f" ({data.study.reproduces} of the paper)" if data.study.reproduces else ""
         parts += [f"## {data.study.title}{reproduces}", *map(to_markdown, study_grids(data))]
         parts += [
-            f"![{figure['layout']['title']['text']}]({TABLES}/{data.study.name}-{number}.svg)"
-            for number, figure in enumerate(study_figures(data), 1)
+            f"![{plot.title}]({TABLES}/{data.study.name}-{number}.svg)"
+            for number, plot in enumerate(study_plots(data), 1)
         ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

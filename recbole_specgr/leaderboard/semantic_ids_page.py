@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.leaderboard.svg import to_svg
+from recbole_specgr.leaderboard.plots.draw import to_svg
+from recbole_specgr.leaderboard.plots.plot import Axis, Plot, Series
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.terminal import plain_table
@@ -62,45 +63,38 @@ def write_page(path: Path, report: dict[str, Any], ids: SemanticIds) -> None:
         body.append(f'<p class="collapse"><strong>{escape(report["collapse"])}</strong></p>')
     for name, head, rows in _tables(report):
         body.append(f"<h2>{escape(name)}</h2>\n{_html_table(head, rows)}")
-    body += [f"<figure>{to_svg(figure)}</figure>" for figure in figures(report, ids)]
+    body += [f"<figure>{to_svg(plot)}</figure>" for plot in plots(report, ids)]
     page = PAGE.format(title=escape(title), body="\n".join(body))
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def figures(report: dict[str, Any], ids: SemanticIds) -> list[dict[str, Any]]:
-    """The plots, in plotly's terms: use of the codes, sizes of the groups, neighbours by prefix."""
+def plots(report: dict[str, Any], ids: SemanticIds) -> list[Plot]:
+    """Use of the codes, sizes of the groups, neighbours by prefix."""
     codes = ids.codes[1:, :-1].cpu().numpy()
     uses = [
-        _line(f"level {level + 1}", np.sort(np.bincount(column, minlength=size))[::-1].tolist(), first=1)
+        _line(f"level {level + 1}", np.sort(np.bincount(column, minlength=size))[::-1].tolist())
         for level, (column, size) in enumerate(zip(codes.T, ids.level_sizes))
     ]
     _, counts = np.unique(codes, axis=0, return_counts=True)
     sizes, groups = np.unique(counts, return_counts=True)
-    sharing = {"name": "", "type": "bar", "x": sizes.tolist(), "y": (sizes * groups).tolist()}
+    sharing = Series("", sizes.tolist(), (sizes * groups).tolist(), kind="bar")
     drawn = [
-        _figure("Items of each code, the most frequent first", "rank of the code", "items", uses),
-        _figure("Items by how many have the same codes", "items with equal codes", "items", [sharing]),
+        Plot("Items of each code, the most frequent first", uses, Axis("rank of the code"), Axis("items")),
+        Plot("Items by how many have the same codes", [sharing], Axis("items with equal codes"), Axis("items")),
     ]
     if report["prefixes"]:
         names = {"text": "neighbours in text", "together": "neighbours in use", "any": "any two items"}
         lines = [
-            _line(name, [100 * (prefix[key] or 0) for prefix in report["prefixes"]], first=1)
-            for key, name in names.items()
+            _line(name, [100 * (prefix[key] or 0) for prefix in report["prefixes"]]) for key, name in names.items()
         ]
-        drawn.append(_figure("Pairs of items whose first codes are equal", "leading codes", "% of pairs", lines))
+        title = "Pairs of items whose first codes are equal"
+        drawn.append(Plot(title, lines, Axis("leading codes"), Axis("% of pairs")))
     return drawn
 
 
-def _line(name: str, values: list[float], first: int) -> dict[str, Any]:
-    return {"name": name, "type": "scatter", "x": list(range(first, first + len(values))), "y": values}
-
-
-def _figure(title: str, x: str, y: str, traces: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "data": traces,
-        "layout": {"title": {"text": title}, "xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}},
-    }
+def _line(name: str, values: list[float]) -> Series:
+    return Series(name, list(range(1, len(values) + 1)), values)
 
 
 def _tables(report: dict[str, Any]) -> list[Table]:

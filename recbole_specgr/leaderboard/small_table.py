@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from recbole_specgr.evaluation.rank_metrics import GAINS, PARTS, row_values
+from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import run_cells, run_columns
 from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import title
-from recbole_specgr.runs.report import PARTS as TITLES
+from recbole_specgr.settings.result_keys import PARTS
 
 POPULARITY = "MostPop"  # the baseline that every data set is scaled by
 
@@ -16,7 +16,7 @@ def small_table(board: Board) -> Grid:
     """Overall, in-sample and unseen of one metric; the local rows, or all where there are none."""
     metric, k = board.metrics[0], board.topk[-1]
     keys = [f"{part}{metric}@{k}" for part in PARTS]
-    columns = [Column("model", align="left"), *run_columns(board), *(Column(TITLES[part]) for part in PARTS)]
+    columns = [Column("model", align="left"), *run_columns(board), *(Column(part.title) for part in PARTS.values())]
     rows = [
         [Cell(row.name), *run_cells(board, row), *(number(_mean(row, key), "{:.4f}") for key in keys)]
         for row in _rows(board)
@@ -51,9 +51,10 @@ def chance_of(board: Board) -> float | None:
     """
     metric, k = board.metrics[0], board.topk[-1]
     candidates = max(row.record["data"].get("candidates", 0) for row in board.rows)
-    if metric not in GAINS or not candidates:
+    known = rank_metrics([metric], board.record["settings"])
+    if not known or not candidates:
         return None
-    return float(row_values(np.arange(1, k + 1), metric, k).sum()) / candidates
+    return float(known[metric].of_ranks(np.arange(1, k + 1), k).sum()) / candidates
 
 
 def next_steps(board: Board) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.evaluation.rank_metrics import GAINS, row_values
+from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.leaderboard.summary import Board, Value
 from recbole_specgr.studies.cells import cell_files, read_cell, seed_of
@@ -39,6 +39,7 @@ class StudyData:
         sources: the cells or records, in the same order.
         missing: cells that the study has and that were not measured yet.
         left_out: cells under another protocol than the most.
+        highlighted: labels that a plot of too many lines shows in colour; empty: the first ones.
     """
 
     study: Study
@@ -46,6 +47,7 @@ class StudyData:
     sources: list[dict[str, Any]]
     missing: int = 0
     left_out: int = 0
+    highlighted: tuple[str, ...] = ()
 
     @property
     def axes(self) -> list[str]:
@@ -80,7 +82,8 @@ def slice_results(study: Study, board: Board) -> StudyData:
     """
     results = [result for row in board.rows for result in row.results]
     raw = [point for result in results for point in _slices(study.slices, result, board)]
-    return StudyData(study, _aggregate(raw), [result.record for result in latest(results)])
+    records = [result.record for result in latest(results)]
+    return StudyData(study, _aggregate(raw), records, highlighted=board.outstanding())
 
 
 def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Raw]:
@@ -93,8 +96,8 @@ def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Ra
         rows = place == number
         if rows.any():
             values: dict[str, Any] = {"rows": int(rows.sum())}
-            for metric in (name for name in board.metrics if name in GAINS):
-                values[f"{metric}@{k}"] = float(row_values(result.ranks["rank"][rows], metric, k).mean())
+            for name, metric in rank_metrics(board.metrics, result.record["settings"]).items():
+                values[f"{name}@{k}"] = float(metric.of_ranks(result.ranks["rank"][rows], k).mean())
             yield label, {column: _between(start, ends[number + 1] if number + 1 < len(ends) else None)}, values
 
 

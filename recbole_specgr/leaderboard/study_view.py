@@ -1,25 +1,20 @@
-"""A study's points -> its tables and its plots (plotly figures as plain data).
+"""A study's points -> its tables.
 
 table:
   columns: value keys, or mappings: key; title; relative_to (a label: the ratio to its point with the same axes),
     with inverse (how many times smaller); collapse (range, min or max over a label's points)
   pivot: an axis whose values become columns
   frontier: {hold, best, of, shares}: the best of a key among the points that keep a share of another label's value
-plots:
-  - x: an axis, a value key, or `label`
-    lines, bars: value keys or mappings as above; with both, bars have the axis on the right
-    only: labels; log: [x, y]; title
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from recbole_specgr.evaluation.rank_metrics import PARTS
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.study_data import Point, StudyData
 from recbole_specgr.leaderboard.summary import Value
 from recbole_specgr.leaderboard.table import title as metric_title
-from recbole_specgr.runs.report import PARTS as TITLES
+from recbole_specgr.settings.result_keys import PARTS, split_key
 
 NAMES = {
     "users_per_second": "users/s",
@@ -55,7 +50,7 @@ COLLAPSE: dict[str, Callable[[list[float]], tuple[float, ...]]] = {
 def study_grids(data: StudyData) -> list[Grid]:
     """The tables: that of the points, and the frontier where the study has one."""
     table = data.study.table
-    columns = [_spec(data, column) for column in table.get("columns", [])]
+    columns = [column_spec(data, column) for column in table.get("columns", [])]
     if any("collapse" in column for column in columns):
         grids = [_collapsed(data, columns)]
     elif "pivot" in table:
@@ -67,19 +62,12 @@ def study_grids(data: StudyData) -> list[Grid]:
     return grids
 
 
-def study_figures(data: StudyData) -> list[dict[str, Any]]:
-    """Plotly figures: `data` and `layout`, without colours and fonts, which are the page's; `horizontal` where bars
-    stand over names."""
-    return [_figure(data, **plot) for plot in data.study.plots]
-
-
 def name_of(key: str) -> str:
     """What a value or an axis is called: `in_sample_recall@50` is in-sample Recall@50."""
     if "@" in key:
-        part = next(part for part in reversed(PARTS) if key.removeprefix("valid_").startswith(part))
-        metric, _, k = key.removeprefix("valid_").removeprefix(part).partition("@")
+        part, metric, k = split_key(key.removeprefix("valid_"))
         valid = "valid " if key.startswith("valid_") else ""
-        return f"{valid}{TITLES[part]} {metric_title(metric, int(k))}"
+        return f"{valid}{PARTS[part].title} {metric_title(metric, int(k))}"
     return NAMES.get(key, key.replace("_", " "))
 
 
@@ -98,7 +86,7 @@ def _plain(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
     axes = data.axes
     heads = [Column("", align="left"), *(Column(name_of(axis)) for axis in axes)]
     heads += [Column(column["title"]) for column in columns]
-    values = [[_value(data, point, column) for column in columns] for point in data.points]
+    values = [[value_of(data, point, column) for column in columns] for point in data.points]
     rows = [
         [
             Cell(point.label),
@@ -120,7 +108,7 @@ def _pivoted(data: StudyData, column: dict[str, Any], pivot: str, count: str | N
     counts: dict[Any, Value] = {}
     for point in data.points:
         row = (point.label, *(point.axes.get(axis) for axis in axes))
-        found.setdefault(row, {})[point.axes[pivot]] = _value(data, point, column)
+        found.setdefault(row, {})[point.axes[pivot]] = value_of(data, point, column)
         if count in point.values:
             counts.setdefault(point.axes[pivot], point.values[count])
     heads = [Column("", align="left"), *(Column(name_of(axis)) for axis in axes)]
@@ -138,7 +126,7 @@ def _pivoted(data: StudyData, column: dict[str, Any], pivot: str, count: str | N
     ]
     if counts:
         numbers = [number(counts[at].mean, "{:,.0f}") if at in counts else NOTHING for at in across]
-        rows.insert(0, [Cell(name_of(count)), *[NOTHING] * len(axes), *numbers])
+        rows.insert(0, [Cell(name_of(str(count))), *[NOTHING] * len(axes), *numbers])
     return Grid(data.study.title, heads, rows, caption=_caption(data))
 
 
@@ -147,7 +135,7 @@ def _collapsed(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
     for label in _labels(data):
         cells = [Cell(label)]
         for column in columns:
-            found = [_value(data, point, column) for point in data.points if point.label == label]
+            found = [value_of(data, point, column) for point in data.points if point.label == label]
             means = [value.mean for value in found if value is not None]
             ends = (
                 dict.fromkeys(text_of(column["key"], end) for end in COLLAPSE[column.get("collapse", "max")](means))
@@ -161,7 +149,7 @@ def _collapsed(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
 
 
 def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float]) -> Grid:
-    hold, best = _there(data, hold), _there(data, best)
+    hold, best = nearest_key(data, hold), nearest_key(data, best)
     reference = next(
         (point.values[hold].mean for point in data.points if point.label == of and hold in point.values), None
     )
@@ -195,118 +183,17 @@ def _caption(data: StudyData) -> str:
     return " ".join(part for part in parts if part)
 
 
-# ---- plots -----------------------------------------------------------------------------------------------------------
-
-
-def _figure(
-    data: StudyData,
-    x: str,
-    lines: Sequence[Any] = (),
-    bars: Sequence[Any] = (),
-    only: Sequence[str] = (),
-    log: Sequence[str] = (),
-    title: str = "",
-) -> dict[str, Any]:
-    points = [point for point in data.points if not only or point.label in only]
-    labels = list(dict.fromkeys(point.label for point in points))
-    x, lines, bars = _there(data, x), [_spec(data, line) for line in lines], [_spec(data, bar) for bar in bars]
-    split = [axis for axis in data.axes if axis != x] if x in data.axes else []
-    traces = []
-    for bar in bars:
-        traces += _traces(data, points, labels, x, bar, split, "bar", len(bars), bool(lines))
-    for line in lines:
-        traces += _traces(data, points, labels, x, line, split, "scatter", len(lines), False)
-    heading = title or (data.study.title if not only else f"{data.study.title}: {', '.join(only)}")
-    layout: dict[str, Any] = {
-        "title": {"text": heading},
-        "xaxis": {"title": {"text": "" if x == "label" else name_of(x)}},
-        "yaxis": {"title": {"text": _together(lines or bars)}},
-    }
-    for axis in log:
-        layout[f"{axis}axis"]["type"] = "log"
-    if lines and bars:
-        layout["yaxis2"] = {
-            "title": {"text": _together(bars)},
-            "overlaying": "y",
-            "side": "right",
-            "rangemode": "tozero",
-        }
-    if x in data.axes and (bars or any(isinstance(point.axes.get(x), str) for point in points)):
-        layout["xaxis"]["type"] = "category"
-    figure = {"data": traces, "layout": layout}
-    return figure | {"horizontal": True} if x == "label" and not lines else figure
-
-
-def _traces(data, points, labels, x, spec, split, kind, of, right) -> list[dict[str, Any]]:
-    """One trace for each label and each value of the axes that are not on the x axis; bars over labels are one."""
-    if x == "label":
-        groups = {("",): points}
-    else:
-        groups = {}
-        for point in points:
-            groups.setdefault((point.label, *(point.axes.get(axis) for axis in split)), []).append(point)
-    traces = []
-    for (label, *rest), members in groups.items():
-        shown = [
-            (at, value, point)
-            for point in members
-            if (at := _x(point, x)) is not None and (value := _value(data, point, spec))
-        ]
-        if not shown:
-            continue
-        named = [label] if len(labels) > 1 else []
-        named += [
-            f"{name_of(axis)} {value}"
-            for axis, value in zip(split, rest)
-            if value is not None and len({p.axes.get(axis) for p in points}) > 1
-        ]
-        named += [spec["title"]] if of > 1 or not named or right or x == "label" else []
-        trace: dict[str, Any] = {
-            "type": kind,
-            "name": ", ".join(filter(None, named)),
-            "x": [at for at, _, _ in shown],
-            "y": [round(value.mean, 6) for _, value, _ in shown],
-        }
-        if any(value.deviation for _, value, _ in shown):
-            trace["error_y"] = {"type": "data", "array": [round(value.deviation or 0, 6) for _, value, _ in shown]}
-        if x not in data.axes and x != "label":
-            trace["text"] = [
-                ", ".join(f"{name_of(axis)} {value}" for axis, value in point.axes.items()) for _, _, point in shown
-            ]
-        if kind == "scatter":
-            trace["mode"] = "lines+markers"
-        if right:
-            trace |= {"yaxis": "y2", "opacity": 0.4}
-        traces.append(trace)
-    return traces
-
-
-def _x(point: Point, x: str) -> Any:
-    if x == "label":
-        return point.label
-    if x in point.axes:
-        return point.axes[x]
-    return round(point.values[x].mean, 6) if x in point.values else None
-
-
-def _together(specs: list[dict[str, Any]]) -> str:
-    """An axis' title: what the names of all that is drawn over it end with, or all of them."""
-    titles = list(dict.fromkeys(spec["title"] for spec in specs))
-    words = [title.split(" ") for title in titles]
-    shared = [group[0] for group in zip(*(reversed(part) for part in words)) if len(set(group)) == 1]
-    return " ".join(reversed(shared)) if len(titles) > 1 and shared else ", ".join(titles)
-
-
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 
-def _spec(data: StudyData, column: str | dict[str, Any]) -> dict[str, Any]:
+def column_spec(data: StudyData, column: str | dict[str, Any]) -> dict[str, Any]:
+    """A column of the study's file with all its keys."""
     column = {"key": column} if isinstance(column, str) else column
-    key = _there(data, column["key"])
+    key = nearest_key(data, column["key"])
     return {"title": name_of(key), **column, "key": key}
 
 
-def _there(data: StudyData, key: str) -> str:
+def nearest_key(data: StudyData, key: str) -> str:
     """The key, or where its list length was not measured, the same at the nearest length that was."""
     name, at, k = key.partition("@")
     keys = {other for point in data.points for other in point.values}
@@ -314,7 +201,8 @@ def _there(data: StudyData, key: str) -> str:
     return key if key in keys or not at or not lengths else f"{name}@{min(lengths, key=lambda n: (abs(n - int(k)), n))}"
 
 
-def _value(data: StudyData, point: Point, spec: dict[str, Any]) -> Value | None:
+def value_of(data: StudyData, point: Point, spec: dict[str, Any]) -> Value | None:
+    """What a column shows of a point; None where it was not measured."""
     value = point.values.get(spec["key"])
     if value is None or "relative_to" not in spec:
         return value

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.evaluation.rank_metrics import GAINS, PARTS, in_part, row_values
+from recbole_specgr.evaluation.known_metrics import rank_metrics, smaller_is_better, users_own
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.runs.comparison import alike
 from recbole_specgr.settings.registry import GROUPS
+from recbole_specgr.settings.result_keys import PARTS, split_key
 
 OURS = GROUPS[-1]  # the group whose models are held against the best of all others
 ALPHA = 0.05
@@ -113,7 +114,8 @@ class Board:
         rows: those that are shown; a local row stands below the published one of its model.
         reference: the rows that are ranked against each other and that all are compared with: the published ones, or
             the local ones where there are no others.
-        metrics: names, those that are shown first.
+        metrics: names of those that are shown.
+        main_metric: one of them, by which models are sorted.
         topk: ascending.
         best_baseline: key -> the model of the best that is not of the group `ours`.
     """
@@ -121,6 +123,7 @@ class Board:
     rows: list[Row]
     reference: list[Row]
     metrics: list[str]
+    main_metric: str
     topk: list[int]
     best_baseline: dict[str, str] = field(default_factory=dict)
 
@@ -139,8 +142,15 @@ class Board:
 
     @property
     def main_key(self) -> str:
-        """What models are sorted by: the last of the shown metrics at the largest k, over all rows."""
-        return f"{self.metrics[-1]}@{self.topk[-1]}"
+        """What models are sorted by: the main metric at the largest k, over all rows."""
+        return f"{self.main_metric}@{self.topk[-1]}"
+
+    def outstanding(self) -> tuple[str, ...]:
+        """Names of all rows of the group `ours` and of the best row of every other group."""
+        best: dict[str, Row] = {}
+        for row in self.rows:
+            best.setdefault(row.model if row.group == OURS else f"group {row.group}", row)
+        return tuple(row.name for row in best.values())
 
     def published(self, row: Row) -> Row | None:
         """The published row of a local row's model, or of the model that it is a variant of."""
@@ -150,17 +160,24 @@ class Board:
     def best_row(self, key: str) -> Row | None:
         """The best baseline of a column."""
         found = [row for row in self.reference if row.model == self.best_baseline.get(key)]
-        return max(found, key=lambda row: row.values[key].mean, default=None)
+        return max(found, key=lambda row: goodness(row, key), default=None)
 
     def place(self, key: str, row: Row) -> int | None:
-        """1 for the best of a column, 2 for the second best; equals share a place; None below, for zeros, and for
-        local rows beside published ones."""
+        """1 for the best of a column, 2 for the second best; equals share a place; None below, for zeros, for local
+        rows beside published ones, and where it is not known here whether smaller is better."""
         ranked = any(row is other for other in self.reference)
-        means = sorted({other.values[key].mean for other in self.reference if key in other.values}, reverse=True)
-        if not ranked or key not in row.values or row.values[key].mean == 0:
+        known = smaller_is_better(split_key(key)[1]) is not None
+        if not ranked or not known or key not in row.values or row.values[key].mean == 0:
             return None
-        place = means.index(row.values[key].mean) + 1
+        found = sorted({goodness(other, key) for other in self.reference if key in other.values}, reverse=True)
+        place = found.index(goodness(row, key)) + 1
         return place if place <= 2 else None
+
+
+def goodness(row: Row, key: str) -> float:
+    """The row's mean in a column, so signed that more is better."""
+    mean_ = row.values[key].mean
+    return -mean_ if smaller_is_better(split_key(key)[1]) else mean_
 
 
 def summarise(published: Iterable[Result], local: Iterable[Result] = ()) -> list[Board]:
@@ -189,8 +206,9 @@ def _board(published: list[Result], local: list[Result]) -> Board:
     rows = [_row(model, found) for model, found in by_model.items()]
     mine = _local_rows(local)
     protocol = (published or local)[0].record["protocol"]
-    shown = [name for name in ("recall", "ndcg") if name in protocol["metrics"]]
-    board = Board([*rows, *mine], rows or mine, shown or list(protocol["metrics"]), sorted(protocol["topk"]))
+    metrics = [name for name in ("recall", "ndcg") if name in protocol["metrics"]] or list(protocol["metrics"])
+    shown = metrics + [name for name in protocol["metrics"] if name not in metrics and users_own(name)]
+    board = Board([*rows, *mine], rows or mine, shown, metrics[-1], sorted(protocol["topk"]))
     _take_means(board)
     _compare(board, board.reference)
     if rows:
@@ -200,7 +218,7 @@ def _board(published: list[Result], local: list[Result]) -> Board:
     def order(row: Row) -> tuple:
         beside = (board.published(row) if row.local else None) or row
         group = groups.index(beside.group) if beside.group in groups else len(groups) - 2
-        return group, beside.group, -beside.values[board.main_key].mean, beside.model, row.local, row.finished
+        return group, beside.group, -goodness(beside, board.main_key), beside.model, row.local, row.finished
 
     board.rows.sort(key=order)
     return board
@@ -245,7 +263,7 @@ def _take_means(board: Board) -> None:
 
 def _columns(board: Board) -> list[tuple[str, str, int]]:
     """Part, metric and k of all that ranks give."""
-    metrics = [metric for metric in board.protocol["metrics"] if metric in GAINS]
+    metrics = rank_metrics(board.protocol["metrics"], board.record["settings"])
     return [(part, metric, k) for part in PARTS for metric in metrics for k in board.topk]
 
 
@@ -258,16 +276,17 @@ def _sums(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
     """Each user's sums of the row's values, means over seeds: [U, C]."""
     ranks = row.results[0].ranks
     values = np.zeros((len(ranks["user"]), len(columns)))
+    metrics = rank_metrics({metric for _, metric, _ in columns}, row.record["settings"])
     for place, (part, metric, k) in enumerate(columns):
-        seeds = [row_values(result.ranks["rank"], metric, k) for result in row.results]
-        values[:, place] = np.mean(seeds, axis=0) * in_part(ranks["unseen"], part)
+        seeds = [metrics[metric].of_ranks(result.ranks["rank"], k) for result in row.results]
+        values[:, place] = np.mean(seeds, axis=0) * PARTS[part].has(ranks["unseen"])
     return by_user(values, ranks["user"])
 
 
 def _counts(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
     """How many rows each user's sums are over: [U, C]."""
     ranks = row.results[0].ranks
-    counted = np.stack([in_part(ranks["unseen"], part) for part, _, _ in columns], axis=1)
+    counted = np.stack([PARTS[part].has(ranks["unseen"]) for part, _, _ in columns], axis=1)
     return by_user(counted.astype(float), ranks["user"])
 
 
@@ -295,7 +314,7 @@ def _compare(board: Board, rows: list[Row]) -> None:
     columns = [column for column in columns if _key(column) in board.rows[0].values]
     if not others or not columns:
         return
-    best = {key: max(others, key=lambda row, key=key: row.values[key].mean) for key in map(_key, columns)}
+    best = {key: _best(others, key) for key in map(_key, columns)}
     board.best_baseline = {key: row.model for key, row in best.items()}
     if not ours:
         return
@@ -308,6 +327,10 @@ def _compare(board: Board, rows: list[Row]) -> None:
             baseline = best[key].values[key].mean
             change = row.values[key].mean / baseline - 1 if baseline else None
             row.comparisons[key] = Comparison(best[key].model, change, p_value)
+
+
+def _best(rows: list[Row], key: str) -> Row:
+    return max(rows, key=lambda row: goodness(row, key))
 
 
 def _look_up(record: dict[str, Any], path: tuple[str, ...]) -> float | None:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
-from recbole_specgr.evaluation.rank_metrics import PARTS
+from recbole_specgr.evaluation.known_metrics import metric_title, smaller_is_better
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import local_remarks, run_cells, run_columns
 from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value
-from recbole_specgr.runs.report import PARTS as TITLES
 from recbole_specgr.settings.published import Published
+from recbole_specgr.settings.result_keys import PARTS, split_key
 
 SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
 
@@ -60,7 +60,7 @@ def results_table(board: Board, topk: list[int] | None = None) -> Grid:
     keys = shown_keys(board, topk)
     columns = [Column("model", align="left"), Column("seeds", leave_out=5), *run_columns(board)]
     columns += [
-        Column(title(metric, k), TITLES[part], leave_out=0 if f"{metric}@{k}" == board.main_key else 3)
+        Column(title(metric, k), PARTS[part].title, leave_out=0 if f"{metric}@{k}" == board.main_key else 3)
         for part, metric, k in keys
     ]
     columns += [Column("users/s", leave_out=2), Column("vs best baseline", leave_out=4)]
@@ -69,21 +69,21 @@ def results_table(board: Board, topk: list[int] | None = None) -> Grid:
             Cell(row.name),
             Cell(str(len(row.results)), value=len(row.results)),
             *run_cells(board, row),
-            *(_result(board, row, f"{part}{metric}@{k}") for part, metric, k in keys),
+            *(result_cell(board, row, f"{part}{metric}@{k}") for part, metric, k in keys),
             number(row.median_of("test", "users_per_second"), "{:,.0f}"),
-            _change(board, row),
+            change(board, row, board.main_key),
         ]
         for row in board.rows
     ]
-    return Grid("Results", columns, rows, _groups(board), _results_caption(board))
+    return Grid("Results", columns, rows, _groups(board), results_caption(board))
 
 
 def confidence_table(board: Board) -> Grid:
     """The main metric with its 95 % intervals, and the comparison with the best baseline."""
-    metric, k = board.metrics[-1], board.topk[-1]
+    metric, k = board.main_metric, board.topk[-1]
     columns = [Column("model", align="left"), *run_columns(board)]
-    columns += [Column("95 % interval", TITLES[part]) for part in PARTS]
-    columns += [Column("p", f"{TITLES[part]} vs best baseline", leave_out=2) for part in PARTS]
+    columns += [Column("95 % interval", part.title) for part in PARTS.values()]
+    columns += [Column("p", f"{part.title} vs best baseline", leave_out=2) for part in PARTS.values()]
     rows = [
         [
             Cell(row.name),
@@ -140,7 +140,7 @@ def published_table(board: Board, published: dict[str, list[Published]]) -> Grid
         return None
     columns = [Column("model", align="left"), Column("source", align="left")]
     columns += [
-        Column(side, f"{TITLES[key[0]]} {title(*key[1:])}") for key in keys for side in ("here", "published", "%")
+        Column(side, f"{PARTS[key[0]].title} {title(*key[1:])}") for key in keys for side in ("here", "published", "%")
     ]
     cells = [
         [
@@ -174,9 +174,9 @@ def metrics_by_model(board: Board) -> Grid:
     for k in board.topk:
         for metric in board.metrics:
             key = f"{metric}@{k}"
-            cells = [_result(board, row, key, spread=False) for row in board.rows]
+            cells = [result_cell(board, row, key, spread=False) for row in board.rows]
             rows.append([Cell(title(metric, k)), *cells, _improvement(board, key)])
-    return Grid(f"Results on {board.record['dataset']}", columns, rows, caption=_results_caption(board, spread=False))
+    return Grid(f"Results on {board.record['dataset']}", columns, rows, caption=results_caption(board, spread=False))
 
 
 def models_by_part(board: Board) -> Grid:
@@ -186,28 +186,29 @@ def models_by_part(board: Board) -> Grid:
     share = {part: f" ({100 * test[f'{part}count'] / total:.1f} %)" if part else "" for part in PARTS}
     columns = [Column("Model", align="left"), Column("#Params. (M)")]
     columns += [
-        Column(title(metric, k), TITLES[part].capitalize() + share[part]) for part in PARTS for metric in board.metrics
+        Column(title(metric, k), PARTS[part].title.capitalize() + share[part])
+        for part in PARTS
+        for metric in board.metrics
     ]
     rows = [
         [
             Cell(row.name),
             number((row.median_of("parameters", "trainable") or 0) / 1e6, "{:.2f}"),
-            *(_result(board, row, f"{part}{metric}@{k}", spread=False) for part in PARTS for metric in board.metrics),
+            *(
+                result_cell(board, row, f"{part}{metric}@{k}", spread=False)
+                for part in PARTS
+                for metric in board.metrics
+            ),
         ]
         for row in board.rows
     ]
     name = f"Results on {board.record['dataset']} by whether the target was seen in training"
-    return Grid(name, columns, rows, _groups(board), _results_caption(board, spread=False))
+    return Grid(name, columns, rows, _groups(board), results_caption(board, spread=False))
 
 
 def every_number(board: Board) -> Grid:
     """One line a model with all there is, under the keys of the records."""
     keys = sorted({key for row in board.rows for key in row.values if not key.endswith("_count")})
-    sides = {"": lambda value: value.mean, " sd": lambda value: value.deviation}
-    sides |= {
-        f" {side}": lambda value, end=end: (value.interval or (None, None))[end]
-        for end, side in enumerate(("low", "high"))
-    }
     costs = [("parameters", "trainable"), ("parameters", "embedding"), ("parameters", "frozen")]
     costs += [
         ("test", "users_per_second"),
@@ -216,14 +217,24 @@ def every_number(board: Board) -> Grid:
         ("peak_memory_mb", "host"),
     ]
     columns = [Column("model", align="left"), Column("name", align="left"), Column("seeds")]
-    columns += [Column(f"{key}{side}") for key in keys for side in sides]
+    columns += [Column(f"{key}{side}") for key in keys for side in SIDES]
     columns += [Column("training_seconds"), *(Column(".".join(path)) for path in costs)]
     rows = []
     for row in board.rows:
-        values = [side(row.values[key]) if key in row.values else None for key in keys for side in sides.values()]
+        values = [number for key in keys for number in _sides(row.values.get(key))]
         values += [row.training_seconds, *(row.median_of(*path) for path in costs)]
         rows.append([Cell(row.model), Cell(row.name), Cell(str(len(row.results))), *(number(v, "{}") for v in values)])
     return Grid("", columns, rows, _groups(board))
+
+
+SIDES = ("", " sd", " low", " high")  # endings of the columns of a key
+
+
+def _sides(value: Value | None) -> tuple[float | None, ...]:
+    """The numbers of these columns."""
+    if value is None:
+        return (None,) * len(SIDES)
+    return (value.mean, value.deviation, *(value.interval or (None, None)))
 
 
 def shown_keys(board: Board, topk: list[int] | None = None) -> list[tuple[str, str, int]]:
@@ -237,8 +248,8 @@ def shown_keys(board: Board, topk: list[int] | None = None) -> list[tuple[str, s
 
 
 def title(metric: str, k: int) -> str:
-    """RecBole's name of a metric: Recall@10, NDCG@10."""
-    return f"{metric.upper() if metric in ('ndcg', 'mrr', 'map') else metric.capitalize()}@{k}"
+    """As it is set: Recall@10, NDCG@10."""
+    return f"{metric_title(metric)}@{k}"
 
 
 def duration(seconds: float) -> str:
@@ -263,7 +274,7 @@ def _groups(board: Board) -> list[str]:
     return [row.group for row in board.rows]
 
 
-def _result(board: Board, row: Row, key: str, spread: bool = True) -> Cell:
+def result_cell(board: Board, row: Row, key: str, spread: bool = True) -> Cell:
     value = row.values.get(key)
     if value is None:
         return NOTHING
@@ -275,12 +286,12 @@ def _result(board: Board, row: Row, key: str, spread: bool = True) -> Cell:
     return Cell(text, board.place(key, row), note, value.mean, short if text != short else "")
 
 
-def _change(board: Board, row: Row) -> Cell:
-    """The main metric's distance to the best baseline."""
-    best = board.best_row(board.main_key)
-    if best is None or row is best or not best.values[board.main_key].mean:
+def change(board: Board, row: Row, key: str) -> Cell:
+    """The distance of a row's value to the best baseline's, in per cent."""
+    best = board.best_row(key)
+    if best is None or row is best or not best.values[key].mean or key not in row.values:
         return NOTHING
-    return number(100 * (row.values[board.main_key].mean / best.values[board.main_key].mean - 1), "{:+.1f} %")
+    return number(100 * (row.values[key].mean / best.values[key].mean - 1), "{:+.1f} %")
 
 
 def _improvement(board: Board, key: str) -> Cell:
@@ -289,7 +300,8 @@ def _improvement(board: Board, key: str) -> Cell:
     changes = [(found.change, found) for found in compared if found.change is not None]
     if not changes:
         return NOTHING
-    change, best = max(changes, key=itemgetter(0))
+    better = min if smaller_is_better(split_key(key)[1]) else max
+    change, best = better(changes, key=itemgetter(0))
     return number(100 * change, "{:+.2f} %", note=SIGNIFICANT if best.significant else "")
 
 
@@ -308,7 +320,7 @@ def _p_value(row: Row, key: str) -> Cell:
     return Cell(text, value=comparison.p_value, note=SIGNIFICANT if comparison.significant else "")
 
 
-def _results_caption(board: Board, spread: bool = True) -> str:
+def results_caption(board: Board, spread: bool = True) -> str:
     caption = []
     if any(len(row.results) > 1 for row in board.rows):
         caption.append("Mean ± standard deviation over seeds." if spread else "Means over seeds.")

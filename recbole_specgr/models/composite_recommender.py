@@ -36,13 +36,21 @@ class CompositeRecommender(ModelContract, SequentialRecommender):
         self.part_configs = {name: part.config for name, part in parts.items()}
         self.taken = {name for name, part in parts.items() if part.taken}
 
+    def part(self, name: str) -> Any:
+        """The model that the part is: a module with the contract of a model, as all in `parts` are."""
+        return self.parts[name]
+
     def other_parameter(self) -> dict[str, Any]:
         """RecBole's hook: what the parts keep beside their parameters."""
         return {
-            name: {key: value for key, value in part.other_parameter().items() if not isinstance(value, nn.Module)}
-            for name, part in self.parts.items()
+            name: {
+                key: value
+                for key, value in self.part(name).other_parameter().items()
+                if not isinstance(value, nn.Module)
+            }
+            for name in self.parts
         }
 
     def load_other_parameter(self, para: dict[str, Any] | None) -> None:
         for name, value in (para or {}).items():
-            self.parts[name].load_other_parameter(value)
+            self.part(name).load_other_parameter(value)

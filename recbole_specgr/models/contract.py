@@ -12,11 +12,11 @@ each item, and how new items come into it (`models.item_tables`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from recbole.data.interaction import Interaction
@@ -55,7 +55,8 @@ class Users:
             return compute()
         if key not in self.shared:
             self.shared[key] = compute()
-        return self.shared[key]
+        kept: T = self.shared[key]
+        return kept
 
 
 @dataclass
@@ -149,7 +150,8 @@ class ModelContract:
     trains_on: tuple[str, ...] = ("rows",)
     compares_rows: bool = False
     trained_before: bool = False
-    decoding: Mapping[str, Any] = MappingProxyType({})
+    # A model without such settings has none that one could change.
+    decoding: MutableMapping[str, Any] = cast("MutableMapping[str, Any]", MappingProxyType({}))
     part_configs: Mapping[str, Config] = MappingProxyType({})
     n_items: int
     ITEM_SEQ: str
@@ -215,7 +217,8 @@ class ModelContract:
 
     def tokens_of(self, interaction: Interaction) -> Tensor:
         """How many tokens the histories of a batch have, a scalar, for the throughput that is reported."""
-        return interaction[self.ITEM_SEQ_LEN].sum()
+        count: Tensor = interaction[self.ITEM_SEQ_LEN].sum()
+        return count
 
     # -- ranking -------------------------------------------------------------------------------------------------------
 
@@ -266,7 +269,8 @@ class ScoresItems(ModelContract):
     """Ranks by a score of every item: RecBole's `full_sort_predict(interaction) -> [B, n_items]` (or flat)."""
 
     def score_all(self, interaction: Interaction) -> Tensor:
-        return self.full_sort_predict(interaction).view(len(interaction), -1)  # type: ignore[attr-defined]
+        scores: Tensor = self.full_sort_predict(interaction)  # type: ignore[attr-defined]
+        return scores.view(len(interaction), -1)
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         return self.score_all(interaction).gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)

@@ -63,16 +63,16 @@ class Ensemble(ItemTables, RanksByList, CompositeRecommender):
         return items, self.decoding["weight"] * first + (1 - self.decoding["weight"]) * second
 
     def by_rank(self, users: Users, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        lists = self.lists(users.interaction, k, candidates)
-        items = union(*lists)
-        return items, -sum(places(items, ranked) for ranked in lists) / 2
+        first, second = self.lists(users.interaction, k, candidates)
+        items = union(first, second)
+        return items, -(places(items, first) + places(items, second)) / 2
 
     def in_two_stages(self, users: Users, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
         items = self.ranker("first").rank(users.interaction, k, candidates).items
         return items, self.scores("second", users.interaction, items, candidates)
 
     def ranker(self, part: str) -> Ranker:
-        return Ranker(self.parts[part], self.seen, self.unseen_history)
+        return Ranker(self.part(part), self.seen, self.unseen_history)
 
     def lists(self, interaction: Interaction, k: int, candidates: Tensor) -> list[Tensor]:
         """Both models' lists `[B, n]`, as long as `list_length` says but no shorter than k."""

@@ -22,7 +22,7 @@ from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import BUCKET, Replay
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.verification import VerificationSettings
-from recbole_specgr.models.contract import RankedList, RanksByList
+from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.verifying import ReadUsers, Verifier
@@ -199,7 +199,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction)
 
-    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         raise NotImplementedError
 
     @torch.no_grad()

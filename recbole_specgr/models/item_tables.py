@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor, nn
 
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M", bound=nn.Module)  # a model, or a part of one
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,15 @@ class ItemTables:
         """Forget what was made of all items together, such as an index."""
 
 
-def item_modules(model: nn.Module) -> dict[str, nn.Module]:
+def item_modules(model: nn.Module) -> dict[str, ItemTables]:
     """The modules that keep something of each item, by the name of the part of a composite model, "" for the whole."""
     return {_part(name): module for name, module in model.named_modules() if isinstance(module, ItemTables)}
 
 
 @torch.no_grad()
-def with_items(model: M, new: Mapping[str, NewItems], kept: Mapping[str, Tensor] | None = None) -> M:
+def with_items(
+    model: SequentialRecommender, new: Mapping[str, NewItems], kept: Mapping[str, Tensor] | None = None
+) -> SequentialRecommender:
     """The model with further items, after those it has. It shares its parameters with `model`, which stays as it is.
 
     Args:
@@ -128,7 +130,7 @@ def caches(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def restore_caches(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
+def restore_caches(model: SequentialRecommender, kept: Mapping[str, Tensor]) -> None:
     """Put back what `caches` gave, where it has as many rows as the model has items."""
     modules = item_modules(model)
     for key, cache in kept.items():

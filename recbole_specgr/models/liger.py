@@ -11,7 +11,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.evaluation.ranking import comparable
-from recbole_specgr.models.contract import RankedList
+from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import ranking_loss
@@ -129,8 +129,9 @@ class LIGER(GenerativeRecommender):
         scores = self.user_vectors(*self.encode(interaction)) @ self.item_vectors().T
         return scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
 
-    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The scores are the dense ones."""
+        assert isinstance(users, EncodedUsers)
         index = self.index(candidates)
         n, num_beams = self.decoding["num_generated"], max(self.decoding["num_beams"], self.decoding["num_generated"])
         generated = users.once(

@@ -74,7 +74,7 @@ class Ranker:
         users = self.model.encode_users(self.as_read(interaction))
         users.shared = {}
         for point in points:
-            self.model.decoding.update(point)
+            self.model.decoding = {**self.model.decoding, **point}
             yield self._ranked(users, interaction, k, candidates)
 
     def _ranked(self, users: Users, interaction: Interaction, k: int, candidates: Tensor) -> RankedList:
@@ -115,10 +115,12 @@ class Ranker:
         allowed, scores = self.rankable(candidates), self.score_all(interaction)
         if scores is None:
             items = allowed.nonzero().squeeze(1)  # in the order of their ids, so that neighbours share prefixes
-            pieces = [piece.expand(len(interaction), -1).contiguous() for piece in items.split(PIECE)]
-            found = [self.score_items(interaction, piece, candidates) for piece in pieces]
-            if not found or any(part is None for part in found):
-                return None
+            found: list[Tensor] = []
+            for piece in torch.split(items, PIECE):
+                of_piece = self.score_items(interaction, piece.expand(len(interaction), -1).contiguous(), candidates)
+                if of_piece is None:
+                    return None
+                found.append(of_piece)
             of_items = torch.cat(found, dim=1)
             scores = of_items.new_full((len(interaction), len(allowed)), -torch.inf)
             scores[:, items] = of_items

@@ -56,6 +56,7 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
 
     @classmethod
     def build(cls, config: Config, dataset: Dataset, items: Items, parts: Mapping[str, Part]) -> Recformer:
+        assert items.attribute_tokenizer is not None, "it is among what the model needs"
         longformer = load_longformer(config, items.attribute_tokenizer)
         return cls(config, dataset, **items.chosen(cls.needs), longformer=longformer)
 
@@ -93,7 +94,7 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
         nn.init.normal_(self.item_position.weight, std=self.longformer.config.initializer_range)
         self.register_buffer("item_table", torch.zeros(self.n_items, width))
         self.register_buffer("is_encoded", torch.tensor(False))
-        self.stage = "pretrain"
+        self.stage, self.compares_rows = "pretrain", True
 
     # -- the language model --------------------------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
             values = F.pad(values.expand_as(words).gather(1, together), (1, 0)).masked_fill(~kept, fill)
             values[:, 0] = first
             columns.append(F.pad(values[:, :size], (0, size - min(size, values.size(1))), value=fill))
-        return tuple(columns)
+        return columns[0], columns[1], columns[2]
 
     @torch.no_grad()
     def item_vectors(self, chunk: int = 256) -> Tensor:
@@ -170,7 +171,7 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
     # -- stages --------------------------------------------------------------------------------------------------------
 
     def start_stage(self, stage: str) -> None:
-        self.stage = stage
+        self.stage, self.compares_rows = stage, stage == "pretrain"
 
     def train(self, mode: bool = True) -> Recformer:
         if mode and self.stage != "second":
@@ -196,10 +197,6 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
         self.load_state_dict({own: theirs[name] for name, own in ours.items()}, strict=False)
 
     # -- the contract --------------------------------------------------------------------------------------------------
-
-    @property
-    def compares_rows(self) -> bool:
-        return self.stage == "pretrain"
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Cross entropy of the target among all seen items; in pre-training among the batch's targets."""

@@ -42,7 +42,10 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
 
     @property
     def verifier(self) -> Verifier:
-        return self.parts["backbone"]
+        backbone: Verifier = self.part("backbone")
+        return backbone
 
     def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
-        return Ranker(self.parts["drafter"], self.verifier.seen, self.unseen_history).score_all(interaction)
+        scores = Ranker(self.part("drafter"), self.verifier.seen, self.unseen_history).score_all(interaction)
+        assert scores is not None, "check_parts refuses a drafter that has no scores"
+        return scores

@@ -43,7 +43,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         self.item_encoder = T5(replace(self.backbone.config, num_decoder_layers=0)).requires_grad_(False).eval()
         self.register_buffer("items_frozen", torch.tensor(False))
         self._item_vectors: Tensor | None = None
-        self.stage = "pretrain"
+        self._enter("pretrain")
 
     # -- representations -----------------------------------------------------------------------------------------------
 
@@ -75,11 +75,16 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         return self._item_vectors
 
     def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
+        assert new.tokens is not None, "it has semantic ids"
         return {"_item_vectors": self.frozen_vectors(new.tokens.to(self.tokens))}
+
+    def _enter(self, stage: str) -> None:
+        self.stage = stage
+        self.compares_rows = stage == "pretrain" and bool(self.contrastive_weight)
 
     def start_stage(self, stage: str) -> None:
         """Fine-tuning begins with a copy of the encoder, from which the items' vectors come from then on."""
-        self.stage = stage
+        self._enter(stage)
         if stage == "finetune" and not self.items_frozen:
             state = self.backbone.state_dict()
             self.item_encoder.load_state_dict({name: state[name] for name in self.item_encoder.state_dict()})
@@ -98,10 +103,6 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         self._item_vectors = None
 
     # -- training ------------------------------------------------------------------------------------------------------
-
-    @property
-    def compares_rows(self) -> bool:
-        return self.stage == "pretrain" and bool(self.contrastive_weight)
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         """`lambda_1 L_CL + L_Gen`, then `lambda_2 L_CE + L_Gen`; one pass of the encoder serves both terms.
@@ -135,12 +136,15 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def verifier(self) -> SpecGRPP:
         return self
 
-    def draft_scores(self, interaction: Interaction, users: EncodedUsers) -> Tensor:
+    def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
         """Cosines of the histories' vectors to the items'."""
+        assert isinstance(users, EncodedUsers)
         return mean_pool(users.encoded, users.tokens) @ self.item_vectors().T
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
-        return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
+        users = self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
+        assert isinstance(users, EncodedUsers)
+        return users
 
     def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
         if not self.draft_pool_size:

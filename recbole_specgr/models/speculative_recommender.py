@@ -15,7 +15,7 @@ from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
 from recbole_specgr.evaluation.ranking import comparable
-from recbole_specgr.models.contract import RankedList, RanksByList
+from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Draft, Reasons
 from recbole_specgr.models.verifying import ReadUsers, Verifier
 
@@ -31,7 +31,7 @@ class SpeculativeRecommender(RanksByList):
     """
 
     inductive = True
-    decoding_keys = ("draft_size", "num_beams", "accept_threshold", *SWITCHES, *BEYOND_THE_PAPER)
+    decoding_keys: tuple[str, ...] = ("draft_size", "num_beams", "accept_threshold", *SWITCHES, *BEYOND_THE_PAPER)
     decoding: dict[str, Any]
 
     @property
@@ -62,8 +62,9 @@ class SpeculativeRecommender(RanksByList):
         """Ranked lists with their scores, rounds and acceptance."""
         return self._draft_verify(self.encode_users(interaction), k, candidates)
 
-    def rank_users(self, users: ReadUsers, k: int, candidates: Tensor) -> RankedList:
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The k best candidates by draft and verify. Where work is shared the lists come without their scores."""
+        assert isinstance(users, ReadUsers)
         if users.shared is None:
             result = self._draft_verify(users, k, candidates)
             return RankedList(result.items, result.scores, result.round_of)

@@ -35,7 +35,7 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
 
     inductive = True
     needs = ("text_vectors",)
-    trains_on = ("windows", "rows")
+    trains_on: tuple[str, ...] = ("windows", "rows")
     input_type = InputType.POINTWISE
     item_tables = ("features", "seen_row")
     item_caches = ("_table",)
@@ -130,7 +130,7 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
 
     # -- RecBole's contract --------------------------------------------------------------------------------------------
 
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor | dict[str, Tensor]:
         """Cross entropy of the targets among all seen items, of rows or of windows."""
         items, length = self.history(interaction)
         seen = self.adaptor(self.features[self.seen_items])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.models.contract import RankedList
+from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 
 
@@ -14,7 +14,7 @@ class TIGER(GenerativeRecommender):
     writes the id of the next item; beam search over the candidates' ids ranks them by their probability.
     """
 
-    decoding_keys = ("num_beams", "normalizer")
+    decoding_keys: tuple[str, ...] = ("num_beams", "normalizer")
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         tokens, encoded = self.encode(interaction)
@@ -30,5 +30,6 @@ class TIGER(GenerativeRecommender):
         )
         return items, total / len(self.level_slices)
 
-    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        assert isinstance(users, EncodedUsers)
         return RankedList(*self.generate(users, k, candidates))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from recbole_specgr.decoding.unseen_mix import append_unseen
-from recbole_specgr.models.contract import RankedList
+from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers
 from recbole_specgr.models.tiger import TIGER
 
@@ -23,8 +23,9 @@ class TIGER_C(TIGER):
     trained_as = "backbone"
     decoding_keys = (*TIGER.decoding_keys, "epsilon")
 
-    def rank_users(self, users: EncodedUsers, k: int, candidates: Tensor) -> RankedList:
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The new items at the end have no score of their own: NaN."""
+        assert isinstance(users, EncodedUsers)
         generated, scores = self.generate(users, k, candidates)
         most = int(self.decoding["epsilon"] * k + 1e-9)
         items = append_unseen(generated, self.index(candidates), ~self.seen, most)

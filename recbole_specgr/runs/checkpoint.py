@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from recbole.model.abstract_recommender import AbstractRecommender
 from torch import nn
 
 from recbole_specgr.system.errors import UserError
@@ -19,16 +20,17 @@ from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.sharded_state import gathered
 
 
-def checkpoint_content(model: nn.Module, **content: Any) -> dict[str, Any]:
+def checkpoint_content(model: AbstractRecommender, **content: Any) -> dict[str, Any]:
     """The model's class name, its parameters, and `content`: plain data and tensors, which become whole where FSDP has
     spread them. Every process must ask."""
     # Some RecBole models name whole modules here, whose parameters are in the state_dict anyway.
     other = {name: value for name, value in model.other_parameter().items() if not isinstance(value, nn.Module)}
     state = {"model": type(model).__name__, "state_dict": model.state_dict(), "other_parameter": other, **content}
-    return gathered(state)
+    whole: dict[str, Any] = gathered(state)
+    return whole
 
 
-def save_checkpoint(path: Path, model: nn.Module, **content: Any) -> None:
+def save_checkpoint(path: Path, model: AbstractRecommender, **content: Any) -> None:
     """Write `checkpoint_content`."""
     write_checkpoint(path, checkpoint_content(model, **content))
 
@@ -95,7 +97,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return checkpoint
 
 
-def restore_model(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> None:
+def restore_model(model: AbstractRecommender, checkpoint: dict[str, Any], path: Path) -> None:
     """Put a checkpoint's parameters into `model`.
 
     Raises:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from recbole_specgr.evaluation.rank_metrics import GAINS, PARTS, rank_metrics
+from recbole_specgr.evaluation.evaluator import part_counts, part_results
+from recbole_specgr.evaluation.known_metrics import rank_metrics
+from recbole_specgr.evaluation.rows import Rows
 from recbole_specgr.runs.record import (
     RANK_COLUMNS,
     SCHEMA,
@@ -15,10 +17,11 @@ from recbole_specgr.runs.record import (
     ranks_digest,
     read_json,
 )
+from recbole_specgr.settings.result_keys import PARTS
 from recbole_specgr.system.errors import UserError
 
 # What a table is drawn from: key -> type, nested keys dotted.
-REQUIRED = {
+REQUIRED: dict[str, type | tuple[type, ...]] = {
     "schema": int,
     "model": str,
     "dataset": str,
@@ -38,7 +41,7 @@ REQUIRED = {
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read and check a record. Raises UserError, with the reason, for one that is malformed or was changed."""
-    record = read_json(path)
+    record: dict[str, Any] = read_json(path)
     reason = _fault(record)
     if reason:
         raise UserError(f"{path} is refused: {reason}.")
@@ -63,7 +66,8 @@ def _fault_of_ranks(record: dict[str, Any], ranks: dict[str, np.ndarray]) -> str
     if len({len(column) for column in ranks.values()}) != 1:
         return "the columns of its ranks differ in length"
     protocol, test = record["protocol"], record["metrics"]["test"]
-    again = rank_metrics(ranks["rank"], ranks["unseen"], protocol["metrics"], protocol["topk"])
+    rows, known = Rows(ranks["rank"], ranks["unseen"]), rank_metrics(protocol["metrics"], record["settings"])
+    again = part_counts(rows) | part_results(rows, known.values(), protocol["topk"])
     for key, value in again.items():
         if not abs(test.get(key, math.inf) - value) <= _rounding(record):
             return f"[metrics.test.{key}] is {test.get(key)}, its ranks say {value:.6g}"
@@ -77,7 +81,7 @@ def _fault(record: Any) -> str | None:
     if not isinstance(record, dict):
         return f"it holds a {type(record).__name__}, not a record"
     for name, kind in REQUIRED.items():
-        value = record
+        value: Any = record
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
@@ -107,7 +111,8 @@ def _contradiction(record: dict[str, Any]) -> str | None:
     total = sum(counts.values())
     if not total:
         return "it has no test rows"
-    for key in (f"{metric}@{k}" for metric in record["protocol"]["metrics"] if metric in GAINS for k in _topk(record)):
+    known = rank_metrics(record["protocol"]["metrics"], record["settings"])
+    for key in (f"{metric}@{k}" for metric in known for k in record["protocol"]["topk"]):
         if any(f"{part}{key}" not in test for part, count in counts.items() if count):
             return f"[metrics.test.{key}] has no subsets"
         weighted = sum(count * test[f"{part}{key}"] for part, count in counts.items() if count) / total
@@ -116,10 +121,7 @@ def _contradiction(record: dict[str, Any]) -> str | None:
     return None
 
 
-def _topk(record: dict[str, Any]) -> list[int]:
-    return record["protocol"]["topk"]
-
-
 def _rounding(record: dict[str, Any]) -> float:
     """How far a number in the record may be from the exact one."""
-    return 0.5001 * 10.0 ** -record["settings"].get("metric_decimal_place", 5)
+    places: int = record["settings"].get("metric_decimal_place", 5)
+    return 0.5001 * 10.0**-places

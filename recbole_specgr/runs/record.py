@@ -103,4 +103,4 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
 
 def write_columns(path: Path, columns: dict[str, np.ndarray]) -> None:
     with atomic_write(path) as temporary:
-        np.savez_compressed(temporary, **columns)
+        np.savez_compressed(temporary, **dict[str, Any](columns))

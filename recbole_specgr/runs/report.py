@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recbole_specgr.settings.result_keys import PARTS
 from recbole_specgr.system.terminal import column_widths, plain_table, table_width, terminal_width
 
 if TYPE_CHECKING:  # records are read without torch
     from recbole_specgr.data.dataset import InductiveDataset
-
-PARTS = {"": "overall", "in_sample_": "in-sample", "unseen_": "unseen"}  # key prefix -> row title
 
 
 def three_part_table(result: dict[str, float], metrics: list[str], topk: list[int], width: int | None = None) -> str:
@@ -29,10 +28,11 @@ def three_part_table(result: dict[str, float], metrics: list[str], topk: list[in
         for k in topk
     ]
     columns = [["targets", *(f"{counts[part]:,}" for part in PARTS)], *columns]
+    titles = [part.title for part in PARTS.values()]
     headers = ["", *(column[0] for column in columns)]
-    rows = [[title, *(column[at] for column in columns)] for at, title in enumerate(PARTS.values(), 1)]
+    rows = [[title, *(column[at] for column in columns)] for at, title in enumerate(titles, 1)]
     if table_width(column_widths(rows, headers)) > width:
-        return plain_table(columns, ["", *PARTS.values()], width=width)
+        return plain_table(columns, ["", *titles], width=width)
     return plain_table(rows, headers, width=width)
 
 

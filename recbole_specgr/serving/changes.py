@@ -135,7 +135,7 @@ def _joined(first: NewItems, second: NewItems) -> NewItems:
         attributes = {key: first.attributes[key] + second.attributes[key] for key in first.attributes}
     return NewItems(
         torch.cat([first.features, second.features]),
-        None if first.tokens is None else torch.cat([first.tokens, second.tokens]),
+        None if first.tokens is None or second.tokens is None else torch.cat([first.tokens, second.tokens]),
         attributes,
     )
 

@@ -177,6 +177,7 @@ def _reason(e: Explanation, candidate: bool) -> str:
             f"Not drafted in any round: the drafter ranks it {e.drafter_rank:,}, and no later round's beams have it "
             f"among the best below them. A larger draft_size or num_beams would."
         )
+    assert e.score is not None and e.threshold is not None, "a drafted item has both"
     if e.score <= e.threshold:
         return (
             f"Drafted in round {e.drafted_in} and rejected: its score {e.score:.3f} is not above the threshold "

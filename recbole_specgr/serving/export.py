@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch import Tensor, nn
+from recbole.model.abstract_recommender import SequentialRecommender
+from torch import Tensor
 
 from recbole_specgr import __version__
 from recbole_specgr.backbones.t5 import T5
@@ -113,7 +114,7 @@ def import_run(folder: Path, to: Path | None = None) -> str:
 # -- weights -----------------------------------------------------------------------------------------------------------
 
 
-def _folders(model: nn.Module, folder: Path = Path()) -> dict[Path, nn.Module]:
+def _folders(model: SequentialRecommender, folder: Path = Path()) -> dict[Path, SequentialRecommender]:
     """The model and, where it is composite, its parts, by their folders in the run's."""
     found = {folder: model}
     for name in model.part_configs:
@@ -121,7 +122,7 @@ def _folders(model: nn.Module, folder: Path = Path()) -> dict[Path, nn.Module]:
     return found
 
 
-def _t5(model: nn.Module) -> T5 | None:
+def _t5(model: SequentialRecommender) -> T5 | None:
     """The T5 that a model generates with."""
     return model.backbone if isinstance(model, GenerativeRecommender) else None
 

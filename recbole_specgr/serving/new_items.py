@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from recbole.config import Config
-from torch import nn
+from recbole.model.abstract_recommender import SequentialRecommender
 
 from recbole_specgr.data.ids import read_ids
 from recbole_specgr.items.catalogue import Catalogue
@@ -57,7 +57,7 @@ class Part:
         return f"the {self.name} {self.config['model']}" if self.name else str(self.config["model"])
 
 
-def parts_of(model: nn.Module, config: Config, catalogue: Catalogue, name: str = "") -> dict[str, Part]:
+def parts_of(model: SequentialRecommender, config: Config, catalogue: Catalogue, name: str = "") -> dict[str, Part]:
     """The parts of a model whose items come from its run, by name."""
     if model.part_configs:
         found: dict[str, Part] = {}
@@ -124,8 +124,9 @@ def read_items(
         if vectors is None or set(fields) <= set(frame):
             _check_columns(frame, fields, part)
             texts = FrameTexts(frame, fields, catalogue.field_kinds, catalogue.separator, part.config["text_cleaning"])
+        attributes = None if texts is None else texts.attributes
         if tokenizer is None and not (part.folder / FEATURES).is_file():  # it does without text vectors
-            new[name] = NewItems(torch.zeros(len(frame), 0), None, texts and texts.attributes)
+            new[name] = NewItems(torch.zeros(len(frame), 0), None, attributes)
             continue
         key = [part.config[setting] for setting in _TEXT_SETTINGS]
         if repr(key) not in encoded:
@@ -133,10 +134,9 @@ def read_items(
             _warn_of_empty(encoded[repr(key)], tokens, part)
         features = encoded[repr(key)]
         item_ids = None
-        if tokenizer is not None:
+        if tokenizer is not None and part.ids is not None:
             ids[name] = later_ids(part.ids, tokenizer, features, tokens)
             item_ids = ids[name].tokens[part.ids.n_items :]
-        attributes = texts.attributes if texts is not None else None
         new[name] = NewItems(torch.from_numpy(features), item_ids, attributes)
     return ReadItems(tokens, _titles(frame, catalogue, parts), new, ids)
 
@@ -187,8 +187,8 @@ def later_ids(ids: SemanticIds, tokenizer: Tokenizer, features: np.ndarray, toke
 def joined_ids(ids: SemanticIds, tokens: torch.Tensor, names: list[str]) -> SemanticIds:
     """`ids` and those of further items, given as vocabulary tokens `[n, n_digits]`."""
     codes = tokens - torch.tensor([first for first, _ in ids.level_slices])
-    names = np.concatenate([np.asarray(ids.item_tokens, dtype=object), np.array(names, dtype=object)])
-    return SemanticIds(torch.cat([ids.codes, codes]), ids.level_sizes, names)
+    all_names = np.concatenate([np.asarray(ids.item_tokens, dtype=object), np.array(names, dtype=object)])
+    return SemanticIds(torch.cat([ids.codes, codes]), ids.level_sizes, all_names)
 
 
 def chosen_ids(ids: SemanticIds, rows: torch.Tensor) -> SemanticIds:
@@ -198,6 +198,7 @@ def chosen_ids(ids: SemanticIds, rows: torch.Tensor) -> SemanticIds:
 
 def _features(part: Part, texts: FrameTexts | None, vectors: np.ndarray | None, n: int) -> np.ndarray:
     if vectors is None:
+        assert texts is not None, "new items have texts where they have no vectors"
         return encode_later_texts(part.config, texts.sentences)
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n:

@@ -55,7 +55,7 @@ class Recommendations(Sequence):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, position: int) -> list[Recommendation]:
+    def __getitem__(self, position: int) -> list[Recommendation]:  # type: ignore[override]  # there are no slices
         scores, rounds = self.scores[position].tolist(), self.rounds[position].tolist()
         return [Recommendation(*entry) for entry in zip(self.items[position], scores, rounds)]
 

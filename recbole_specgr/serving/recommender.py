@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from recbole.config import Config
 from recbole.data.interaction import Interaction
-from torch import nn
+from recbole.model.abstract_recommender import SequentialRecommender
 
 from recbole_specgr.building.finished import build_finished
 from recbole_specgr.data.ids import read_ids
@@ -56,7 +56,7 @@ class Recommender:
         self.run, self.config = run, config
         self._state = state
         self._changing, self._warming = threading.Lock(), threading.Lock()
-        self._warm: nn.Module | None = None
+        self._warm: SequentialRecommender | None = None
 
     @classmethod
     def load(
@@ -110,7 +110,7 @@ class Recommender:
         return self._state.catalogue
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> SequentialRecommender:
         """The model, in evaluation mode. It is shared: change nothing in it."""
         return self._state.model
 
@@ -236,11 +236,11 @@ class Recommender:
         }
         return Interaction(fields).to(device)
 
-    def _ranker(self, state: State, model: nn.Module) -> Ranker:
+    def _ranker(self, state: State, model: SequentialRecommender) -> Ranker:
         seen = state.catalogue.seen.to(self.config["device"])
         return Ranker(model, seen, self.config["unseen_history"], self.config["repeatable"])
 
-    def _ready(self, state: State) -> nn.Module:
+    def _ready(self, state: State) -> SequentialRecommender:
         """A copy of the model for one call. What takes long to compute was computed once, for all calls."""
         with self._warming:
             if self._warm is not state.model:
@@ -314,7 +314,7 @@ class Recommender:
                     f"{len(gone)} of the items to remove can't be recommended anyway, such as {named(gone[:3])}."
                     f"{did_you_mean(gone[0], state.row_of)}"
                 )
-            self._state = state.without_items(rows)
+            self._state = state.without_items([row for row in rows if row is not None])
         return len(set(names))
 
     def save(self) -> Path:
@@ -328,7 +328,7 @@ class Recommender:
 # -- loading -----------------------------------------------------------------------------------------------------------
 
 
-def _compute_in(model: nn.Module, precision: torch.dtype) -> None:
+def _compute_in(model: SequentialRecommender, precision: torch.dtype) -> None:
     model.to(precision)
     restore_caches(model, {name: cache.to(precision) for name, cache in caches(model).items()})
 

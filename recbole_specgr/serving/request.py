@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from recbole.model.abstract_recommender import SequentialRecommender
+from torch import Tensor
 
 from recbole_specgr.data.ids import read_ids
+from recbole_specgr.decoding.beam_search import NORMALIZERS
+from recbole_specgr.decoding.draft_verify_settings import ORDERS
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
@@ -18,9 +21,10 @@ from recbole_specgr.serving.state import State
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
+CHOICES = {"normalizer": NORMALIZERS, "order": ORDERS}  # of the settings that are words
 
 
-def set_decoding(model: nn.Module, given: Mapping[str, Any], name: str) -> None:
+def set_decoding(model: SequentialRecommender, given: Mapping[str, Any], name: str) -> None:
     """Put settings of inference into `model`; None leaves one as it is. Raises UserError for one that it does not have,
     or for a value of another kind."""
     own = model.decoding
@@ -40,6 +44,9 @@ def _checked(key: str, value: Any, usual: Any) -> Any:
     if isinstance(usual, bool):
         if not isinstance(value, (bool, np.bool_)):
             raise UserError(f"{key} [{value}] must be True or False.")
+    elif isinstance(usual, str):
+        if value not in CHOICES[key]:
+            raise UserError(f"{key} [{value}] must be {' or '.join(CHOICES[key])}.")
     elif isinstance(usual, int):
         _check_count(key, value)
     elif isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or value != value:

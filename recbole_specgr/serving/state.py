@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from recbole.model.abstract_recommender import SequentialRecommender
+from torch import Tensor
 
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import with_items, without_items
@@ -29,7 +30,7 @@ class State:
     """
 
     catalogue: Catalogue
-    model: nn.Module
+    model: SequentialRecommender
     parts: dict[str, Part]
     changes: Changes
 
@@ -49,11 +50,11 @@ class State:
         """The state of a run as it was trained -> the one whose changes were saved."""
         state = self
         if changes.tokens:
-            ids = {
-                name: joined_ids(part.ids, changes.new[name].tokens, changes.tokens)
-                for name, part in self.parts.items()
-                if part.ids is not None
-            }
+            ids = {}
+            for name, part in self.parts.items():
+                tokens = changes.new[name].tokens
+                if part.ids is not None and tokens is not None:
+                    ids[name] = joined_ids(part.ids, tokens, changes.tokens)
             kept = {name: torch.from_numpy(cache) for name, cache in changes.caches.items()}
             state = self.with_items(ReadItems(changes.tokens, changes.titles, changes.new, ids), kept)
         state = state.without_items([state.row_of[token] for token in changes.delisted])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import Config as RecBoleConfig
-from recbole.evaluator import smaller_metrics
 from recbole.utils import InputType
 
 from recbole_specgr.settings.checks import (
@@ -19,26 +18,29 @@ from recbole_specgr.settings.checks import (
     check_item_columns,
     check_model_class,
     check_values,
-    without_subset,
 )
 from recbole_specgr.settings.datasets import find_dataset
 from recbole_specgr.settings.device import find_device
 from recbole_specgr.settings.eval_args import check_eval_args, with_split
 from recbole_specgr.settings.foreign import left_out, without_foreign
 from recbole_specgr.settings.layer_files import (
+    check_names,
     layer_of,
     layer_of_file,
     merged,
     property_files,
     property_layers,
+    recbole_types,
     tuning_grid,
 )
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
-from recbole_specgr.settings.precedence import Layer, deep_merge, stack
+from recbole_specgr.settings.precedence import Layer, deep_merge, stack, types_of
 from recbole_specgr.settings.presets import DataSize, dotted, follow_data, open_keys, put
-from recbole_specgr.settings.registry import ModelEntry, base_class, resolve, split_class
+from recbole_specgr.settings.recbole_limits import within_recboles_limits
+from recbole_specgr.settings.registry import ModelEntry, base_class, metric_class, resolve, split_class
 from recbole_specgr.settings.resources import package_folder
+from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.settings.watched import note
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
@@ -92,6 +94,10 @@ class Config(RecBoleConfig):
     Raises:
         UserError: an unknown model, data set or setting, or a value that can't be.
     """
+
+    # RecBole's own attributes that its steps fill and ours change.
+    parameters: dict[str, list[str]]
+    internal_config_dict: dict[str, Any]
 
     def __init__(
         self,
@@ -205,6 +211,8 @@ class Config(RecBoleConfig):
         self.external_config_dict = merged(self._user_layers)
 
     def _get_model_and_dataset(self, model: str | type | None, dataset: str | None) -> tuple[str, type, str]:
+        for layer in self._user_layers:
+            check_names(layer)
         model = model or self.external_config_dict.get("model")
         if model is None:
             raise UserError("No model is named. Give --model=NAME (--list-models shows them all).")
@@ -232,8 +240,8 @@ class Config(RecBoleConfig):
         # A finished run names its class itself: the baseline's file may have changed or gone since.
         base = self._settings.get("base")
         found = base_class(base or self._settings["base_model"], "the run's settings")
-        shown = {key: self._settings.get(key) for key in ("display_name", "group")}
-        return ModelEntry(model, found, {}, base=base, **shown)
+        named, group = self._settings.get("display_name"), self._settings.get("group")
+        return ModelEntry(model, found, {}, base=base, display_name=named, group=group)
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         base_model = model_class.__name__
@@ -241,7 +249,7 @@ class Config(RecBoleConfig):
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         known = {name for names in self.parameters.values() for name in names}
         layers = [
-            Layer("RecBole", self.internal_config_dict, declares=True, open_groups=True, usual=True),
+            Layer("RecBole", self.internal_config_dict, True, True, recbole_types(self.internal_config_dict), True),
             *property_layers(self._entry, dataset, self._data_folder, self._user_layers),
         ]
         if self._settings is not None:
@@ -249,7 +257,7 @@ class Config(RecBoleConfig):
             newer = {key: value for key, value in stack(layers, known).items() if key not in there_or_derived}
             newer |= {key: value for key, value in BEFORE_THE_SETTING.items() if key in newer}
             layers = [  # a run that was made before there was some setting has its default
-                Layer("settings newer than the run", newer, declares=True, open_groups=True),
+                Layer("settings newer than the run", newer, True, True, types_of(layers)),
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
             ]
         else:
@@ -288,14 +296,13 @@ class Config(RecBoleConfig):
         # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
         check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})
         check_extra_files(final, self._data_folder)
-        repeatable, final["repeatable"] = final["repeatable"], True  # RecBole refuses False
-        super()._set_default_parameters()
-        final["repeatable"] = repeatable
+        with within_recboles_limits(final):
+            super()._set_default_parameters()
         pairwise = final["MODEL_INPUT_TYPE"] == InputType.PAIRWISE or final.get("loss_type") == "BPR"
         if pairwise and final.get("train_neg_sample_args") is None:
             final["train_neg_sample_args"] = dict(ONE_NEGATIVE)
         final["data_path"] = str(self._data_folder)
-        final["valid_metric_bigger"] = without_subset(final["valid_metric"]).split("@")[0] not in smaller_metrics
+        final["valid_metric_bigger"] = not metric_class(split_key(final["valid_metric"])[1]).smaller
 
     def _model_keys(self) -> set[str]:
         """The settings that RecBole's property file of the model declares."""

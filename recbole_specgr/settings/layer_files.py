@@ -1,12 +1,16 @@
 """The layers of settings that are files: which ones a run reads, and in which order they lie over each other."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recbole_specgr.settings import schema
+from recbole_specgr.settings.own_classes import check_own_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, expand_dotted
 from recbole_specgr.settings.registry import ModelEntry, resolve
 from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.schema import read_schema, schema_beside
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError
 
@@ -29,14 +33,30 @@ def property_layers(entry: ModelEntry, dataset: str, data_folder: Path, user_lay
     ]
 
 
+def recbole_types(settings: Collection[str]) -> dict[str, Any]:
+    """Name -> JSON Schema of those `settings` that a model of RecBole's own has beyond what all models share."""
+    declared = read_schema(folders("properties")[0] / "recbole_models.schema.json")
+    return {key: declared[key] for key in declared if key in settings}
+
+
+def check_names(layer: Layer) -> None:
+    """Raise UserError where the layer's model, data set or folder of data is no text: which of the other files are read
+    depends on them."""
+    declared = schema_beside(property_files("overall")[0])
+    for key in ("model", "dataset", "data_path"):
+        if key in layer.values:
+            schema.checked(key, layer.values[key], declared[key], layer.source)
+
+
 def layer_of(values: dict[str, Any], source: str, declares: bool = False) -> Layer:
     """Settings as they were written, with dotted keys expanded."""
     return Layer(source, expand_dotted(values, source), declares)
 
 
 def layer_of_file(path: Path, declares: bool = False) -> Layer:
-    """The settings in a YAML file."""
-    return layer_of(read_mapping(path), str(path), declares)
+    """The settings in a YAML file; where it declares them, with the types in the schema beside it."""
+    layer = layer_of(read_mapping(path), str(path), declares)
+    return replace(layer, types=schema_beside(path)) if declares else layer
 
 
 def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
@@ -48,11 +68,23 @@ def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
         *(layer_of_file(path) for path in property_files(f"tuned/{dataset}/{base_model}")),
     ]
     if entry.baseline_file is not None and entry.base is not None:
-        own_class = ":" in entry.base
-        layers.append(layer_of(entry.baseline, str(entry.baseline_file), declares=own_class))
+        layers.append(_baseline_layer(entry, entry.baseline_file, layers))
         if entry.name != base_model:
             layers += [layer_of_file(path) for path in property_files(f"tuned/{dataset}/{entry.name}")]
     return layers
+
+
+def _baseline_layer(entry: ModelEntry, file: Path, below: list[Layer]) -> Layer:
+    """The settings of a baseline's file. With a class of one's own the file declares what the class reads beyond the
+    settings that all models share."""
+    layer = layer_of(entry.baseline, str(file))
+    if entry.base is None or ":" not in entry.base:
+        return layer
+    of_all = merged([layer_of_file(path) for path in property_files("overall")])
+    known = {*of_all, *schema_beside(property_files("overall")[0]), *merged(below)}
+    types = schema_beside(file)
+    check_own_settings(layer, entry.model_class, known, types)
+    return replace(layer, declares=True, types=types)
 
 
 def backbone_layers(built: list[Layer], over: list[Layer], dataset: str, above: tuple[str, ...]) -> list[Layer]:
@@ -65,6 +97,9 @@ def backbone_layers(built: list[Layer], over: list[Layer], dataset: str, above: 
     """
     if not any(layer.declares and "backbone" in layer.values for layer in built):
         return []
+    for layer in (*built, *over):
+        if "backbone" in layer.values:
+            schema.checked("backbone", layer.values["backbone"], {"type": "string"}, layer.source)
     entry = resolve(merged([*built, *over])["backbone"])
     if entry.name in above:
         raise UserError(f"[backbone: {entry.name}] goes round in a circle: {' on '.join([*above, entry.name])}.")

@@ -1,6 +1,5 @@
 """The settings of a user's own tokenizer, which no property file declares: its class does."""
 
-from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -11,7 +10,7 @@ from recbole_specgr.settings.registry import TOKENIZER, is_ours, tokenizer_class
 SHARED = ("levels", "codebook_size")  # by all tokenizers: they stand beside the groups of the methods
 
 
-def own_tokenizer_settings(layers: Sequence[Layer]) -> list[Layer]:
+def own_tokenizer_settings(layers: list[Layer]) -> list[Layer]:
     """The layer that declares the group `tokenizer.NAME` where `tokenizer.method` names a user's own; else none.
 
     It is to lie below all others.

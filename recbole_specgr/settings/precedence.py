@@ -1,10 +1,11 @@
-"""Settings in layers: deep merging, and the check that every key is one that something reads."""
+"""Settings in layers: deep merging, and the checks that something reads every key and that every value can be."""
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from recbole_specgr.settings import schema
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 
@@ -17,6 +18,7 @@ class Layer:
         values: the settings; dotted keys are already expanded.
         declares: the layer makes its keys known; the keys of other layers must be known already.
         open_groups: the keys inside the layer's mappings are free (RecBole's `eval_args`, `load_col`, ...).
+        types: name -> JSON Schema of the settings that the layer's file declares.
         usual: its numbers are those of a model for all data, which a preset may change.
     """
 
@@ -24,6 +26,7 @@ class Layer:
     values: dict[str, Any]
     declares: bool = False
     open_groups: bool = False
+    types: dict[str, Any] = field(default_factory=dict)
     usual: bool = False
 
 
@@ -55,16 +58,17 @@ def expand_dotted(values: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def stack(layers: Iterable[Layer], known: Iterable[str] = ()) -> dict[str, Any]:
-    """Merge `layers`, lowest first, checking keys and the kind of each value.
+    """Merge `layers`, lowest first, checking keys and values.
 
     Args:
         known: names that are settings although no layer gives them a value.
 
     Raises:
-        UserError: a key that no declaring layer has; a value of another kind than the declared default; a stage
-            that the model does not have.
+        UserError: a key that no declaring layer has; a value that its type does not allow, or of another kind than the
+            default where no type is declared; a stage that the model does not have.
     """
     layers = list(layers)
+    types = types_of(layers)
     declared: dict[str, Any] = dict.fromkeys(known)
     closed: set[str] = set()
     for layer in layers:
@@ -78,32 +82,45 @@ def stack(layers: Iterable[Layer], known: Iterable[str] = ()) -> dict[str, Any]:
 
     settings: dict[str, Any] = {}
     for layer in layers:
-        values = layer.values if layer.open_groups else _checked(layer, declared, closed)
+        values = _typed(layer, types) if layer.open_groups else _checked(layer, declared, closed, types)
         settings = deep_merge(settings, values)
     settings["stages"] = settings.get("stages") or {"train": {}}
     return settings
+
+
+def types_of(layers: Iterable[Layer]) -> dict[str, Any]:
+    """Name -> JSON Schema of all settings that the layers declare; a higher layer's goes first."""
+    return {key: declared for layer in layers for key, declared in layer.types.items()}
 
 
 def _open_keys(layers: list[Layer]) -> set[str]:
     return {key for layer in layers if layer.open_groups for key in layer.values}
 
 
-def _checked(layer: Layer, declared: dict[str, Any], closed: set[str]) -> dict[str, Any]:
+def _typed(layer: Layer, types: dict[str, Any]) -> dict[str, Any]:
+    for key in layer.values.keys() & types.keys():
+        schema.checked(key, layer.values[key], types[key], layer.source)
+    return layer.values
+
+
+def _checked(layer: Layer, declared: dict[str, Any], closed: set[str], types: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in layer.values.items():
         _require_known(key, declared, layer.source)
         if key == "stages":
-            values[key] = _checked_stages(value, declared, layer.source)
+            values[key] = _checked_stages(value, declared, types, layer.source)
         elif key == "tune":
-            values[key] = _checked_grid(value, declared, layer.source)
+            values[key] = _checked_grid(value, declared, types, layer.source)
         elif key in closed and value is not None:
-            values[key] = _checked_group(key, value, declared[key], layer.source)
+            values[key] = _checked_group(key, value, declared[key], types.get(key), layer.source)
         else:
-            values[key] = _checked_value(key, value, declared[key], layer.source)
+            values[key] = _checked_value(key, value, declared[key], types.get(key), layer.source)
     return values
 
 
-def _checked_group(name: str, values: Any, declared: dict[str, Any], source: str) -> dict[str, Any]:
+def _checked_group(
+    name: str, values: Any, declared: dict[str, Any], declared_type: dict[str, Any] | None, source: str
+) -> dict[str, Any]:
     if not isinstance(values, dict):
         first = next(iter(declared))
         raise UserError(
@@ -111,14 +128,15 @@ def _checked_group(name: str, values: Any, declared: dict[str, Any], source: str
             f"Set its members, such as [{name}.{first}]: they are {', '.join(declared)}."
         )
     checked = {}
+    types = (declared_type or {}).get("properties", {})
     for key, value in values.items():
         _require_known(key, declared, source, prefix=f"{name}.")
         check = _checked_group if isinstance(declared[key], dict) and declared[key] else _checked_value
-        checked[key] = check(f"{name}.{key}", value, declared[key], source)
+        checked[key] = check(f"{name}.{key}", value, declared[key], types.get(key), source)
     return checked
 
 
-def _checked_stages(stages: Any, declared: dict[str, Any], source: str) -> dict[str, Any]:
+def _checked_stages(stages: Any, declared: dict[str, Any], types: dict[str, Any], source: str) -> dict[str, Any]:
     if stages is None:
         return {}
     if not isinstance(stages, dict):
@@ -132,11 +150,12 @@ def _checked_stages(stages: Any, declared: dict[str, Any], source: str) -> dict[
         checked[stage] = {}
         for key, value in values.items():
             _require_known(key, declared, source, prefix=f"stages.{stage}.")
-            checked[stage][key] = _checked_value(f"stages.{stage}.{key}", value, declared[key], source)
+            name = f"stages.{stage}.{key}"
+            checked[stage][key] = _checked_value(name, value, declared[key], types.get(key), source)
     return checked
 
 
-def _checked_grid(grid: Any, declared: dict[str, Any], source: str) -> dict[str, Any] | None:
+def _checked_grid(grid: Any, declared: dict[str, Any], types: dict[str, Any], source: str) -> dict[str, Any] | None:
     if grid is None:
         return None
     if not isinstance(grid, dict):
@@ -145,6 +164,8 @@ def _checked_grid(grid: Any, declared: dict[str, Any], source: str) -> dict[str,
         _require_known(key, declared, source, prefix="tune.")
         if values is not None and (not isinstance(values, list) or not values):
             raise UserError(f"[tune.{key}] from {source} must be a list of values to try, but is [{values}].")
+        for value in values or []:
+            _checked_value(f"tune.{key}", value, declared[key], types.get(key), source)
     return grid
 
 
@@ -161,16 +182,23 @@ def _require_known(key: Any, known: Iterable[str], source: str, prefix: str = ""
         raise UserError(unknown_setting(key, known, source, prefix))
 
 
-def _checked_value(name: str, value: Any, default: Any, source: str) -> Any:
-    """`value`, as an int where the default is one and the value is whole (1e3); UserError on another kind of value."""
+def _checked_value(name: str, value: Any, default: Any, declared_type: dict[str, Any] | None, source: str) -> Any:
+    """The value, as an int where a whole number is meant (1e3).
+
+    Args:
+        declared_type: its JSON Schema; None for a setting that only a file with its default declares (that of a class
+            of one's own), whose values are of the default's kind.
+
+    Raises:
+        UserError: another kind of value, or one outside of the range.
+    """
+    if declared_type is not None:
+        return schema.checked(name, value, declared_type, source)
     if value is None or default is None:
         return value
     if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise UserError(f"[{name}] must be True or False, but {source} gives [{value}].")
-    elif isinstance(default, (int, float)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f"[{name}] must be a number, but {source} gives [{value}].")
-        if isinstance(default, int) and isinstance(value, float) and value.is_integer():
-            return int(value)
+        return schema.checked(name, value, {"type": "boolean"}, source)
+    if isinstance(default, (int, float)):
+        value = schema.checked(name, value, {"type": "number"}, source)
+        return int(value) if isinstance(default, int) and float(value).is_integer() else value
     return value

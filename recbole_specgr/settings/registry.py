@@ -18,6 +18,7 @@ from typing import Any
 
 from recbole_specgr.settings.published import Published, read_published
 from recbole_specgr.settings.resources import folders, package_folder
+from recbole_specgr.settings.schema import checked, read_schema
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
@@ -28,6 +29,7 @@ RECBOLE_OTHERS = tuple(
 )
 
 GROUPS = ("ID", "feature + ID", "modality", "generative", "ours")
+NOT_OF_LISTS = ("gauc", "auc", "mae", "rmse", "logloss")  # RecBole's other metrics
 METADATA = ("display_name", "group", "published")  # keys of a baseline file that are no settings
 
 
@@ -39,13 +41,16 @@ class Kind:
         setting: its name, for messages.
         package: where ours are.
         contract: what they all derive from, as `module:Class` with the module in the package.
+        by_class: settings name them by their classes, otherwise by their files.
     """
 
     setting: str
     package: str
     contract: str
+    by_class: bool = False
 
 
+METRIC = Kind("metrics", "recbole_specgr.evaluation.metrics", "contract:Metric", by_class=True)
 SPLIT = Kind("split", "recbole_specgr.data.splits", "contract:Split")
 TOKENIZER = Kind("tokenizer.method", "recbole_specgr.semantic_ids.tokenizers", "contract:Tokenizer")
 
@@ -104,14 +109,11 @@ def resolve(name: str) -> ModelEntry:
     if not isinstance(base, str):
         raise UserError(f"{file} needs a line `base: NAME` (a registered model) or `base: module:Class`.")
     metadata = {key: settings.pop(key) for key in METADATA if key in settings}
-    _check_group(metadata.get("group"), file)
+    declared = read_schema(folders("properties")[0] / "baseline.schema.json")
+    for key in metadata.keys() & {"display_name", "group"}:
+        checked(key, metadata[key], declared[key], str(file))
     metadata["published"] = read_published(metadata.get("published", {}), file)
     return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
-
-
-def _check_group(group: Any, file: Path) -> None:
-    if group is not None and group not in GROUPS:
-        raise UserError(f"`group: {group}` of {file} must be one of {', '.join(GROUPS)}.")
 
 
 def base_class(base: str, source: Path | str) -> type:
@@ -132,9 +134,24 @@ def tokenizer_class(name: str) -> Any:
     return _class_of_kind(TOKENIZER, name)
 
 
+def metric_class(name: str) -> Any:
+    """The class of a metric. Raises what `_class_of_kind` raises; a metric is named by its class alone, for records
+    know it by this name."""
+    if name.lower() in NOT_OF_LISTS:
+        raise UserError(
+            f"metrics: [{name}] needs the scores of all items, and models here return ranked lists. There are "
+            f"{', '.join(names_of(METRIC))}."
+        )
+    if ":" in name:
+        own = name.rpartition(":")[2]
+        raise UserError(f"[metrics: {name}] must be the metric's class alone, {own}, in the file baselines/{own}.py.")
+    return _class_of_kind(METRIC, name)
+
+
 def names_of(kind: Kind) -> list[str]:
-    """The names of our own classes of the kind, as settings have them: by the files' names."""
-    return sorted(module.rpartition(".")[2] for module, _ in _classes_of_kind(kind).values())
+    """The names of our own classes of the kind, as settings have them."""
+    found = _classes_of_kind(kind).values()
+    return sorted(name if kind.by_class else module.rpartition(".")[2] for module, name in found)
 
 
 def is_ours(kind: Kind, name: str) -> bool:

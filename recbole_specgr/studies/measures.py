@@ -39,7 +39,7 @@ class Trial:
     show_progress: bool = False
 
     @property
-    def model(self) -> torch.nn.Module:
+    def model(self) -> Any:
         return self.trainer.model
 
     @property
@@ -77,7 +77,7 @@ def quality(trial: Trial) -> Measured:
     `novelty` is the mean of -log2 of an item's share of the training interactions, one added to every item's.
     """
     trainer = trial.trainer
-    setattr(trainer.eval_collector.register, "rec.items", True)  # keep the lists, as RecBole does where a metric asks
+    trainer.eval_collector.keeps_lists = True
     result = trainer.evaluate(trial.test_data, load_best_model=False, show_progress=trial.show_progress)
     lists, view = trainer.rows["rec.items"].numpy(), trial.view
     listed, seen, candidates = lists[lists >= 0], view.seen.numpy(), view.candidates.numpy()

@@ -39,7 +39,8 @@ class TrainedRuns:
     def find(self, wanted: Wanted, seed: int) -> Path | None:
         """The newest finished run that is what is wanted. Raises UserError for a model or setting that is not there."""
         uses = {key: self.find(part, seed) for key, part in wanted.uses.items()}
-        return None if None in uses.values() else self._find(wanted, seed, uses)
+        there = {key: run for key, run in uses.items() if run is not None}
+        return self._find(wanted, seed, there) if len(there) == len(uses) else None
 
     def ensure(self, wanted: Wanted, seed: int) -> Path:
         """`find`, or train it, and before that what it uses.

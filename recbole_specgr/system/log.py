@@ -11,14 +11,18 @@ import recbole
 from recbole.utils.logger import RemoveColorFilter
 from tqdm import tqdm
 
+from recbole_specgr.system.terminal import wrapped
+
+TIME_WIDTH = len("14:40:48  ")  # before every message
 RECBOLE = f"{Path(recbole.__file__).parent}{os.sep}"  # not the folder of recbole_specgr beside it
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints above a progress bar instead of through it."""
+    """Prints above a progress bar instead of through it; in a terminal no line is longer than that is wide."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
+        text = self.format(record)
+        tqdm.write(wrapped(text, indent=TIME_WIDTH) if sys.stdout.isatty() else text, file=sys.stdout)
 
 
 class OurNews(logging.Filter):

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from textwrap import fill
+from textwrap import TextWrapper
 from typing import Any
 
 from tabulate import tabulate
@@ -42,13 +42,15 @@ def plain_table(
     return "\n\n".join(_block(texts, headers, align, columns, width) for columns in blocks)
 
 
-def wrapped(text: str, width: int | None = None) -> str:
-    """Text whose lines are broken at blanks where they are longer than `width` (None: the terminal's)."""
+def wrapped(text: str, width: int | None = None, indent: int = 0) -> str:
+    """Text whose lines are broken at blanks where they are longer than `width` (None: the terminal's).
+
+    Args:
+        indent: blanks before what is broken off.
+    """
     width = terminal_width() if width is None else width
-    lines = [
-        fill(line, width, break_long_words=False, break_on_hyphens=False) if len(line) > width else line
-        for line in text.split("\n")
-    ]
+    how = TextWrapper(width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    lines = [how.fill(line) if len(line) > width else line for line in text.split("\n")]
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from recbole_specgr.system.errors import UserError
 
@@ -22,7 +22,8 @@ def unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
         EOFError, gzip.BadGzipFile, zlib.error: as the reader of gzip does.
     """
     packed = path.suffix.lower() == ".gz"
-    file = io.BufferedReader(gzip.GzipFile(fileobj=raw) if packed else raw, BUFFER)
+    bytes_of_it: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+    file = io.BufferedReader(bytes_of_it, BUFFER)
     start = file.peek(4)[:4]
     if start.startswith(_UTF16_MARKS) or 0 in start[:2]:
         plain = f"gunzip -c {path.name} | iconv" if packed else f"iconv {path.name}"

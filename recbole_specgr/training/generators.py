@@ -10,10 +10,11 @@ from recbole.utils import init_seed
 
 def generator_states(device: torch.device) -> dict[str, Any]:
     """Of Python, numpy and torch, on the CPU and on this process's GPU."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    ours = np.random.get_state(legacy=False)
+    keys = torch.from_numpy(ours["state"]["key"].astype(np.int64))
     states = {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": (ours["bit_generator"], keys, ours["state"]["pos"], ours["has_gauss"], ours["gauss"]),
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":

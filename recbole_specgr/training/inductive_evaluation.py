@@ -8,15 +8,16 @@ from time import perf_counter
 import numpy as np
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
-from recbole.evaluator.collector import DataStruct
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_specgr.evaluation import RankCollector, SubsetEvaluator, check_topk
+from recbole_specgr.evaluation import Evaluator, RankCollector, check_topk
+from recbole_specgr.evaluation.collector import evaluated_rows
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes, world
 from recbole_specgr.training.memory import out_of_memory_advice
+from recbole_specgr.training.mixin import TrainerMixin
 from recbole_specgr.training.shards import EvaluationShards
 
 
@@ -44,7 +45,7 @@ class Latency:
         }
 
 
-class InductiveEvaluation:
+class InductiveEvaluation(TrainerMixin):
     """Mixin over any RecBole trainer.
 
     After `evaluate`, `rows` holds what the collector kept of each row and `latency` the times of its batches.
@@ -53,13 +54,13 @@ class InductiveEvaluation:
         evaluation_folder: where the batches of an evaluation are kept until it is finished; None keeps nothing.
     """
 
-    rows: DataStruct
+    rows: dict[str, Tensor]
     latency: Latency
     evaluation_folder: Path | None
 
     def _init_evaluation(self) -> None:
-        self.eval_collector = RankCollector(self.config)
-        self.evaluator = SubsetEvaluator(self.config)
+        self.evaluator = Evaluator(self.config)
+        self.eval_collector = RankCollector(self.config, self.evaluator.needs_lists)
         self.evaluation_folder = None
 
     @torch.no_grad()
@@ -114,10 +115,10 @@ class InductiveEvaluation:
                 f"Stopped by SIGTERM while the {dataset.phase} phase was ranked; --resume goes on there."
             )
             raise
-        self.rows = self.eval_collector.get_data_struct()
+        self.rows = self.eval_collector.collected()
         self.latency = self._latency(seconds, eval_data)
         shards.clear()
-        return self.evaluator.evaluate(self.rows)
+        return self.evaluator.evaluate(evaluated_rows(self.rows, dataset))
 
     def batches(self, eval_data, title: str, show_progress: bool = False, done: Collection[int] = ()):
         """The batches that are this process's to rank, each as (its number, what the loader collates).

@@ -6,10 +6,13 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor, nn
 
 from recbole_specgr.system.sharded_state import gathered
@@ -19,11 +22,11 @@ from recbole_specgr.training.meter import named_losses
 class Losses(nn.Module):
     """`calculate_loss` as a forward pass, which is what DDP and FSDP wrap; a loss has its name."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: SequentialRecommender) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, batch) -> dict[str, Tensor]:
+    def forward(self, batch: Interaction) -> dict[str, Tensor]:
         return named_losses(self.model.calculate_loss(batch))
 
 
@@ -55,7 +58,7 @@ class Parallel:
         )
         self.model = model
         self.trained = copy.deepcopy(model) if self.spread else model
-        self.losses = Losses(self.trained)
+        self.losses: Any = Losses(self.trained)  # then as FSDP or DDP has it
         if self.spread:
             from torch.distributed.device_mesh import init_device_mesh  # seconds that few runs need
             from torch.distributed.fsdp import fully_shard

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training.meter import EpochMeter, named_losses
+from recbole_specgr.training.mixin import TrainerMixin
 from recbole_specgr.training.progress import StageProgress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -34,7 +35,7 @@ POSSIBLE = {
 }
 
 
-class RecBoleLoop:
+class RecBoleLoop(TrainerMixin):
     """Mixin over any RecBole trainer. Our own `Trainer` has another loop, and overrides most of it.
 
     Attributes:

@@ -63,7 +63,7 @@ class EvaluationShards:
 
     def save(self) -> None:
         """Write what no file has yet."""
-        if self._unsaved:
+        if self._unsaved and self.folder is not None:
             with atomic_write(self.folder / f"{self.key}-{min(self._unsaved):08}.pt") as temporary:
                 torch.save({"key": self.key, "batches": self._unsaved}, temporary)
         self._unsaved, self._saved_at = {}, monotonic()

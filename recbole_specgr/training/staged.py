@@ -15,6 +15,7 @@ from recbole_specgr.runs.checkpoint import (
     restore_model,
     write_checkpoint,
 )
+from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import Terminated, safe_points
 from recbole_specgr.training.activations import checkpoint_activations
@@ -55,7 +56,8 @@ class StagedTrainer(RecBoleLoop, Validation):
     """
 
     def __init__(self, config, model):
-        super().__init__(config, model)
+        with within_recboles_limits(config):
+            super().__init__(config, model)
         self.tensorboard.close()  # RecBole's own, in a folder that is thrown away
         self.run_dir = self.resume_dir = Path(config["run_dir"] or config["checkpoint_dir"])
         self.stages: dict[str, dict[str, Any]] = config["stages"]

@@ -134,7 +134,8 @@ class Trainer(StagedTrainer, RecBoleTrainer):
 
     def _gradients(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Add up the gradients of a batch's parts, and return this process's share of its losses."""
-        parts, total = self.config["accumulation_steps"], {}
+        assert self.parallel is not None, "it is there as soon as a stage has begun"
+        parts, total = self.config["accumulation_steps"], dict[str, Tensor]()
         for number, (part, targets) in enumerate(batch.in_parts(parts), 1):
             # Mean over this part -> its part of the mean over all targets; processes are averaged afterwards.
             weight = targets * self.config["world_size"] / batch.total

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from recbole_specgr.evaluation.collector import evaluated_rows
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 
@@ -63,7 +64,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
             lists = ranker.rank_at(points, batch[0].to(trainer.device), k, candidates)
             for collector, ranked in zip(collectors, lists):
                 collector.add(number, collector.rows(ranked.items, batch[0], *batch[2:]))
-        results = [trainer.evaluator.evaluate(collector.get_data_struct()) for collector in collectors]
+        results = [trainer.evaluator.evaluate(evaluated_rows(each.collected(), view)) for each in collectors]
     except BaseException:
         model.decoding.update(before)
         raise

@@ -52,9 +52,9 @@ class Windows:
         windows = _cut(view.rows.numpy(), view.starts.numpy(), width)
         learned = np.append(0, np.cumsum(self.is_target.numpy()))
         targets = learned[windows[:, 1] + 1] - learned[windows[:, 2]]
-        windows = torch.from_numpy(np.column_stack([windows, targets])[targets > 0])
-        self.first, self.learns_from, self.targets = windows[:, 0], windows[:, 2], windows[:, 3]
-        self.length = windows[:, 1] - windows[:, 0]
+        kept = torch.from_numpy(np.column_stack([windows, targets])[targets > 0])
+        self.first, self.learns_from, self.targets = kept[:, 0], kept[:, 2], kept[:, 3]
+        self.length = kept[:, 1] - kept[:, 0]
 
     def __len__(self) -> int:
         return len(self.first)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_semantic_ids import clustered
+from clustered_vectors import clustered
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import run_recbole

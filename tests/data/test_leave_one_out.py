@@ -12,7 +12,7 @@ from recbole.data.dataset import SequentialDataset
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.trainer import Trainer as RecBoleTrainer
 from recbole.utils import InputType
-from test_dataset import LENGTH, load, random_rows, targets_of, tokens_of, write
+from toy_data import LENGTH, load, random_rows, targets_of, tokens_of, write
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.statistics import interaction_statistics

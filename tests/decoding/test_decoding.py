@@ -8,93 +8,18 @@ from unittest import mock
 import decoding_oracles as oracle
 import pytest
 import torch
+from decoding_worlds import DSIWorld, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_specgr.backbones import T5, T5Config
-from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding import token_verification
 from recbole_specgr.decoding.all_rounds import all_rounds
-from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
 from recbole_specgr.decoding.draft_pool import DraftPool
-from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
 from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.unseen_mix import append_unseen
-from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
-
-
-class World:
-    """A random backbone, catalogue and batch of users, in float64 so that no near tie can hide a difference."""
-
-    def __init__(self, seed: int, n_items: int = 60, digits: int = 4, codes: int = 5, users: int = 5) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)
-        distinct = torch.randperm(codes**digits, generator=generator)[:n_items]
-        raw = torch.stack([distinct // codes**i % codes for i in range(digits)], dim=1)
-        raw = torch.cat([torch.zeros(1, digits, dtype=torch.long), raw])
-        self.build(SemanticIds(raw, (codes,) * digits), users, generator)
-
-    def build(self, ids: SemanticIds, users: int, generator: torch.Generator) -> None:
-        self.tokens = ids.tokens
-        self.slices = [slice(*level) for level in ids.level_slices]
-        config = T5Config(
-            vocab_size=ids.vocab_size, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2
-        )
-        self.backbone = T5(config).double().eval()
-        with torch.no_grad():  # sharp distributions, so that some items are accepted and some are not
-            self.backbone.embedding.weight *= 3
-        self.histories = torch.randint(1, config.vocab_size, (users, 9), generator=generator)
-        self.histories[1, 3:] = 0
-        self.draft_scores = torch.randn(users, len(self.tokens), generator=generator, dtype=torch.float64)
-        self.seen = torch.rand(len(self.tokens), generator=generator) < 0.6
-        self.subset = torch.rand(len(self.tokens), generator=generator) < 0.7
-        self.users = [oracle.OneUser(self.backbone, history) for history in self.histories]
-
-    @property
-    def memory(self) -> Memory:
-        return self.backbone.memory(self.histories)
-
-    def beam_search(self, index: PrefixIndex, k: int, num_beams: int, *normalizer: str) -> BeamSearchResult:
-        result = beam_search(self.backbone, self.memory, index, self.slices, k, num_beams, *normalizer)
-        result.check()
-        return result
-
-    def draft_verify(
-        self,
-        index: PrefixIndex,
-        k: int,
-        settings: DraftVerifySettings,
-        pool: DraftPool | None = None,
-        users_leave: bool = True,
-    ) -> DraftVerifyResult:
-        pool = pool or DraftPool.of_candidates(index.items, self.draft_scores)
-        if not settings.inductive_drafting:
-            pool = pool.without(~self.seen)
-        prefixes = PrefixStore(self.backbone, self.memory, index, self.slices, 10, static=not users_leave)
-        verification = TokenVerification(prefixes, self.seen, settings.for_verification(k))
-        result = draft_verify(verification, pool, k, settings, users_leave)
-        result.check()
-        return result
-
-
-class DSIWorld(World):
-    """Ids from hierarchical k-means: leaves at different depths, levels of different sizes."""
-
-    def __init__(self, seed: int, levels: int, branching: int | None, n_items: int = 60, users: int = 4) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)
-        features = torch.randn(n_items + 1, 6, generator=generator).numpy()
-        features[3] = features[4]  # one leaf, told apart by the identification digit
-        group = {"method": "hierarchical_kmeans", "levels": levels, "codebook_size": 8}
-        tokenizer = build_tokenizer({**group, "hierarchical_kmeans": {"branching": branching}})
-        tokenizer.fit(features[1:40], seed)
-        seen = torch.arange(n_items + 1) < 40
-        ids = SemanticIds.from_codes(tokenizer.encode(features), tokenizer.codebook_sizes, seen.numpy())
-        self.build(ids, users, generator)
-        self.seen = seen
 
 
 @torch.no_grad()

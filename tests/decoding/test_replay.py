@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from decoding_worlds import World
 from operation_recorder import record_operations
-from test_decoding import World
 from torch import Tensor, nn
 
 from recbole_specgr.decoding.beam_search import beam_search

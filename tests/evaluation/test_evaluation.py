@@ -9,9 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.data.interaction import Interaction
-from recbole.evaluator import Collector, Evaluator
+from recbole.evaluator import Collector
+from recbole.evaluator import Evaluator as RecBoleEvaluator
 
-from recbole_specgr.evaluation import RankCollector, SubsetEvaluator, check_ranked, check_topk, rank_scores
+from recbole_specgr.evaluation import Evaluator, RankCollector, check_ranked, check_topk, rank_scores
+from recbole_specgr.evaluation.collector import evaluated_rows
 from recbole_specgr.evaluation.evaluator import check_identity
 from recbole_specgr.system.errors import UserError
 
@@ -60,14 +62,16 @@ class Case:
         ranked = (
             rank_scores(self.scores.clone(), max(config["topk"]), torch.ones(40).bool()) if ranked is None else ranked
         )
-        collector, evaluator = RankCollector(config), SubsetEvaluator(config)
-        collector.start(SimpleNamespace(seen=self.seen, item_num=40, train_counter=self.popularity))
+        evaluator = Evaluator(config)
+        collector = RankCollector(config, evaluator.needs_lists)
+        view = SimpleNamespace(seen=self.seen, item_num=40, train_counter=self.popularity)
+        collector.start(view)
         for start in range(0, len(ranked), batch):
             rows = slice(start, start + batch)
             part = ranked[rows]
             collector.eval_batch_collect(part, self.interaction(rows), torch.arange(len(part)), self.target[rows])
-        struct = collector.get_data_struct()
-        return evaluator.evaluate(struct), struct
+        kept = collector.collected()
+        return evaluator.evaluate(evaluated_rows(kept, view)), kept
 
     def recbole(self, config, rows=slice(None)):
         """Through RecBole's collector and evaluator, on the dense scores."""
@@ -76,25 +80,25 @@ class Case:
         struct = collector.get_data_struct()
         struct.set("data.num_items", 40)  # set late: RecBole's collector would call .cpu() on the number
         struct.set("data.count_items", self.popularity)
-        return Evaluator(config).evaluate(struct)
+        return RecBoleEvaluator(config).evaluate(struct)
 
 
 def test_every_metric_and_subset_equals_recboles():
     case, config = Case(), settings_with()
-    ours, struct = case.evaluate(config)
+    ours, kept = case.evaluate(config)
     expected = dict(case.recbole(config))
     for name, flag in {"in_sample": False, "unseen": True}.items():
         rows = case.seen[case.target] != flag
         expected |= {f"{name}_{key}": value for key, value in case.recbole(config, rows).items()}
         expected[f"{name}_count"] = int(rows.sum())
     assert ours == pytest.approx(expected, abs=1e-12)
-    assert struct["rec.unseen"].tolist() == (case.target > 30).tolist()
-    assert struct["rec.user"].tolist() == case.users.tolist()
+    assert kept["rec.unseen"].tolist() == (case.target > 30).tolist()
+    assert kept["rec.user"].tolist() == case.users.tolist()
 
 
 def test_rank_metrics_equal_a_loop():
     case, config = Case(1), settings_with(RANK_METRICS)
-    ours, struct = case.evaluate(config)
+    ours, kept = case.evaluate(config)
     values = {name: {k: [] for k in config["topk"]} for name in ("recall", "ndcg", "mrr")}
     for row, target in zip(case.scores.numpy(), case.target.tolist()):
         rank = 1 + int((row > row[target]).sum())
@@ -106,7 +110,7 @@ def test_rank_metrics_equal_a_loop():
         for k, value in by_k.items():
             assert ours[f"{name}@{k}"] == pytest.approx(np.mean(value), abs=1e-12)
     ranks = (case.scores > case.scores.gather(1, case.target[:, None])).sum(1) + 1
-    assert struct["rec.rank"].tolist() == torch.where(ranks <= 10, ranks, 0).tolist()
+    assert kept["rec.rank"].tolist() == torch.where(ranks <= 10, ranks, 0).tolist()
 
 
 def test_a_subset_without_rows_has_only_its_count():
@@ -130,8 +134,8 @@ def test_lists_that_end_early():
     case, config = Case(rows=3), settings_with(topk=(2, 3))
     case.target = torch.tensor([4, 5, 6])
     ranked = torch.tensor([[4, 7, -1], [7, -1, -1], [-1, -1, -1]])
-    result, struct = case.evaluate(config, ranked)
-    assert struct["rec.rank"].tolist() == [1, 0, 0]
+    result, kept = case.evaluate(config, ranked)
+    assert kept["rec.rank"].tolist() == [1, 0, 0]
     assert result["recall@3"] == pytest.approx(1 / 3)
     assert result["itemcoverage@3"] == pytest.approx(2 / 40)  # items 4 and 7
     share = np.array([1, 2]) / 3
@@ -146,11 +150,11 @@ def test_lists_that_end_early():
 @pytest.mark.parametrize("name", ["GAUC", "AUC", "LogLoss", "Recal"])
 def test_metrics_a_list_does_not_determine_are_refused(name):
     with pytest.raises(UserError, match=name):
-        SubsetEvaluator(settings_with(["Recall", name]))
+        Evaluator(settings_with(["Recall", name]))
 
 
 def test_a_broken_identity_is_an_error():
-    counts = {"in_sample": 30, "unseen": 10}
+    counts = {"in_sample_count": 30, "unseen_count": 10}
     result = {"recall@10": 0.4, "in_sample_recall@10": 0.5, "unseen_recall@10": 0.1}
     check_identity(result, counts, ["recall@10"])
     with pytest.raises(ArithmeticError, match="recall@10"):
@@ -160,7 +164,7 @@ def test_a_broken_identity_is_an_error():
 
 
 def test_more_than_one_target_a_row_is_refused():
-    collector = RankCollector(settings_with(["Recall"]))
+    collector = RankCollector(settings_with(["Recall"]), keeps_lists=False)
     collector.start(SimpleNamespace(seen=torch.ones(5).bool()))
     with pytest.raises(ValueError, match="one target"):
         collector.eval_batch_collect(

@@ -1,55 +1,14 @@
-"""Intervals, paired tests and Holm's correction, against scipy and by hand; rank metrics against the evaluator's."""
+"""Intervals, paired tests and Holm's correction, against scipy and by hand."""
 
 import itertools
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from recbole_specgr.evaluation import SubsetEvaluator
-from recbole_specgr.evaluation.rank_metrics import GAINS, rank_metrics, row_values
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
-
-
-class Settings(dict):
-    def __missing__(self, key):
-        return None
-
-
-def test_row_values_are_those_of_the_evaluator():
-    config = Settings(metrics=["Recall", "NDCG", "MRR", "Hit", "MAP", "Precision"], topk=[1, 3, 10])
-    config.update(device=torch.device("cpu"), eval_args={"mode": "full"}, metric_decimal_place=5)
-    by_rank = SubsetEvaluator(config).by_rank
-    assert {key.partition("@")[0] for key in by_rank} == set(GAINS)
-    for key, table in by_rank.items():
-        metric, _, k = key.partition("@")
-        np.testing.assert_allclose(row_values(np.arange(11), metric, int(k)), table)
-
-
-def test_rank_metrics_by_hand():
-    result = rank_metrics(
-        np.array([1, 0, 3, 12]), np.array([False, False, True, True]), ["recall", "ndcg", "giniindex"], [2, 10]
-    )
-    assert result == {
-        "in_sample_count": 2,
-        "unseen_count": 2,
-        "recall@2": 0.25,
-        "in_sample_recall@2": 0.5,
-        "unseen_recall@2": 0.0,
-        "recall@10": 0.5,
-        "in_sample_recall@10": 0.5,
-        "unseen_recall@10": 0.5,
-        "ndcg@2": 0.25,
-        "in_sample_ndcg@2": 0.5,
-        "unseen_ndcg@2": 0.0,
-        "ndcg@10": pytest.approx((1 + 1 / 2) / 4),
-        "in_sample_ndcg@10": 0.5,
-        "unseen_ndcg@10": pytest.approx(1 / 4),
-    }
-    assert "unseen_recall@2" not in rank_metrics(np.array([1]), np.array([False]), ["recall"], [2])
 
 
 def test_by_user_sums_the_rows_of_a_user():

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
-from leaderboard_records import make_result, save_run, saved
+from leaderboard_records import MODELS, make_result, row_of, save_run, saved, some_results
 
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import collect
@@ -40,32 +40,11 @@ from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.spec import list_studies, read_study
 from recbole_specgr.system.errors import UserError
 
-MODELS = {  # model: (group, share of hits, share of hits among the unseen)
-    "MostPop": ("ID", 0.25, 0.0),
-    "FDSA": ("feature + ID", 0.4, 0.0),
-    "TIGER": ("generative", 0.5, 0.0),
-    "Mine": (None, 0.3, 0.1),
-    "SpecGR_Aux": ("ours", 0.52, 0.3),
-    "SpecGRPP": ("ours", 0.6, 0.4),
-}
-
-
-def some_results(seeds=(1, 2, 3), **more):
-    return [
-        make_result(model, seed, good, unseen, group=group, **more)
-        for model, (group, good, unseen) in MODELS.items()
-        for seed in seeds
-    ]
-
 
 @pytest.fixture(scope="module")
 def board():
     (found,) = summarise(some_results())
     return found
-
-
-def row_of(board, model):
-    return next(row for row in board.rows if row.model == model)
 
 
 def texts(grid):

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from leaderboard_records import make_result, saved
-from test_leaderboard import MODELS, row_of, some_results
+from leaderboard_records import MODELS, make_result, row_of, saved, some_results
 
 from recbole_specgr.leaderboard.formats import to_markdown
 from recbole_specgr.leaderboard.local import local_remarks, mine

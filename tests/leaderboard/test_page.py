@@ -5,25 +5,28 @@ import re
 import socket
 
 import pytest
-from leaderboard_records import make_result
-from test_leaderboard import some_results
-from test_studies import made_up
+from leaderboard_records import make_result, some_results
+from study_cells import made_up
 from webdriver import CHROMIUM, DRIVER, Browser
 
 from recbole_specgr.leaderboard.archive import collect
 from recbole_specgr.leaderboard.render import render_all
+from recbole_specgr.leaderboard.summary import summarise
 from recbole_specgr.studies.spec import read_study
+
+RESULTS = [*some_results(), make_result("<b>x", group="ID")]
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """index.html of three data sets, one of them with an evil title and name of a model, one without results."""
     folder = tmp_path_factory.mktemp("page")
-    results = [*some_results(), make_result("<b>x", group="ID")]
-    list(collect([*results, *some_results(seeds=(1,), dataset="other")], folder))
+    list(collect([*RESULTS, *some_results(seeds=(1,), dataset="other")], folder))
     for name in ("ablation", "hyperparameters"):
         made_up(read_study(name), folder / "tiny" / "studies" / name, _measured)
-    (folder / "tiny" / "about.yaml").write_text("title: Tiny </script><script>window.evil = 1</script>\n")
+    (folder / "tiny" / "about.yaml").write_text(
+        "title: Tiny </script><script>window.evil = 1</script>\nsource: From https://example.org/data, free.\n"
+    )
     (folder / "later").mkdir()
     (folder / "later" / "about.yaml").write_text("title: Later\ndescription: Nobody has run it.\nnotes: [One thing]\n")
     render_all(folder)
@@ -67,8 +70,8 @@ def browse(page, port, tmp_path):
 
 SHOWN = "document.querySelector('section:not([hidden])')"
 TABLE = f"{SHOWN}.querySelector('table')"
-HEADS = f"[...{TABLE}.tHead.rows[1].cells]"
-NDCG = f"{HEADS}.find(cell => cell.textContent === 'NDCG@50' && cell.dataset.span === 'overall')"
+HEADS = f"[...{TABLE}.tHead.rows[0].cells]"
+OVERALL = f"{HEADS}.find(cell => cell.textContent === 'overall')"
 OPENER = f"[...{SHOWN}.querySelectorAll('.open')].find(button => button.textContent === 'SpecGR++')"
 MODELS = f"return [...{TABLE}.tBodies[0].rows].filter(row => !row.hidden).map(row => row.cells[0].textContent)"
 
@@ -77,8 +80,9 @@ def test_the_file_asks_for_nothing(page):
     text = page.read_text()
     markup = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     links = re.findall(r'(?:src|href)="([^"]*)"', markup)
-    assert links and all(link.startswith(("#", "data:,")) for link in links)
-    assert page.stat().st_size < 2_500_000
+    assert '<a href="https://example.org/data">https://example.org/data</a>, free.' in markup  # one may follow it
+    assert all(link.startswith(("#", "data:,")) for link in links if link != "https://example.org/data")
+    assert page.stat().st_size < 1_000_000
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1]
     assert len(json.loads(data)["models"]) == 7 + 6
     assert "There are no results yet." in (page.parent / "later" / "README.md").read_text()
@@ -86,7 +90,7 @@ def test_the_file_asks_for_nothing(page):
 
 def test_it_is_drawn_and_can_be_used(browse):
     browser = browse()
-    browser.wait("return document.querySelectorAll('.js-plotly-plot .trace').length > 0")
+    assert browser.run(f"return {SHOWN}.querySelectorAll('.picture circle').length") == 7
     assert (
         browser.run("return window.evil") is None and browser.run("return document.querySelector('td b, th b')") is None
     )
@@ -95,11 +99,11 @@ def test_it_is_drawn_and_can_be_used(browse):
     ) == ["tiny"]
 
     # sorting: the best first, then the worst first
-    values = f"return [...{TABLE}.tBodies[0].rows].map(row => Number(row.cells[{NDCG}.cellIndex].dataset.value))"
-    browser.run(f"{NDCG}.querySelector('button').click()")
+    values = f"return [...{TABLE}.tBodies[0].rows].map(row => parseFloat(row.cells[{OVERALL}.cellIndex].textContent))"
+    browser.run(f"{OVERALL}.querySelector('button').click()")
     assert browser.run(values) == sorted(browser.run(values), reverse=True)
-    assert browser.run(f"return {NDCG}.getAttribute('aria-sort')") == "descending"
-    browser.run(f"{NDCG}.querySelector('button').click()")
+    assert browser.run(f"return {OVERALL}.getAttribute('aria-sort')") == "descending"
+    browser.run(f"{OVERALL}.querySelector('button').click()")
     assert browser.run(values) == sorted(browser.run(values))
 
     # filtering by text and by group, and choosing columns
@@ -114,9 +118,22 @@ def test_it_is_drawn_and_can_be_used(browse):
     choose("group", "ID")
     assert sorted(browser.run(MODELS)) == ["<b>x", "MostPop"]
     choose("group", "")
-    choose("part", "unseen")
-    shown = browser.run(f"return {HEADS}.filter(cell => !cell.hidden).map(cell => cell.textContent)")
-    assert shown == ["model", "group", "seeds", "Recall@50", "NDCG@50", "users/s", "vs best baseline"]
+    shown = browser.run(f"return {HEADS}.map(cell => cell.textContent)")
+    assert shown == ["model", "overall", "in-sample", "unseen", "vs best baseline", "group", "seeds", "users/s"]
+
+    # another metric, cut-off and seed: their numbers in the table, their picture above it
+    (mean,) = summarise(RESULTS)
+    (one,) = summarise([result for result in RESULTS if result.record["seed"] == 2])
+    cell = f"return {OPENER}.closest('tr').cells[3].textContent"
+    expected = next(row for row in mean.rows if row.name == "SpecGR++").values["unseen_recall@50"]
+    assert browser.run(cell) == f"{expected.mean:.4f} ± {expected.deviation:.4f}†"
+    for name, value in (("metric", "ndcg"), ("cutoff", "10"), ("seeds", "2")):
+        choose(name, value)
+    expected = next(row for row in one.rows if row.name == "SpecGR++").values["unseen_ndcg@10"]
+    assert browser.run(cell).rstrip("†") == f"{expected.mean:.4f}"
+    assert "NDCG@10" in browser.run(f"return {SHOWN}.querySelector('.picture svg').ariaLabel")
+    there = [value for value in browser.run(values) if value is not None]
+    assert there == sorted(there) and browser.run(values)[-1] is None  # sorted as before; <b>x has no seed 2
 
     # a row opens to its command, settings, environment and curves
     below = f"{OPENER}.closest('tr').nextElementSibling"
@@ -124,7 +141,7 @@ def test_it_is_drawn_and_can_be_used(browse):
     detail = browser.run(f"return {below}.textContent")
     for text in ("run_recbole.py --model=SpecGRPP --dataset=tiny --seed=2", "epochs: 5", "a processor", "digest"):
         assert text in detail
-    browser.wait(f"return {below}.querySelectorAll('.trace').length >= 6")
+    assert browser.run(f"return {below}.querySelectorAll('.plot polyline').length") >= 6
     browser.run(f"{OPENER}.click()")
     assert browser.run(f"return {below}?.className") != "detail"
 
@@ -155,7 +172,8 @@ def test_it_works_by_keyboard(browse):
         if order[-1] == "open":
             break
     assert order[0] == "skip" and "theme" in order
-    assert [name for name in order if name in ("text", "group", "part")] == ["text", "group", "part"]
+    controls = ["metric", "cutoff", "seeds", "group", "text"]
+    assert [name for name in order if name in controls] == controls
     assert order[-1] == "open" and order[-2].startswith("BUTTON ")  # past the heads, which are buttons too
     browser.press("enter")
     assert browser.run("return document.activeElement.getAttribute('aria-expanded')") == "true"
@@ -208,16 +226,16 @@ def test_dark_mode_and_its_switch(browse):
     assert dark.run(ground) == switched != "rgb(255, 255, 255)"
     for selector in checked:
         assert _contrast(dark, selector) >= 4.5, selector
-    dark.wait("return document.querySelectorAll('.js-plotly-plot .xtick text').length > 0")
     ink = dark.run("return getComputedStyle(document.body).color")
-    assert dark.run("return getComputedStyle(document.querySelector('.xtick text')).fill") == ink
-    assert dark.run("return getComputedStyle(document.querySelector('.errorbar path')).stroke") == ink
+    assert dark.run("return getComputedStyle(document.querySelector('.picture text')).fill") == ink
+    soft = dark.run("return getComputedStyle(document.querySelector('.caption')).color")
+    assert dark.run("return getComputedStyle(document.querySelector('.plot .axis')).stroke") == soft
+    assert dark.run("return getComputedStyle(document.querySelector('.picture .ground')).fill") == "none"
 
 
 def test_it_fits_a_phone(browse):
     browser = browse(width=390, height=800)
-    browser.run(f"{SHOWN}.querySelector('.plot').scrollIntoView()")
-    browser.wait("return document.querySelectorAll('.js-plotly-plot').length > 0")
+    assert browser.run(f"return {HEADS}[3].getBoundingClientRect().right") <= 390  # model, overall, in-sample, unseen
     assert browser.run("return document.documentElement.scrollWidth") <= 390
     browser.run("document.querySelectorAll('section:not([hidden]) .open')[0].click()")
     assert browser.run("return document.documentElement.scrollWidth") <= 390

@@ -11,14 +11,14 @@ import pytest
 import torch
 import yaml
 from conftest import write_tiny_dataset
-from test_models import GenerativeCase, lists, run
+from tiny_runs import TINY_T5, lists, run
 
 from recbole_specgr.models.tiger import TIGER
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
-T5 = {**GenerativeCase.settings, "epochs": 2}
+T5 = {**TINY_T5, "epochs": 2}
 UNISREC = {"epochs": 2, "train_batch_size": 64, "hidden_size": 16, "inner_size": 16, "n_layers": 1}
 SPECULATE = {"draft_size": 7, "num_beams": 6, "accept_threshold": -3.6}
 AUX = {**T5, "drafter_settings": UNISREC, **SPECULATE}

@@ -10,45 +10,18 @@ import torch
 from conftest import write_tiny_dataset
 from operation_recorder import record_operations
 from serving_oracles import assert_same_up_to_ties, forget_unseen
+from tiny_runs import TINY_SPECGR, TINY_T5, lists, run
 
 from recbole_specgr.backbones import T5
 from recbole_specgr.decoding.replay import Replay
 from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
-from recbole_specgr.quick_start import load_data_and_model, run_recbole
+from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.serving import Recommender
 from recbole_specgr.settings.registry import list_models
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training import make_trainer
 
 RECBOLE_MODELS = ("SASRec", "FDSA", "S3Rec")
-
-
-def run(model: str, folder: Path, **settings) -> dict:
-    return run_recbole(
-        model,
-        "tiny",
-        config_dict={
-            "data_path": str(folder / "dataset"),
-            "runs_path": str(folder / "runs"),
-            "cache_path": str(folder / "cache"),
-            "show_progress": False,
-            "use_gpu": False,
-            "text_dim": 16,
-            "topk": [5, 10],
-            "metrics": ["Recall", "NDCG", "ItemCoverage"],  # the last wants the lists kept
-            "valid_metric": "NDCG@10",
-            **settings,
-        },
-    )
-
-
-def lists(run_dir: str) -> tuple[torch.Tensor, dict[str, float]]:
-    """The ranked list of every test row, and the metrics, of a run that is loaded again."""
-    config, model, *_, test_data = load_data_and_model(run_dir)
-    trainer = make_trainer(config, model)
-    result = trainer.evaluate(test_data, load_best_model=False)
-    return trainer.rows["rec.items"], result
 
 
 class ModelCase:
@@ -162,19 +135,7 @@ class TestS3Rec(RecBoleCase):
 
 
 class GenerativeCase(ModelCase):
-    settings = {
-        "epochs": 4,
-        "train_batch_size": 64,
-        "warmup_steps": 5,
-        "d_model": 16,
-        "d_kv": 8,
-        "d_ff": 32,
-        "num_layers": 1,
-        "num_heads": 2,
-        "num_beams": 10,
-        "MAX_ITEM_LIST_LENGTH": 10,
-        "tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 3},
-    }
+    settings = TINY_T5
     recommends_new_items = True  # it can; how well it does is another question
 
     @torch.no_grad()
@@ -200,8 +161,8 @@ class GenerativeCase(ModelCase):
         expected = [model.full_sort_topk(users, 10, candidates) for users in halves]
         generative = next(module for module in model.modules() if isinstance(module, GenerativeRecommender))
         generative.replay = Replay(record_operations)
-        for users, lists in zip((halves[0], *halves), (expected[0], *expected), strict=True):
-            assert torch.equal(model.full_sort_topk(users, 10, candidates), lists)
+        for users, ranked in zip((halves[0], *halves), (expected[0], *expected), strict=True):
+            assert torch.equal(model.full_sort_topk(users, 10, candidates), ranked)
         (kept,) = generative.replay.recordings.values()
         assert kept[0] is not None
         model.eval()
@@ -224,23 +185,17 @@ class TestTIGER_C(GenerativeCase):
 
 class TestDSI(GenerativeCase):
     model = "DSI"
-    settings = {**GenerativeCase.settings, "tokenizer": {"codebook_size": 8, "levels": 2}}
+    settings = {**TINY_T5, "tokenizer": {"codebook_size": 8, "levels": 2}}
 
 
 class TestLIGER(GenerativeCase):
     model = "LIGER"
-    settings = {**GenerativeCase.settings, "projection_sizes": [16], "embedding_dropout": 0.1, "learning_rate": 0.003}
+    settings = {**TINY_T5, "projection_sizes": [16], "embedding_dropout": 0.1, "learning_rate": 0.003}
 
 
 class TestSpecGRPP(GenerativeCase):
     model = "SpecGRPP"
-    settings = {
-        **GenerativeCase.settings,
-        "contrastive_batch_size": 128,
-        "draft_size": 10,
-        "accept_threshold": -3.0,
-        "stages": {"pretrain": {}, "finetune": {"epochs": 2}},
-    }
+    settings = TINY_SPECGR
 
     def test_fine_tuning_leaves_the_item_vectors_and_moves_the_encoder(self, trained) -> None:
         run_dir = Path(trained["run_dir"])
@@ -272,7 +227,7 @@ class TestSpecGRPP(GenerativeCase):
 class TestSpecGR_Aux(GenerativeCase):
     model = "SpecGR_Aux"
     settings = {
-        **GenerativeCase.settings,
+        **TINY_T5,
         "drafter_settings": {
             "epochs": 3,
             "train_batch_size": 64,

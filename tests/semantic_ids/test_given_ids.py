@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_semantic_ids import clustered
+from clustered_vectors import clustered
 
 from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer, load_semantic_ids, load_tokenizer
 from recbole_specgr.semantic_ids.fit import take_ids

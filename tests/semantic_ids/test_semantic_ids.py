@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from clustered_vectors import clustered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
@@ -42,14 +43,6 @@ METHODS = {
     "opq": {"method": "opq", "levels": 3, "codebook_size": 16, "opq": {"components": 6, "rotations": 5}},
     "hierarchical_kmeans": {"method": "hierarchical_kmeans", "levels": 3, "codebook_size": 16},
 }
-
-
-def clustered(n: int = 400, width: int = 24, seed: int = 0) -> np.ndarray:
-    """Features [n, width] of clusters within clusters: what residual quantisers are made for."""
-    rng = np.random.default_rng(seed)
-    coarse, fine = rng.normal(size=(12, width)), 0.4 * rng.normal(size=(12, width))
-    points = coarse[rng.integers(12, size=n)] + fine[rng.integers(12, size=n)] + 0.1 * rng.normal(size=(n, width))
-    return points.astype(np.float32)
 
 
 # ---- the table ----

@@ -12,7 +12,7 @@ import pytest
 import torch
 from recbole.model.sequential_recommender import SASRec
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
-from serving_oracles import HISTORIES, assert_same, content
+from serving_oracles import HISTORIES, NEW, assert_same, content
 
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.serving import Recommender
@@ -21,15 +21,6 @@ from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.item_text import FrameTexts
 from recbole_specgr.text.lsa import LSA
 from recbole_specgr.training import make_trainer
-
-NEW = pd.DataFrame(
-    {
-        "item_id": ["n1", "n2", "n3", "n4"],
-        "title": ["The night river 99", "The king stone", "", "A road"],
-        "genre": ["action", "western", "drama", "horror"],
-        "description": ["A action about a ship", None, "A drama about a letter", "A horror about a road"],
-    }
-)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +182,7 @@ def test_unknown_items_are_dropped_and_counted_or_an_error(specgr):
         ({"draft_size": 0}, "whole number"),
         ({"num_beams": "many"}, "whole number"),
         ({"threshold": "low"}, "must be a number"),
+        ({"order": "random"}, r"order \[random\] must be merged or accepted_first"),
         ({"reranking": 1}, "True or False"),
     ],
 )

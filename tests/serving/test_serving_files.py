@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from serving_oracles import HISTORIES, assert_same, content
-from test_serving import NEW
+from serving_oracles import HISTORIES, NEW, assert_same, content
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import load_data_and_model

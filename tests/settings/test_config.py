@@ -172,7 +172,7 @@ def test_sys_argv_is_left_to_the_command_line(tiny_dataset, monkeypatch):
         ({"eval_args": {"group_by": "user"}}, ["[eval_args.group_by: user]", "[split]"]),
         ({"split": "leave_two_out"}, ["leave_two_out", "leave_one_out", "by_time"]),
         ({"eval_args": {"mode": "uni100"}}, ["[eval_args.mode", "timestamp_split"]),
-        ({"metrics": ["Recal"]}, ["[Recal]", "[Recall]"]),
+        ({"metrics": ["Recal"]}, ["metrics: Recal", "[Recall]"]),
         ({"metrics": "AUC"}, ["[AUC]"]),
         ({"topk": [10, 0]}, ["[topk]", "0"]),
         ({"valid_metric": "Recall@20"}, ["Recall@20", "Recall@10", "unseen_"]),

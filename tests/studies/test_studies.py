@@ -4,19 +4,21 @@ import importlib.util
 import json
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 from conftest import ROOT
+from study_cells import made_up
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.leaderboard.grid import Grid
+from recbole_specgr.leaderboard.plots.draw import to_svg
 from recbole_specgr.leaderboard.render import study_data
 from recbole_specgr.leaderboard.study_data import read_cells
-from recbole_specgr.leaderboard.study_view import name_of, study_figures, study_grids
-from recbole_specgr.leaderboard.svg import to_svg
+from recbole_specgr.leaderboard.study_plots import study_plots
+from recbole_specgr.leaderboard.study_view import name_of, study_grids
 from recbole_specgr.runs.comparison import alike
-from recbole_specgr.runs.record import digest
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.cells import RUNS
 from recbole_specgr.studies.engine import StudyRunner
@@ -34,6 +36,7 @@ TUNED = {
     **dict.fromkeys(("SASRec", "SASRec_T", "UniSRec"), SMALL),
     "TIGER": {**T5, "warmup_steps": 2, "train_batch_size": 512, "tokenizer": {**IDS, "method": "rqkmeans"}},
     "DSI": {"tokenizer": {"min_utilisation": 0.0}},
+    "RPG": {**SMALL, "tokenizer": {"codebook_size": 8, "levels": 8, "min_utilisation": 0.0}},
     "LIGER": {**T5, "projection_sizes": [8], "tune": {"num_generated": [20]}},
     "TIGER_C": {"tune": {"epsilon": [0.1]}},
     "SpecGRPP": {"epochs": 1, "contrastive_batch_size": 512, "stages": {"finetune": {"epochs": 1}}},
@@ -119,9 +122,9 @@ def test_every_study_runs_and_is_drawn(name, workplace):
         for column, cells in zip(grid.columns[1:], list(zip(*(row[1:] for row in grid.rows)))):
             # what keeps a share of another model's quality may be nothing on a data set as small as this
             assert "while keeping" in column.span or any(cell.text != "-" for cell in cells), grid.columns
-    figures = study_figures(data)
-    assert len(figures) == len(study.plots) and all(figure["data"] for figure in figures)
-    assert all(to_svg(figure).startswith("<svg") and json.dumps(figure) for figure in figures)
+    plots = study_plots(data)
+    assert len(plots) == len(study.plots) and all(plot.series for plot in plots)
+    assert all(ElementTree.fromstring(to_svg(plot)).tag.endswith("svg") for plot in plots)
     again = Launches()
     assert run(name, again, folder) == [] and not again.commands
 
@@ -329,16 +332,6 @@ def test_an_unknown_measure_or_parameter_is_explained(tmp_path, monkeypatch):
 # ---- showing ---------------------------------------------------------------------------------------------------------
 
 
-def made_up(study, folder, value, seeds=(1, 2), protocol="p"):
-    """Cells with what `value(setup, seed)` gives."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for setup in study.setups():
-        for seed in seeds:
-            cell = {"seed": seed, "label": setup.label, "axes": setup.axes, "protocol_hash": protocol}
-            cell["measured"] = value(setup, seed)
-            (folder / setup.file_name(seed)).write_text(json.dumps({**cell, "digest": digest(cell)}))
-
-
 def texts(grid: Grid) -> list[list[str]]:
     return [[cell.text for cell in row] for row in grid.rows]
 
@@ -352,9 +345,9 @@ def test_means_over_seeds_places_and_ratios(tmp_path):
     at = [column.title for column in grid.columns].index("speed over TIGER")
     assert [row[at].text for row in grid.rows] == ["1.00x"] + ["2.00x"] * 3 + ["4.00x"] * 3
     assert "Seeds 1, 2." in grid.caption
-    (figure,) = study_figures(data)
-    trace = next(trace for trace in figure["data"] if trace["name"] == "SpecGR++")
-    assert trace["x"] == [20, 50, 100] and trace["y"] == [2.0] * 3 and trace["error_y"]["array"][0] > 0
+    (plot,) = study_plots(data)
+    series = next(series for series in plot.series if series.name == "SpecGR++")
+    assert series.x == [20, 50, 100] and series.y == [2.0] * 3 and series.low[0] < 2.0 < series.high[0]
 
 
 def test_pivot_of_lists(tmp_path):

@@ -19,7 +19,7 @@ import pytest
 import torch
 from conftest import write_tiny_dataset
 from interrupted_work import work
-from test_training import MeanOfHistory, files, prepare  # noqa: F401
+from training_cases import MeanOfHistory, files
 
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -196,7 +196,7 @@ class StopsItself(MeanOfHistory):
         return super().full_sort_topk(interaction, k, candidates)
 
 
-def test_an_evaluation_goes_on_where_it_was(prepare, tmp_path) -> None:  # noqa: F811
+def test_an_evaluation_goes_on_where_it_was(prepare, tmp_path) -> None:
     trainer, *_, test = prepare(StopsItself, eval_batch_size=8)
     trainer.model.stops_at = None
     expected = trainer.evaluate(test, load_best_model=False)
@@ -221,7 +221,7 @@ def test_an_evaluation_goes_on_where_it_was(prepare, tmp_path) -> None:  # noqa:
     assert trainer.model.ranked == batches
 
 
-def test_sigterm_during_validation_loses_no_step(prepare) -> None:  # noqa: F811
+def test_sigterm_during_validation_loses_no_step(prepare) -> None:
     whole, train, valid, _ = prepare(StopsItself, "whole")
     whole.model.stops_at = None
     expected = whole.fit(train, valid)
@@ -248,7 +248,7 @@ def test_sigterm_outside_of_safe_points_ends_at_once() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # tensorboard's own thread
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-def test_a_full_disk_keeps_the_last_good_checkpoint(prepare) -> None:  # noqa: F811
+def test_a_full_disk_keeps_the_last_good_checkpoint(prepare) -> None:
     trainer, train, valid, _ = prepare(MeanOfHistory)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -272,7 +272,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(prepare) -> None:  # noqa: F
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_folder_that_is_gone_is_named(prepare) -> None:  # noqa: F811
+def test_a_folder_that_is_gone_is_named(prepare) -> None:
     trainer, train, valid, _ = prepare(MeanOfHistory)
     with pytest.raises(UserError, match=r"the folder .*run is gone"):
         trainer.fit(train, valid, callback_fn=lambda *_: shutil.rmtree(trainer.run_dir))

@@ -4,66 +4,24 @@ import csv
 import json
 import math
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recbole.data import data_preparation
-from recbole.model.abstract_recommender import SequentialRecommender
-from recbole.utils import InputType, early_stopping, init_seed
+from recbole.utils import early_stopping
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+from training_cases import MeanOfHistory, equal, files
 
-from recbole_specgr.building.build import model_of
-from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
-from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training import LAST, Trainer, make_trainer
+from recbole_specgr.training import LAST, Trainer
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.meter import EpochMeter, named_losses
 from recbole_specgr.training.optimizer import build_adamw
 from recbole_specgr.training.progress import StageProgress
 from recbole_specgr.training.schedules import Constant, Cosine, Plateau, warmup_in_steps
-
-SHORT = {"train_batch_size": 64, "topk": [5, 10], "valid_metric": "NDCG@10", "epochs": 3, "learning_rate": 0.01}
-NARROW = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}  # RecBole's models
-
-
-class MeanOfHistory(SequentialRecommender):
-    """A small inductive model of our kind: two named losses, dropout, ranked lists."""
-
-    inductive = True
-    input_type = InputType.POINTWISE
-
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
-        self.items = nn.Embedding(self.n_items, 8, padding_idx=0)
-        self.out = nn.Linear(8, 8)
-        self.dropout = nn.Dropout(0.3)
-        self.started = []
-        self.batch_sizes = set()
-
-    def start_stage(self, stage):
-        self.started.append(stage)
-
-    def scores(self, interaction):
-        items, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
-        user = self.out(self.dropout(self.items(items).sum(1) / length[:, None]))
-        return user @ self.items.weight.T
-
-    def calculate_loss(self, interaction):
-        self.batch_sizes.add(len(interaction))
-        scores = self.scores(interaction)
-        return {
-            "softmax": nn.functional.cross_entropy(scores.float(), interaction[self.ITEM_ID]),
-            "size": 0.01 * scores.float().square().mean(),
-        }
-
-    def full_sort_topk(self, interaction, k, candidates):
-        return self.scores(interaction).masked_fill(~candidates, -torch.inf).topk(k).indices
 
 
 class FailsOnce(MeanOfHistory):
@@ -78,34 +36,11 @@ class FailsOnce(MeanOfHistory):
         return super().calculate_loss(interaction)
 
 
-@pytest.fixture
-def prepare(tiny_dataset, tmp_path):
-    """A function (model, run folder, settings) -> trainer, and its loaders."""
-
-    def prepared(model, run="run", **more):
-        settings = {**tiny_dataset, **SHORT, "run_dir": str(tmp_path / run), **more}
-        config = Config(model, "tiny", config_dict=settings | (NARROW if isinstance(model, str) else {}))
-        init_seed(config["seed"], config["reproducibility"])
-        loaders = data_preparation(config, InductiveDataset(config))
-        built = model_of(config, loaders[0]._dataset)
-        return make_trainer(config, built), *loaders
-
-    return prepared
-
-
 def stages(trainer, **changes):
     """Give a trainer other stages than its config was built with."""
     trainer.stages = trainer.config["stages"] = changes
     trainer.saved_model_file = str(trainer.run_dir / f"{list(changes)[-1]}.pth")
     return trainer
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def equal(one: nn.Module, other: nn.Module) -> bool:
-    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
 
 
 # ---- batches ---------------------------------------------------------------------------------------------------------

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from conftest import write_tiny_dataset
-from test_models import GenerativeCase, run
+from tiny_runs import TINY_T5, run
 
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import make_trainer
 
-SHORT = {**GenerativeCase.settings, "epochs": 2}
+SHORT = {**TINY_T5, "epochs": 2}
 GRIDS = {
     "TIGER_C": {"epsilon": [0.0, 0.3, 0.6], "num_beams": [2, 10]},
     "LIGER": {"num_generated": [3, 20]},

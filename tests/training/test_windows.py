@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_training import MeanOfHistory, equal, prepare  # noqa: F401
+from training_cases import MeanOfHistory, equal
 
 from recbole_specgr.runs.comparison import alike
 from recbole_specgr.settings.config import Config
@@ -144,7 +144,7 @@ def test_processes_share_each_batch_and_its_middle_can_be_gone_on_with():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_loss_of_windows_is_that_of_rows(prepare, model):  # noqa: F811
+def test_the_loss_of_windows_is_that_of_rows(prepare, model):
     """The same targets with the same histories: a window's loss is the mean of its rows'."""
     trainer, train, *_ = prepare(model, **SMALL, **MODELS[model])
     network, view = trainer.model.double().eval(), train._dataset
@@ -172,7 +172,7 @@ class Interrupted:
         return self.loss(interaction)
 
 
-def test_training_on_windows_goes_on_as_if_it_was_not_interrupted(prepare):  # noqa: F811
+def test_training_on_windows_goes_on_as_if_it_was_not_interrupted(prepare):
     more = {**SMALL, **MODELS["TextSASRec"], "train_batch_size": 40, "checkpoint_steps": 2}
     whole, train, valid, _ = prepare("TextSASRec", "whole", **more)
     expected = whole.fit(train, valid)
@@ -189,7 +189,7 @@ def test_training_on_windows_goes_on_as_if_it_was_not_interrupted(prepare):  # n
     assert whole.progress["train"].rows == 3 * len(train._dataset), "progress counts targets"
 
 
-def test_a_batch_of_windows_in_parts_is_the_same_step(prepare):  # noqa: F811
+def test_a_batch_of_windows_in_parts_is_the_same_step(prepare):
     more = {**SMALL, **MODELS["TextSASRec"], **DROPOUT, "map_dropout_prob": 0.0, "train_batch_size": 61}
     whole, train, valid, _ = prepare("TextSASRec", "whole", **more)
     parts, *_ = prepare("TextSASRec", "parts", **more, accumulation_steps=3)
@@ -202,7 +202,7 @@ def test_a_batch_of_windows_in_parts_is_the_same_step(prepare):  # noqa: F811
         torch.testing.assert_close(parts.model.state_dict()[name], value, rtol=0, atol=1e-9)
 
 
-def test_rows_stay_a_choice(prepare):  # noqa: F811
+def test_rows_stay_a_choice(prepare):
     by_rows, train, *_ = prepare("TextSASRec", **SMALL, train_on="rows")
     assert type(by_rows._loader(train, {})) is BatchLoader
     by_windows, train, *_ = prepare("TextSASRec", **SMALL)
@@ -233,7 +233,7 @@ def test_a_part_of_another_model_learns_from_what_it_would_alone(tiny_dataset):
         ("TextSASRec", {"accumulation_steps": 60}, "windows is too small for 1 processes"),
     ],
 )
-def test_what_can_not_be_is_refused(prepare, model, changed, message):  # noqa: F811
+def test_what_can_not_be_is_refused(prepare, model, changed, message):
     narrow = {key: value for key, value in SMALL.items() if key not in changed} if isinstance(model, str) else {}
     with pytest.raises(UserError, match=message):
         trainer, train, valid, _ = prepare(model, **narrow, **changed)

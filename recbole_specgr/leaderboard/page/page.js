@@ -3,99 +3,16 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const sections = [...document.querySelectorAll("section.dataset")];
-  const colours = ["#2f6fb2", "#d2691e", "#2e8b57", "#b03060", "#7b5ea7", "#8a6d3b", "#0e8c8c", "#888888"];
-  const drawn = new Map();
-
-  // ---- plots: drawn when they come into view, and again in other colours when the theme changes
-
-  function themed(layout) {
-    const style = getComputedStyle(root);
-    const [ink, line] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
-    const narrow = window.innerWidth < 640;
-    const out = {
-      ...layout,
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      colorway: colours,
-      font: { family: "system-ui, sans-serif", size: narrow ? 11 : 13, color: ink },
-      margin: { l: 64, r: layout.yaxis2 ? 64 : 24, t: 16, b: 64 },
-      legend: { orientation: "h", y: -0.3 },
-      barmode: "group",
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
-    };
-    delete out.title; // the heading is in the page
-    for (const name of ["xaxis", "yaxis", "yaxis2"]) {
-      if (layout[name] || name !== "yaxis2") {
-        out[name] = { ...layout[name], gridcolor: name === "yaxis2" ? "rgba(0,0,0,0)" : line, linecolor: line, zerolinecolor: line,
-          automargin: true };
-      }
-    }
-    return out;
-  }
-
-  function draw(element) {
-    const figure = data.figures[Number(element.dataset.figure)];
-    plot(element, figure);
-  }
-
-  function plot(element, figure) {
-    drawn.set(element, figure);
-    const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
-    const traces = figure.data.map((trace) => ({
-      ...structuredClone(trace),
-      ...(trace.error_y ? { error_y: { ...trace.error_y, thickness: 1, width: 3, color: ink } } : {}),
-    }));
-    const layout = themed(figure.layout);
-    if (figure.horizontal) lay(traces, layout);
-    element.style.height = layout.height ? `${layout.height}px` : "";
-    Plotly.react(element, traces, layout, { responsive: true, displaylogo: false,
-      displayModeBar: window.innerWidth < 640 ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"] });
-  }
-
-  /** Lay bars over long names on their side. */
-  function lay(traces, layout) {
-    const names = [...new Set(traces.flatMap((trace) => trace.x))];
-    const most = window.innerWidth < 640 ? 18 : 40;
-    const short = names.map((name) => (name.length > most ? name.slice(0, most - 1) + "\u2026" : name));
-    for (const trace of traces) {
-      [trace.x, trace.y, trace.error_x] = [trace.y, trace.x, trace.error_y];
-      Object.assign(trace, { orientation: "h" });
-      delete trace.error_y;
-    }
-    [layout.xaxis, layout.yaxis] = [layout.yaxis, layout.xaxis];
-    Object.assign(layout.yaxis, { autorange: "reversed", tickvals: names, ticktext: short });
-    layout.height = 120 + names.length * (16 + 12 * traces.length);
-    layout.legend = { orientation: "h", y: 1.02, yanchor: "bottom", traceorder: "normal" };
-    layout.margin.t = 48;
-  }
-
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (entry.isIntersecting) {
-        seen.unobserve(entry.target);
-        draw(entry.target);
-      }
-    }
-  }, { rootMargin: "300px" });
-  document.querySelectorAll(".plot[data-figure]").forEach((element) => seen.observe(element));
-
-  function redraw() {
-    for (const [element, figure] of drawn) {
-      if (element.isConnected) plot(element, figure);
-    }
-  }
 
   // ---- theme
 
   const stored = (() => { try { return localStorage.getItem("theme"); } catch { return null; } })();
   if (stored) root.dataset.theme = stored;
   const system = window.matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", redraw);
   document.getElementById("theme").addEventListener("click", () => {
     const dark = (root.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
     root.dataset.theme = dark ? "light" : "dark";
     try { localStorage.setItem("theme", root.dataset.theme); } catch { /* a page without storage forgets */ }
-    redraw();
   });
 
   // ---- data sets: the one that the address names, else the first
@@ -113,66 +30,88 @@
   window.addEventListener("hashchange", show);
   show();
 
-  // ---- tables: sorting, filtering, choosing columns, opening rows
+  // ---- tables: sorting
 
   function rowsOf(table) {
     return [...table.tBodies[0].rows].filter((row) => !row.classList.contains("detail"));
   }
 
-  function sort(table, index, head) {
-    const descending = head.getAttribute("aria-sort") === "descending" || (!head.getAttribute("aria-sort") && head.classList.contains("left"));
-    const direction = descending ? 1 : -1;
-    table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", descending ? "ascending" : "descending");
+  /** Order the rows by the column whose head has `aria-sort`; empty cells come last. */
+  function order(table) {
+    const head = table.querySelector("th[aria-sort]");
+    if (!head) return;
+    const direction = head.getAttribute("aria-sort") === "ascending" ? 1 : -1;
     const value = (row) => {
-      const cell = row.cells[index];
-      return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
+      const { dataset, textContent } = row.cells[head.cellIndex];
+      const text = (dataset.value ?? textContent).trim();
+      return text === "" || isNaN(text) ? text : Number(text);
     };
-    const empty = (row) => row.cells[index].textContent.trim() === "-";
-    const rows = rowsOf(table).sort((a, b) => {
-      if (empty(a) !== empty(b)) return empty(a) ? 1 : -1;
-      const [x, y] = [value(a), value(b)];
+    const rows = rowsOf(table).map((row) => [row, value(row), row.nextElementSibling]).sort(([, x], [, y]) => {
+      if ((x === "-") !== (y === "-")) return x === "-" ? 1 : -1;
       return direction * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y)));
     });
-    for (const row of rows) {
-      const detail = row.nextElementSibling;
-      const opened = detail && detail.classList.contains("detail") ? detail : null;
-      table.tBodies[0].append(row, ...(opened ? [opened] : []));
+    for (const [row, , next] of rows) {
+      table.tBodies[0].append(row, ...(next && next.classList.contains("detail") ? [next] : []));
     }
   }
 
   document.querySelectorAll("table.sortable").forEach((table) => {
-    [...table.tHead.rows[table.tHead.rows.length - 1].cells].forEach((head, index) => {
-      const button = document.createElement("button");
+    for (const head of table.tHead.rows[table.tHead.rows.length - 1].cells) {
+      const button = element("button", head.textContent);
       button.type = "button";
-      button.textContent = head.textContent;
       head.replaceChildren(button);
-      button.addEventListener("click", () => sort(table, index, head));
-    });
-  });
-
-  document.querySelectorAll(".controls").forEach((controls) => {
-    const table = document.getElementById(controls.dataset.table);
-    const [text, group, part] = ["text", "group", "part"].map((name) => controls.querySelector(`[name="${name}"]`));
-    const count = controls.querySelector("output");
-    function apply() {
-      const wanted = text.value.trim().toLowerCase();
-      let shown = 0;
-      for (const row of rowsOf(table)) {
-        const matches = row.textContent.toLowerCase().includes(wanted) && (!group.value || row.dataset.group === group.value);
-        row.hidden = !matches;
-        const detail = row.nextElementSibling;
-        if (detail && detail.classList.contains("detail")) detail.hidden = !matches;
-        shown += matches ? 1 : 0;
-      }
-      count.textContent = `${shown} models`;
-      table.querySelectorAll("[data-span]").forEach((cell) => {
-        cell.hidden = Boolean(part.value) && cell.dataset.span !== part.value;
+      button.addEventListener("click", () => {
+        const before = head.getAttribute("aria-sort") || (head.classList.contains("left") ? "descending" : "ascending");
+        table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", before === "descending" ? "ascending" : "descending");
+        order(table);
       });
     }
-    for (const control of [text, group, part]) control.addEventListener("input", apply);
-    apply();
   });
+
+  // ---- choosing what is shown, and filtering
+
+  document.querySelectorAll(".controls").forEach((controls) => {
+    const identity = controls.dataset.table;
+    const views = data.boards[identity];
+    const table = document.getElementById(identity);
+    const rows = rowsOf(table); // in the board's order
+    const choice = (name) => controls.querySelector(`[name="${name}"]`);
+
+    function view() {
+      const shown = views[`${choice("metric").value}@${choice("cutoff").value} ${choice("seeds").value}`];
+      document.getElementById(`${identity}-picture`).innerHTML = shown.picture;
+      rows.forEach((row, number) => (shown.cells[number] || Array(4).fill(["-", null, null])).forEach((cell, at) => {
+        fill(row.cells[at + 1], ...cell);
+      }));
+      order(table);
+    }
+
+    function filter() {
+      const wanted = choice("text").value.trim().toLowerCase();
+      for (const row of rows) {
+        row.hidden = !row.textContent.toLowerCase().includes(wanted)
+          || (choice("group").value !== "" && row.dataset.group !== choice("group").value);
+        const detail = row.nextElementSibling;
+        if (detail && detail.classList.contains("detail")) detail.hidden = row.hidden;
+      }
+      controls.querySelector("output").textContent = `${rows.filter((row) => !row.hidden).length} models`;
+    }
+
+    for (const name of ["metric", "cutoff", "seeds"]) choice(name).addEventListener("input", view);
+    for (const name of ["text", "group"]) choice(name).addEventListener("input", filter);
+    filter();
+  });
+
+  function fill(cell, text, value, place) {
+    const [mean, deviation] = text.split(" \u00b1 ");
+    cell.replaceChildren(mean, ...(deviation ? [" ", element("small", `\u00b1 ${deviation}`)] : []));
+    cell.className = { 1: "best", 2: "second" }[place] || "";
+    if (value === null) delete cell.dataset.value;
+    else cell.dataset.value = value;
+  }
+
+  // ---- a row opens to its commands, settings, environment and curves
 
   function element(name, text, className) {
     const out = document.createElement(name);
@@ -196,30 +135,16 @@
 
   function detailOf(model) {
     const inside = element("div", undefined, "detail-inside");
-    const commands = element("div");
-    commands.append(element("h4", model.runs.length > 1 ? "Commands" : "Command"));
-    for (const run of model.runs) {
-      const code = element("pre", run.command);
-      code.tabIndex = 0;
-      commands.append(code);
-    }
-    const copy = element("button", "Copy");
-    copy.type = "button";
-    copy.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(model.runs.map((run) => run.command).join("\n"));
-        copy.textContent = "Copied";
-      } catch { copy.textContent = "Select the text instead"; }
-    });
-    commands.append(copy);
+    const commands = block(model.runs.length > 1 ? "Commands" : "Command", model.runs.map((run) => run.command).join("\n"));
     const columns = element("div", undefined, "columns");
     columns.append(block("Settings", list(model.settings)), block("Runs", model.runs.map((run) => list(run.facts)).join("\n\n")),
       block("Environment", list(model.environment)));
     inside.append(commands, columns);
     if (model.tuning) inside.append(block("Tuned on the valid phase after training", list(model.tuning)));
     if (model.curves) {
-      inside.append(element("h4", "Training"));
-      inside.append(element("div", undefined, "plot"));
+      const plot = element("div", undefined, "plot");
+      plot.innerHTML = model.curves;
+      inside.append(plot);
     }
     return inside;
   }
@@ -233,14 +158,12 @@
         row.nextElementSibling.remove();
         return;
       }
-      const model = data.models[Number(button.dataset.model)];
       const detail = element("tr", undefined, "detail");
       const cell = element("td");
       cell.colSpan = row.cells.length;
-      cell.append(detailOf(model));
+      cell.append(detailOf(data.models[Number(button.dataset.model)]));
       detail.append(cell);
       row.after(detail);
-      if (model.curves) plot(cell.querySelector(".plot"), model.curves);
     });
   });
 })();

@@ -1,0 +1,20 @@
+"""GiniIndex@k."""
+
+import numpy as np
+
+from recbole_specgr.evaluation.metrics.contract import ListMetric, listed
+from recbole_specgr.evaluation.rows import Rows
+
+
+class GiniIndex(ListMetric):
+    """How unequally the places are given to the items: 0 where all items have as many, near 1 where few have all."""
+
+    smaller = True
+
+    def value(self, rows: Rows, k: int) -> float:
+        _, counts = np.unique(listed(rows, k), return_counts=True)
+        if not len(counts):
+            return 0.0
+        place = np.arange(rows.n_items - len(counts) + 1, rows.n_items + 1)  # items without a place come before
+        weighted = (2 * place - rows.n_items - 1) * np.sort(counts)
+        return float(weighted.sum() / counts.sum() / rows.n_items)

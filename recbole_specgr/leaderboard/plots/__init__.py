@@ -1,0 +1,1 @@
+"""Plots as small static SVG: the same bytes for the page, for README files and for slides."""
