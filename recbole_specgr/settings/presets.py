@@ -28,7 +28,7 @@ SMALL_SIZES = {
     "inner_size": 256,
     "n_layers": 2,
 }
-STEPS = 3000  # that a stage is trained for at most, where data are few
+STEPS = 1500  # that a stage is trained for at most, where data are few
 STEPS_BETWEEN_VALIDATIONS = 200
 
 
@@ -97,7 +97,7 @@ RULES = (
     *(Rule(key, _at_most(most)) for key, most in SMALL_SIZES.items()),
     Rule("tokenizer.codebook_size", _codebook_size, small_only=False),
     Rule("train_batch_size", _batch),
-    Rule("contrastive_batch_size", lambda settings, size, usual: min(usual, 4 * settings["train_batch_size"])),
+    Rule("contrastive_batch_size", lambda settings, size, usual: min(usual, 2 * settings["train_batch_size"])),
     Rule("warmup_steps", lambda settings, size, usual: 0.05 if usual else usual, small_only=False),
     Rule("epochs", _epochs(1)),
     Rule("stages.*.epochs", _epochs(0.2)),

@@ -20,13 +20,13 @@ def settings_of(model, given, size, dataset="tiny"):
 
 
 def test_few_data_get_a_small_model(tiny_dataset):
-    """By hand: sqrt(170) / 2 = 6.5 codes, 4500 / 64 = 70 rows a batch, 71 steps an epoch, 3000 / 71 = 42 epochs."""
+    """By hand: sqrt(170) / 2 = 6.5 codes, 4500 / 64 = 70 rows a batch, 71 steps an epoch, 1500 / 71 = 21 epochs."""
     config = settings_of("SpecGRPP", tiny_dataset, FEW)
     expected = {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_layers": 1, "train_batch_size": 64}
-    expected |= {"contrastive_batch_size": 256, "warmup_steps": 0.05, "epochs": 42, "eval_step": 3, "stopping_step": 5}
+    expected |= {"contrastive_batch_size": 128, "warmup_steps": 0.05, "epochs": 21, "eval_step": 3, "stopping_step": 5}
     assert {key: config[key] for key in expected} == expected
     assert config["tokenizer"]["codebook_size"] == 8
-    assert config["stages"]["finetune"] == {"epochs": 8, "learning_rate": 0.0001}
+    assert config["stages"]["finetune"] == {"epochs": 4, "learning_rate": 0.0001}
 
 
 def test_many_data_keep_the_sizes(tiny_dataset):
@@ -81,7 +81,7 @@ def test_powers_of_two():
 
 
 def test_an_unknown_preset_is_refused(tiny_dataset):
-    with pytest.raises(UserError, match="preset.*large"):
+    with pytest.raises(UserError, match=r"preset.*large"):
         Config("TIGER", "tiny", config_dict={**tiny_dataset, "preset": "large"})
 
 
