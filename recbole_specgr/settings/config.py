@@ -36,6 +36,7 @@ from recbole_specgr.settings.layer_files import (
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack, types_of
+from recbole_specgr.settings.precision import choose_precision, slow_precision
 from recbole_specgr.settings.presets import DataSize, dotted, follow_data, open_keys, put
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, metric_class, resolve, split_class
@@ -312,8 +313,9 @@ class Config(RecBoleConfig):
     def _init_device(self) -> None:
         final = self.final_config_dict
         final.update(find_device(final["use_gpu"], final["gpu_id"], final["wait_minutes"]))
+        choose_precision(final)
         if final["rank"]:
             final.update(state="error", show_progress=False, verbose=False, log_wandb=False)
             return
-        for sentence in self._left_out:
+        for sentence in [*self._left_out, *slow_precision(final)]:
             getLogger().warning(sentence)
