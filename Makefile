@@ -3,6 +3,7 @@
 # make lint        format and fix what the linter can
 # make benchmark   the speed table
 # make leaderboard  draw tables, plots and page anew from the records
+# make docs        the site of docs/ with the API reference, in build/site
 # make venv        only the environment, in .venv; the other targets make it when it is missing or out of date
 # make clean       remove the environment and caches; runs/, dataset/ and .cache/ stay
 #
@@ -18,7 +19,7 @@ TORCH ?= torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: venv demo test lint benchmark leaderboard clean
+.PHONY: venv demo test lint benchmark leaderboard docs clean
 
 venv: $(STAMP)
 
@@ -52,6 +53,9 @@ benchmark: $(STAMP)
 
 leaderboard: $(STAMP)
 	$(BIN)/python scripts/leaderboard.py --all
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -41,12 +41,6 @@ NEIGHBOURS = {
     ("importing", "data"): "Files are cut and counted as the data set that they become is.",
 }
 
-# Imports that still reach up, as (file, imported package). The list must become empty.
-STILL_REACHING_UP: set[tuple[str, str]] = set()
-
-# Names of models that files below `models` still mention, as (file, name). The list must become empty.
-STILL_NAMING_MODELS: set[tuple[str, str]] = set()
-
 
 class Import(NamedTuple):
     """A package of this project (`importer`), by the file in it, imports another one (`imported`)."""
@@ -111,8 +105,7 @@ def test_every_package_has_its_floor():
 
 def test_imports_point_down():
     reaching = {(found.file, found.imported) for found in imports() if reaches_up(found)}
-    assert sorted(reaching - STILL_REACHING_UP) == [], "These imports reach up (file, imported package)."
-    assert sorted(STILL_REACHING_UP - reaching) == [], "These imports are gone: take them off the list."
+    assert sorted(reaching) == [], "These imports reach up (file, imported package)."
 
 
 def test_neighbours_that_are_listed_are_used():
@@ -125,8 +118,7 @@ def test_neighbours_that_are_listed_are_used():
 def test_packages_form_no_circle():
     graph: dict[str, set[str]] = {package: set() for package in FLOOR_OF}
     for found in imports():
-        if (found.file, found.imported) not in STILL_REACHING_UP:
-            graph[found.importer].add(found.imported)
+        graph[found.importer].add(found.imported)
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -142,12 +134,7 @@ def module_names() -> dict[str, set[str]]:
     trees = {file: tree for file, _, tree in python_files()}
     names = {name_of(file) for file in trees}
     return {
-        name_of(file): {
-            module.removeprefix(f"{PACKAGE}.")
-            for module in imported_modules(file, tree)
-            if (file, package_of(module)) not in STILL_REACHING_UP
-        }
-        & names
+        name_of(file): {module.removeprefix(f"{PACKAGE}.") for module in imported_modules(file, tree)} & names
         for file, tree in trees.items()
     }
 
@@ -197,5 +184,4 @@ def test_no_model_is_named_below_models():
         if FLOOR_OF[package] > below
         for name in names & set(identifiers(tree))
     }
-    assert sorted(naming - STILL_NAMING_MODELS) == [], "These files below `models` name a model (file, name)."
-    assert sorted(STILL_NAMING_MODELS - naming) == [], "These names are gone: take them off the list."
+    assert sorted(naming) == [], "These files below `models` name a model (file, name)."

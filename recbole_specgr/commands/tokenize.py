@@ -18,7 +18,7 @@ from recbole_specgr.semantic_ids.fit import REPORT, MadeIds, make_ids, take_ids
 from recbole_specgr.semantic_ids.table_files import write_csv
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.config import Config, Settings
-from recbole_specgr.settings.registry import TOKENIZER, names_of, tokenizer_class
+from recbole_specgr.settings.named_classes import TOKENIZER, names_of, tokenizer_class
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.log import run_log
 from recbole_specgr.text.features import load_text_features

@@ -26,8 +26,8 @@ from scipy.sparse import spmatrix
 from recbole_specgr.data.ids import check_ids
 from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
 from recbole_specgr.data.times import exact_times
+from recbole_specgr.settings.named_classes import split_class
 from recbole_specgr.settings.presets import DataSize
-from recbole_specgr.settings.registry import split_class
 from recbole_specgr.system.delimited import lines_in_fields
 from recbole_specgr.system.errors import UserError
 

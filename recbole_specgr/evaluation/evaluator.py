@@ -7,7 +7,7 @@ from typing import Any
 
 from recbole_specgr.evaluation.metrics.contract import Metric
 from recbole_specgr.evaluation.rows import Rows
-from recbole_specgr.settings.registry import metric_class
+from recbole_specgr.settings.named_classes import metric_class
 from recbole_specgr.settings.result_keys import PARTS
 
 

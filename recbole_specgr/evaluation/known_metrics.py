@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recbole_specgr.evaluation.metrics.contract import Metric, RankMetric
-from recbole_specgr.settings.registry import METRIC, metric_class
+from recbole_specgr.settings.named_classes import METRIC, metric_class
 from recbole_specgr.system.errors import UserError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
-from recbole_specgr.settings.registry import tokenizer_class
+from recbole_specgr.settings.named_classes import tokenizer_class
 from recbole_specgr.system.errors import UserError
 
 

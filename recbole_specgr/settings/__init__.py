@@ -1,1 +1,1 @@
-"""Settings: RecBole's Config in layers, their checks, and the registry that turns names into classes."""
+"""Settings: RecBole's Config in layers, their checks, and names turned into classes."""

@@ -7,7 +7,7 @@ from typing import Any
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType
 
-from recbole_specgr.settings.registry import metric_class
+from recbole_specgr.settings.named_classes import metric_class
 from recbole_specgr.settings.result_keys import PARTS, split_key
 from recbole_specgr.system.errors import UserError
 

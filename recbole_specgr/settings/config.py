@@ -33,13 +33,14 @@ from recbole_specgr.settings.layer_files import (
     recbole_types,
     tuning_grid,
 )
+from recbole_specgr.settings.named_classes import metric_class, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack, types_of
 from recbole_specgr.settings.precision import choose_precision, slow_precision
 from recbole_specgr.settings.presets import DataSize, dotted, follow_data, open_keys, put
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
-from recbole_specgr.settings.registry import ModelEntry, base_class, metric_class, resolve, split_class
+from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
 from recbole_specgr.settings.resources import package_folder
 from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.settings.watched import note

@@ -4,8 +4,8 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from recbole_specgr.settings.layer_files import merged
+from recbole_specgr.settings.named_classes import TOKENIZER, is_ours, tokenizer_class
 from recbole_specgr.settings.precedence import Layer
-from recbole_specgr.settings.registry import TOKENIZER, is_ours, tokenizer_class
 
 SHARED = ("levels", "codebook_size")  # by all tokenizers: they stand beside the groups of the methods
 

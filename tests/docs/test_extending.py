@@ -1,7 +1,8 @@
-"""docs/extending.md: each way to extend, done as the page says, takes the files that it names and no others."""
+"""docs/extending.md and docs/add_a_metric.md: each way to extend takes the files that the page names and no others."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,13 +12,17 @@ import pytest
 import yaml
 from conftest import ROOT, write_tiny_dataset
 from decoding_oracles import OneUser
+from serving_oracles import NEW
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.semantic_ids import load_tokenizer
+from recbole_specgr.serving import Recommender
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+METRIC = (ROOT / "docs" / "add_a_metric.md").read_text(encoding="utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
+PAGES = SECTIONS | {"Add a metric": METRIC}
 SMALL = {
     "dataset": "tiny",
     "use_gpu": False,
@@ -39,10 +44,10 @@ def blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture
 def follow(tmp_path, monkeypatch):
-    """Follow a section in an empty folder, with the tiny data set and these settings more; returns the run's folder."""
+    """Follow a section or page in an empty folder, on the tiny data set and with further settings; the run's folder."""
 
     def follow(title: str, **settings: object) -> Path:
-        section = SECTIONS[title]
+        section = PAGES[title]
         write_tiny_dataset(tmp_path / "dataset")
         monkeypatch.chdir(tmp_path)
         Path("baselines").mkdir()
@@ -75,7 +80,8 @@ def test_each_way_is_shorter_than_a_page_and_stands_in_the_table():
 
 
 def test_a_generative_model_ranks_by_its_own_decoding(follow):
-    model, users, test = first_batch(follow("A generative model with its own decoding", **SMALL_T5, **SMALL_IDS))
+    run = follow("A generative model with its own decoding", **SMALL_T5, **SMALL_IDS)
+    model, users, test = first_batch(run)
     assert type(model).__name__ == "Exhaustive"
     model = model.double()
     found = model.rank_users(model.encode_users(users), 5, test.candidates)
@@ -86,6 +92,16 @@ def test_a_generative_model_ranks_by_its_own_decoding(follow):
         best = sorted(items, key=lambda item: -likelihood[item])[:5]
         np.testing.assert_allclose(scores, [likelihood[item] for item in best], atol=1e-6)
         np.testing.assert_allclose([likelihood[item] for item in ranked.tolist()], scores, atol=1e-6)
+
+    # what the page promises beside it
+    recommender = Recommender.load(run)
+    recommender.add_items(NEW)
+    history = [f"i{n}" for n in range(5)]
+    lists = recommender.recommend([history], len(items)).items
+    assert set(NEW["item_id"]) & set(lists[0])
+    assert "digit 1" in str(recommender.explain(history, lists[0][0]))
+    words = ["--model=SpecGR_Aux", "--drafter=SemanticKNN", "--backbone=Exhaustive", f"--backbone_run={run}"]
+    assert main([*words, "--config_files=small.yaml"]) == 0
 
 
 def test_a_tokenizer_makes_the_ids(follow):
@@ -127,3 +143,19 @@ def test_a_drafter_drafts_new_items(follow):
     norms = np.linalg.norm(vectors, axis=1).clip(1e-12)
     np.testing.assert_allclose(scores, vectors[last] @ vectors.T / norms[last][:, None] / norms, atol=1e-5)
     assert np.isfinite(scores[:, (~test.seen).numpy()]).all()
+
+
+def test_a_metric_is_measured(follow):
+    run = follow("Add a metric", hidden_size=16, inner_size=16, n_layers=1, n_heads=2, topk=[10, 40])
+    measured = json.loads((run / "result.json").read_text(encoding="utf-8"))["metrics"]
+    assert "unseen_serendipity@10" in measured["valid"]
+    _, _, dataset, train, _, _ = load_data_and_model(run)
+    counts = np.bincount(train._dataset[:]["item_id"], minlength=dataset.item_num)
+    with np.load(run / "ranks.npz") as rows:
+        rank, items = rows["rank"], [dataset.token2id("item_id", item) for item in rows["item"]]
+    hits = 0
+    for k in (10, 40):
+        found = (rank > 0) & (rank <= k) & ~np.isin(items, np.argsort(-counts, kind="stable")[:k])
+        assert measured["test"][f"serendipity@{k}"] == pytest.approx(found.mean(), abs=1e-4)
+        hits += int(found.sum())
+    assert hits

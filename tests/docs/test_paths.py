@@ -41,8 +41,10 @@ def test_every_link_within_the_checkout_leads_somewhere(page):
     assert sorted(link for link in links if "://" not in link and not (page.parent / link).exists()) == []
 
 
-def test_what_the_readme_names_in_a_file_is_defined_there():
-    named = [word.split(": ") for word in words(ROOT / "README.md") if re.fullmatch(r"[\w/]+\.py: [\w.]+", word)]
+def test_what_the_page_on_the_paper_names_in_a_file_is_defined_there():
+    named = [
+        word.split(": ") for word in words(ROOT / "docs" / "paper.md") if re.fullmatch(r"[\w/]+\.py: [\w.]+", word)
+    ]
     assert len(named) > 10
     for path, name in named:
         file = file_of(path)

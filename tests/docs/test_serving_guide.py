@@ -2,13 +2,11 @@
 
 import re
 import runpy
-import shlex
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
+from pages import SHORT_SPECGR, run_block, write_tuned
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.serving import Recommender
@@ -16,48 +14,14 @@ from recbole_specgr.serving import Recommender
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", GUIDE, re.DOTALL)
-QUICK = {
-    "d_model": 16,
-    "d_kv": 8,
-    "d_ff": 32,
-    "num_layers": 1,
-    "num_heads": 2,
-    "train_batch_size": 256,
-    "contrastive_batch_size": 256,
-    "learning_rate": 0.01,
-    "epochs": 2,
-    "stages": {"finetune": {"epochs": 1}},
-    "eval_step": 0,
-    "tune": None,
-    "draft_size": 30,
-    "accept_threshold": -20.0,  # whatever is drafted: so little training makes no verifier
-    "tokenizer": {"method": "rqkmeans"},
-    "val_interval": {"timestamp": "[892000000,inf)"},  # the last weeks
-    "use_gpu": False,
-    "show_progress": False,
-}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Where the guide's reader is: the settings of its one training make it short, and nothing else is changed."""
     folder = tmp_path_factory.mktemp("guide")
-    settings = folder / "properties" / "tuned" / "ml-100k" / "SpecGRPP.yaml"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(yaml.safe_dump(QUICK))
+    write_tuned(folder, "ml-100k", "SpecGRPP", SHORT_SPECGR)
     return folder
-
-
-def run_shell(block: str) -> None:
-    """A block line by line: our own programs in this process, which has imported them already, the rest in bash."""
-    for command in re.findall(r"cat > [^\n]*\n(?:[^\n]*\n)*?END\n|[^\n]+\n", block):
-        words = shlex.split(command) if "<<" not in command else []
-        if words[:2] == ["python", "run_recbole.py"]:
-            assert main(words[2:]) == 0, command
-        elif words[:1] == ["recbole-specgr"]:
-            assert main(words[1:]) == 0, command
-        else:
-            subprocess.run(["bash", "-e", "-c", command], check=True)
 
 
 def test_every_block_of_the_guide_runs(folder, monkeypatch, capsys):
@@ -67,7 +31,7 @@ def test_every_block_of_the_guide_runs(folder, monkeypatch, capsys):
         if language == "python":
             exec(block, scope)
         else:
-            run_shell(block)
+            run_block(block)
     printed = capsys.readouterr().out
     assert "n1  The Last Comet  [new]" in printed and "drafter: score" in printed and "digit 1: code" in printed
     assert "2 items added, kept in my_run/catalogue_changes.npz" in printed and "User 796: " in printed

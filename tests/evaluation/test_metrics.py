@@ -18,7 +18,7 @@ from recbole_specgr.evaluation.known_metrics import (
 )
 from recbole_specgr.evaluation.metrics.contract import RankMetric
 from recbole_specgr.evaluation.rows import Rows
-from recbole_specgr.settings.registry import metric_class
+from recbole_specgr.settings.named_classes import metric_class
 from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.system.errors import UserError
 

@@ -13,8 +13,9 @@ from conftest import ROOT
 
 from recbole_specgr.leaderboard.archive import read_runs
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.named_classes import split_class
 from recbole_specgr.settings.published import Published
-from recbole_specgr.settings.registry import resolve, split_class
+from recbole_specgr.settings.registry import resolve
 from recbole_specgr.system.errors import UserError
 
 FILES = sorted((ROOT / "baselines").glob("*.yaml"))

@@ -9,7 +9,8 @@ from recbole.utils import get_model as get_recbole_model
 
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.datasets import find_dataset
-from recbole_specgr.settings.registry import get_model, list_models, resolve, split_class
+from recbole_specgr.settings.named_classes import split_class
+from recbole_specgr.settings.registry import get_model, list_models, resolve
 from recbole_specgr.system.errors import UserError
 
 

@@ -1,1 +1,1 @@
-"""Metrics, one class a file; `recbole_specgr.settings.registry.metric_class` finds them by name."""
+"""Metrics, one class a file; `recbole_specgr.settings.named_classes.metric_class` finds them by name."""
