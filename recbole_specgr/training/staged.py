@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from recbole.config import Config
+from recbole.model.abstract_recommender import SequentialRecommender
 
 from recbole_specgr.runs.checkpoint import (
     checkpoint_content,
@@ -55,7 +57,12 @@ class StagedTrainer(RecBoleLoop, Validation):
         last: `last.pth`, what an interrupted run goes on from.
     """
 
-    def __init__(self, config, model):
+    # Made when a stage begins; None before, and for a model without parameters.
+    optimizer: Any
+    scheduler: Any
+    scaler: Any
+
+    def __init__(self, config: Config, model: SequentialRecommender) -> None:
         with within_recboles_limits(config):
             super().__init__(config, model)
         self.tensorboard.close()  # RecBole's own, in a folder that is thrown away

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from recbole.trainer import Trainer as RecBoleTrainer
 from torch import Tensor
@@ -18,9 +18,6 @@ from recbole_specgr.training.staged import StagedTrainer
 from recbole_specgr.training.window_loader import WindowLoader
 from recbole_specgr.training.windows import Windows
 
-if TYPE_CHECKING:
-    from recbole_specgr.training.parallel import Parallel
-
 
 class Trainer(StagedTrainer, RecBoleTrainer):
     """AdamW under a schedule with a warm-up; batches gathered by index and shared by the processes.
@@ -31,7 +28,7 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     (`compares_rows`) gather them from all processes and can't be taken in parts.
     """
 
-    parallel: Parallel | None = None
+    parallel: Any = None  # a `parallel.Parallel` as soon as a stage has begun
     schedule: Schedule
 
     def _check_settings(self):
@@ -134,7 +131,6 @@ class Trainer(StagedTrainer, RecBoleTrainer):
 
     def _gradients(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Add up the gradients of a batch's parts, and return this process's share of its losses."""
-        assert self.parallel is not None, "it is there as soon as a stage has begun"
         parts, total = self.config["accumulation_steps"], dict[str, Tensor]()
         for number, (part, targets) in enumerate(batch.in_parts(parts), 1):
             # Mean over this part -> its part of the mean over all targets; processes are averaged afterwards.

@@ -504,7 +504,7 @@ def test_a_batch_in_parts_is_the_same_step(prepare):
         (MeanOfHistory, {"parallel": "fsdp", "precision": "fp16"}, "--precision=bf16"),
         ("SASRec", {"precision": "fp16"}, "Take fp32 or bf16"),
         ("SASRec", {"accumulation_steps": 2}, "RecBole's own loop"),
-        (MeanOfHistory, {"precision": "fp8"}, "fp32, bf16, fp16, auto"),
+        (MeanOfHistory, {"precision": "fp8"}, "fp32, bf16, fp16, auto, but is .fp8"),
         (MeanOfHistory, {"checkpoint_steps": -1}, "checkpoint_steps"),
         (MeanOfHistory, {"checkpoint_minutes": "soon"}, "checkpoint_minutes"),
     ],
