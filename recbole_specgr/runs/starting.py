@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.runs.comparison import alike, changed
+from recbole_specgr.runs.comparison import changed, differences
 from recbole_specgr.runs.folder import CONFIG, LAST, read_settings, write_config
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
@@ -134,6 +134,6 @@ def _newest_unfinished(config: Config) -> Path | None:
     files = [file for file in _runs_of(config).glob(f"*/{CONFIG}") if not (file.parent / RESULT).is_file()]
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         theirs = read_mapping(file)
-        if theirs["seed"] == ours["seed"] and alike(theirs, ours):
+        if theirs["seed"] == ours["seed"] and not differences(theirs, ours).keys() - config.follows_data:
             return file.parent
     return None
