@@ -64,3 +64,14 @@ def test_the_reference_has_signatures_arguments_and_errors(site):
     contracts = (site / "api" / "contracts.html").read_text(encoding="utf-8")
     for name in ("models.contract.RankedList", "data.splits.contract.Split.divide", "backbones.contract.Backbone"):
         assert f'id="recbole_specgr.{name}"' in contracts
+
+
+def test_every_page_is_reached_from_the_readme():
+    waiting, reached = [ROOT / "README.md"], set()
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#\s:]+\.md)", page.read_text(encoding="utf-8"))
+        linked = {Path(os.path.normpath(page.parent / link)) for link in links}
+        waiting += sorted(linked - reached - set(waiting))
+    assert {*ROOT.glob("docs/**/*.md")} - reached == set()
