@@ -9,7 +9,7 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_specgr.building.build import build_model, make_planned_items, model_of
-from recbole_specgr.building.plan import plan_model
+from recbole_specgr.building.plan import plan_model, preset_statements
 from recbole_specgr.building.start import prepare_training
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation import check_topk
@@ -21,6 +21,7 @@ from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_c
 from recbole_specgr.runs.record import RESULT, write_result
 from recbole_specgr.runs.report import describe_data, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
+from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
@@ -76,6 +77,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         logger.info(describe_data(train, valid, test))
         init_seed(config["seed"], config["reproducibility"])
         plan = plan_model(config, train)
+        for statement in preset_statements(plan):
+            logger.info(statement)
         items = make_planned_items(plan, train)
         model = build_model(plan, train, items).to(config["device"])
         prepare_training(plan, model)
@@ -100,6 +103,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         record = write_result(run_dir, record, rank_columns(trainer.rows, test))
         kept = {name: cache.float().cpu().numpy() for name, cache in caches(model).items()}
         replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
+    if not_trained_out := remark(record):
+        logger.warning(not_trained_out)
     logger.info(f"{record['test']['users_per_second']:,.0f} users/s; all results: {run_dir / RESULT}")
     return {
         "best_valid_score": score,
@@ -149,7 +154,9 @@ def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = N
 
 
 def _load_data(config: Config) -> tuple[Any, ...]:
-    """The whole data set, and RecBole's loaders of its train, valid and test views."""
+    """The whole data set, and RecBole's loaders of its train, valid and test views; settings that follow from the data
+    are set."""
     config.check_data()
     dataset = InductiveDataset(config)
+    config.follow_data(dataset.size)
     return dataset, *data_preparation(config, dataset)

@@ -18,9 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout ne
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from fuzzing.importer_files import import_mutated_files
+from fuzzing.run_folders import damage_run_folders
+from fuzzing.settings import draw_settings
 from fuzzing.trials import Tally, run_trials
 
-KINDS = {"importer_files": import_mutated_files}
+KINDS = {"importer_files": import_mutated_files, "settings": draw_settings, "run_folders": damage_run_folders}
 
 
 def main() -> int:

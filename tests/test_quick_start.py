@@ -58,6 +58,8 @@ def test_a_run_leaves_its_folder_and_loads_again(model, stages, short, tmp_path,
     assert result["best_valid_result"]["ndcg@10"] == result["best_valid_score"] and result["valid_score_bigger"]
 
     record = read_record(run_dir / "result.json")
+    last = record["training"][stages[-1]]
+    assert (last["stopped"], last["improving"]) == ("limit", True)
     assert record == json.loads(json.dumps(result["record"]))
     assert record["metrics"] == {"valid": result["best_valid_result"], "test": result["test_result"]}
     assert list(record["training"]) == stages
@@ -65,6 +67,7 @@ def test_a_run_leaves_its_folder_and_loads_again(model, stages, short, tmp_path,
     assert record["seed"] == 2026 and record["parameters"]["total"] > 0 and record["peak_memory_mb"]["host"] > 0
 
     printed = capsys.readouterr().out
+    assert f"Not trained out (stage {stages[-1]}: best at epoch" in " ".join(printed.split())
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line[:4] in ("over", "in-s", "unse")}
     assert rows["overall"][1:] == [
         f"{result['test_result'][key]:.4f}" for key in ("recall@5", "recall@10", "ndcg@5", "ndcg@10")

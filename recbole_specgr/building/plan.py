@@ -13,6 +13,7 @@ from recbole_specgr.models.contract import ModelContract, adapted
 from recbole_specgr.runs.folder import CONFIG, check_finished, checkpoint_of, read_config, write_config
 from recbole_specgr.semantic_ids.fit import IDS
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.presets import describe
 from recbole_specgr.settings.registry import get_model
 from recbole_specgr.system.processes import first_rank_first
 
@@ -69,6 +70,18 @@ def plan_model(config: Config, dataset: Dataset | Catalogue) -> Plan:
     if plan.model_class.trained_as:
         _take_over(plan, plan.model_class.trained_as, dataset)
     return plan
+
+
+def preset_statements(plan: Plan) -> list[str]:
+    """What the preset has set for the model and each of its parts, a sentence each. Semantic ids are told of those
+    that have any."""
+    said = []
+    for name, part in plan.named().items():
+        config, ids = part.config, "semantic_ids" in part.model_class.needs
+        changes = {key: change for key, change in config.preset_changes.items() if ids or "tokenizer." not in key}
+        if changes and config.size is not None:
+            said.append((f"{name}: " if name else "") + describe(config["preset"], config.size, changes))
+    return said
 
 
 def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits: bool) -> Plan:

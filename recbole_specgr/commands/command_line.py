@@ -83,11 +83,11 @@ def exit_status(run: Callable[[], int], debug: bool = False) -> int:
     except Terminated:
         return EXIT_STATUS
     except (ValueError, OSError) as error:
-        if not _is_ours(error):
+        if not _is_ours(error) and not _is_of_a_file(error):
             raise
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_sentence(error)}", file=sys.stderr)
         if not isinstance(error, UserError) and not debug:
             print("(--debug shows where)", file=sys.stderr)
         return 2
@@ -118,3 +118,14 @@ def _is_ours(error: Exception) -> bool:
         return True
     file = traceback.extract_tb(error.__traceback__)[-1].filename
     return Path(file).is_relative_to(Path(__file__).resolve().parents[1])
+
+
+def _is_of_a_file(error: Exception) -> bool:
+    """The file system refused a file: it is not there, may not be read or written, or the disk is full."""
+    return isinstance(error, OSError) and error.errno is not None and error.filename is not None
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and _is_of_a_file(error):
+        return f"{error.filename} can't be read or written: {error.strerror}."
+    return str(error)

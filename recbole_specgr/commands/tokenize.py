@@ -103,12 +103,14 @@ class _Data:
     @classmethod
     def load(cls, config: Config) -> "_Data":
         init_seed(config["seed"], config["reproducibility"])
-        dataset = InductiveDataset(config).build()[0]
-        features = load_text_features(config, dataset)
-        users, items, _ = dataset.train_interactions
-        seen = np.asarray(dataset.seen, dtype=bool)
+        dataset = InductiveDataset(config)
+        config.follow_data(dataset.size)
+        train = dataset.build()[0]
+        features = load_text_features(config, train)
+        users, items, _ = train.train_interactions
+        seen = np.asarray(train.seen, dtype=bool)
         neighbours = quality.Neighbours.of(features, seen, users, items, config["seed"])
-        return cls(dataset, features, neighbours)
+        return cls(train, features, neighbours)
 
 
 def _work(config: Config, data: _Data, label: str, folder: Path) -> dict:

@@ -86,13 +86,22 @@ def _help(model: str | None) -> str:
 
 
 def _model_settings(model: str) -> str:
-    """The property files of a model, with their comments."""
+    """The settings of a model: defaults, types and meanings, file by file."""
+    from recbole_specgr.settings.reference import introduction, settings_of, types_for
     from recbole_specgr.settings.registry import resolve
+    from recbole_specgr.settings.resources import folders
+    from recbole_specgr.settings.yaml_values import read_mapping
 
-    entry = resolve(model)
+    entry, properties = resolve(model), folders("properties")[0]
     files = _files(entry.model_class, [entry.baseline_file] if entry.baseline_file else [])
-    blocks = [f"# {file}\n{file.read_text(encoding='utf-8').strip()}" for file in files]
-    return f"Settings of {entry.name}:\n\n" + "\n\n".join(blocks)
+    types = types_for(properties, [file.stem for file in files])
+    lines = [f"Settings of {entry.name}, each with its default; {properties / 'overall.yaml'} has those of all models."]
+    for file in files:
+        lines += ["", str(file), *filter(None, [introduction(file)])]
+        for setting in settings_of(entry.baseline if file == entry.baseline_file else read_mapping(file), types):
+            says = [setting.meaning, f"({setting.values})" if setting.values else ""]
+            lines += [f"  {setting.name}: {setting.default}", *filter(None, [f"      {' '.join(says)}".rstrip()])]
+    return "\n".join(lines)
 
 
 def _files(model_class: type, over: list[Path]) -> list[Path]:

@@ -27,6 +27,7 @@ from recbole_specgr.data.ids import check_ids
 from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
 from recbole_specgr.data.times import exact_times
 from recbole_specgr.settings.named_classes import split_class
+from recbole_specgr.settings.presets import DataSize
 from recbole_specgr.system.delimited import lines_in_fields
 from recbole_specgr.system.errors import UserError
 
@@ -176,6 +177,12 @@ class InductiveDataset(SequentialDataset):
         view."""
         train = self.split.phases == 0
         return self.split.users[train], self.split.items[train], self.split.times[train]
+
+    @property
+    def size(self) -> DataSize:
+        """How much there is to train on; the same from every view."""
+        rows = int((self.split.targets & (self.split.phases == 0)).sum())
+        return DataSize(rows, len(np.unique(self.split.items)), int(self.split.seen.sum()))
 
     @property
     def train_counter(self) -> Counter[int]:

@@ -17,13 +17,14 @@ _LATEX_NOTES = {"†": r"\dagger", "*": "*"}
 def to_markdown(grid: Grid) -> str:
     """As GitHub shows it: the best in bold, the second best underlined, groups as rows of their own."""
     width = len(grid.columns)
-    lines = [_line(column.full_title for column in grid.columns)]
+    lines = [_line(_plain_markdown(column.full_title) for column in grid.columns)]
     lines.append(_line(":--" if column.align == "left" else "--:" for column in grid.columns))
     for number, row in enumerate(grid.rows):
         if any(grid.groups) and (number == 0 or grid.starts_group(number)):
-            lines.append(_line([f"*{grid.group_of(number) or 'other'}*", *[""] * (width - 1)]))
+            group = _plain_markdown(grid.group_of(number) or "other")
+            lines.append(_line([f"*{group}*", *[""] * (width - 1)]))
         lines.append(_line(_markdown_cell(cell) for cell in row))
-    parts = [f"**{grid.title}**" if grid.title else "", "\n".join(lines), grid.caption]
+    parts = [f"**{_plain_markdown(grid.title)}**" if grid.title else "", "\n".join(lines), grid.caption]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -67,9 +68,15 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = cell.text.replace("|", "\\|")
+    text = _plain_markdown(cell.text)
     form = {1: f"**{text}**", 2: f"<u>{text}</u>"}.get(cell.place or 0, text)
     return f"{form}{cell.note}"
+
+
+def _plain_markdown(text: str) -> str:
+    """Text that starts no cell, line or HTML of its own; `< 0.05` starts none."""
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split("\n")).replace("\r", " "))
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text).replace("|", "\\|")
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -15,6 +15,7 @@ import torch
 from recbole.model.abstract_recommender import AbstractRecommender
 from torch import nn
 
+from recbole_specgr.runs.folder import LAST
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.sharded_state import gathered
@@ -58,17 +59,13 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
             raise
         reason = (error.strerror if isinstance(error, OSError) else None) or "the disk did not take all of it"
         kept = "The one before it is whole" if path.is_file() else "There is none before it"
+        # The folder of a run that has nothing to go on from is removed when the run ends.
+        again = f"go on with --resume={path.parent}" if (path.parent / LAST).is_file() else "train again"
         free = shutil.disk_usage(path.parent).free / 1e9 if path.parent.is_dir() else 0.0
         raise UserError(
             f"The checkpoint {path} could not be written ({reason}; {free:.2f} GB are free there). {kept}. Make room, "
-            f"or see to the disk, then go on with --resume={path.parent}"
+            f"or see to the disk, then {again}."
         ) from error
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed has left of a checkpoint."""
-    for file in folder.glob(".*.pth"):
-        file.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

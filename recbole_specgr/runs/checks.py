@@ -37,6 +37,8 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "ranks_digest": str,
     "digest": str,
 }
+# What may be missing, and is text where it is there.
+TEXTS = ("display_name", "group")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -86,6 +88,9 @@ def _fault(record: Any) -> str | None:
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
             return f"[{name}] is missing" if value is None else f"[{name}] is {value!r}"
+    for name in TEXTS:
+        if not isinstance(record.get(name), str | None):
+            return f"[{name}] is {record[name]!r}, not a text"
     if record["schema"] != SCHEMA:
         return f"its schema is {record['schema']}, this version reads {SCHEMA}"
     if record["protocol_hash"] != protocol_hash(record["protocol"]):

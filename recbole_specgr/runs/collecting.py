@@ -63,6 +63,8 @@ def build_record(
             progress.stage: {
                 "epochs": progress.epoch,
                 "best_epoch": progress.best_epoch,
+                "stopped": progress.stopped_by,
+                "improving": progress.improving,
                 "rows": progress.rows,
                 "seconds": round(progress.seconds, 2),
                 "rows_per_second": round(progress.rows / progress.seconds, 1) if progress.seconds else None,

@@ -9,6 +9,7 @@ from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 ENVIRONMENT = {
     "seed",
     "strict",
+    "preset",  # what it sets stands in the settings themselves
     "gpu_id",
     "use_gpu",
     "worker",

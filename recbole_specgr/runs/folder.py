@@ -42,9 +42,10 @@ def read_settings(run_dir: Path) -> dict[str, Any]:
         raise UserError(f"{run_dir / CONFIG} does not hold the settings of a run: it is cut short, or something else.")
     settings.setdefault("text_cleaning", "ascii")  # all texts were cleaned so before there was the setting
     # The record knows the order, even where somebody has sorted the keys of config.yaml.
-    trained = list(read_json(run_dir / RESULT)["training"]) if (run_dir / RESULT).is_file() else []
-    if set(trained) == set(settings["stages"]):
-        settings["stages"] = {stage: settings["stages"][stage] for stage in trained}
+    record = read_json(run_dir / RESULT) if (run_dir / RESULT).is_file() else None
+    trained, stages = record.get("training") if isinstance(record, dict) else None, settings["stages"]
+    if isinstance(trained, dict) and isinstance(stages, dict) and trained.keys() == stages.keys():
+        settings["stages"] = {stage: stages[stage] for stage in trained}
     return settings
 
 

@@ -58,11 +58,15 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that JSON has")
+
+
 def read_json(path: Path) -> Any:
-    """Raises UserError for a file that is not JSON."""
+    """Raises UserError for a file that is not JSON, which has neither NaN nor infinity."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:  # of which those of decoding are
         raise UserError(f"{path} is refused: it can't be read as JSON ({error}).") from error
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.runs.comparison import alike, changed
+from recbole_specgr.runs.comparison import changed, differences
 from recbole_specgr.runs.folder import CONFIG, LAST, read_settings, write_config
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
@@ -74,23 +74,40 @@ def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
     """The run's folder, with its settings and its log: a new one, named in `config`, where none is named there.
 
     A new folder is removed again when what is done in it fails before there is anything to go on from.
+
+    Raises:
+        UserError: the folder can't be made or written.
     """
     created = config["run_dir"] is None
     if created:
-        config["run_dir"] = str(_new_folder(config))
+        with _naming("runs_path", config["runs_path"]):
+            config["run_dir"] = str(_new_folder(config))
     run_dir = Path(config["run_dir"])
     config["checkpoint_dir"] = str(run_dir)
     try:
         if not config["rank"]:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            write_config(run_dir, config)
-            log.write_to(run_dir / "log.txt")
+            with _naming("run_dir", run_dir):
+                run_dir.mkdir(parents=True, exist_ok=True)
+                write_config(run_dir, config)
+                log.write_to(run_dir / "log.txt")
         yield run_dir
     except BaseException:
         if created and not config["rank"] and not (run_dir / LAST).is_file():
             log.close()
             shutil.rmtree(run_dir, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _naming(setting: str, folder: str | Path) -> Iterator[None]:
+    """Turns an error of the file system into one that names the setting."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"[{setting}: {folder}]: {error.filename or folder} can't be written ({error.strerror}). Name a folder "
+            f"that can be."
+        ) from error
 
 
 def _runs_of(config: Config) -> Path:
@@ -117,6 +134,6 @@ def _newest_unfinished(config: Config) -> Path | None:
     files = [file for file in _runs_of(config).glob(f"*/{CONFIG}") if not (file.parent / RESULT).is_file()]
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         theirs = read_mapping(file)
-        if theirs["seed"] == ours["seed"] and alike(theirs, ours):
+        if theirs["seed"] == ours["seed"] and not differences(theirs, ours).keys() - config.follows_data:
             return file.parent
     return None

@@ -37,6 +37,8 @@ from recbole_specgr.settings.named_classes import metric_class, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, stack, types_of
+from recbole_specgr.settings.precision import choose_precision, slow_precision
+from recbole_specgr.settings.presets import DataSize, dotted, follow_data, open_keys, put
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
 from recbole_specgr.settings.resources import package_folder
@@ -109,6 +111,9 @@ class Config(RecBoleConfig):
         settings: dict[str, Any] | None = None,
     ):
         self._settings = settings
+        self._given: list[str] = []  # the settings that a preset does not change
+        self.size: DataSize | None = None  # of the data, once it is known
+        self.preset_changes: dict[str, tuple[Any, Any]] = {}
         self._user_layers: list[Layer] = []
         super().__init__(model, dataset, config_file_list, config_dict)
 
@@ -148,13 +153,31 @@ class Config(RecBoleConfig):
         if inherits:
             known = Config(model, self.dataset, config_dict=theirs).final_config_dict.keys() - OWN
             theirs = {key: value for key, value in self.to_dict().items() if key in known}
-        return Config(model, self.dataset, config_dict=Settings(deep_merge(theirs, settings), source))
+        part = Config(model, self.dataset, config_dict=Settings(deep_merge(theirs, settings), source))
+        if self.size is not None:
+            part.follow_data(self.size)
+        return part
+
+    def follow_data(self, size: DataSize) -> None:
+        """Let the preset set what follows from the size of the data; `preset_changes` says what it changed. The
+        settings of a finished or interrupted run stay as they are."""
+        final, self.size = self.final_config_dict, size
+        if self._settings is None:
+            self.preset_changes = follow_data(final["preset"], final, self._given, size)
+            for key, (_, value) in self.preset_changes.items():
+                put(final, key, value)
+
+    @property
+    def follows_data(self) -> set[str]:
+        """The settings, by dotted names, that `follow_data` may change."""
+        final = self.final_config_dict
+        return set() if self._settings is not None else set(open_keys(final["preset"], final, self._given))
 
     def shared_settings(self) -> dict[str, Any]:
         """The settings that a model and its parts have in common: data, text, evaluation and environment."""
         names = {name for category in ("General", "Evaluation", "Dataset") for name in self.parameters[category]}
         names |= merged([layer_of_file(path) for path in property_files("overall")]).keys()
-        names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps", "train_on"}
+        names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps", "schedule", "train_on"}
         return {key: value for key, value in self.to_dict().items() if key in names}
 
     # RecBole's steps, in the order its __init__ takes them.
@@ -228,7 +251,7 @@ class Config(RecBoleConfig):
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         known = {name for names in self.parameters.values() for name in names}
         layers = [
-            Layer("RecBole", self.internal_config_dict, True, True, recbole_types(self.internal_config_dict)),
+            Layer("RecBole", self.internal_config_dict, True, True, recbole_types(self.internal_config_dict), True),
             *property_layers(self._entry, dataset, self._data_folder, self._user_layers),
         ]
         if self._settings is not None:
@@ -246,6 +269,7 @@ class Config(RecBoleConfig):
         of_user, self._left_out = without_foreign(self._user_layers, known, strict)
         layers = [with_split(layer) for layer in layers] + of_user
         self.internal_config_dict = stack(layers, known)
+        self._given = [key for layer in layers if not layer.usual for key in dotted(layer.values)]
         split = split_class(self.internal_config_dict["split"])
         try:
             check_eval_args(layers, split.eval_args(self.internal_config_dict))
@@ -290,8 +314,9 @@ class Config(RecBoleConfig):
     def _init_device(self) -> None:
         final = self.final_config_dict
         final.update(find_device(final["use_gpu"], final["gpu_id"], final["wait_minutes"]))
+        choose_precision(final)
         if final["rank"]:
             final.update(state="error", show_progress=False, verbose=False, log_wandb=False)
             return
-        for sentence in self._left_out:
+        for sentence in [*self._left_out, *slow_precision(final)]:
             getLogger().warning(sentence)

@@ -26,7 +26,7 @@ def property_layers(entry: ModelEntry, dataset: str, data_folder: Path, user_lay
     dataset_files = [path for path in (own, *property_files(f"dataset/{dataset}")) if path.is_file()]
     of_model = model_layers(entry, dataset)
     return [
-        *(layer_of_file(path, declares=index == 0) for index, path in enumerate(property_files("overall"))),
+        *(_usual(layer_of_file(path, declares=index == 0)) for index, path in enumerate(property_files("overall"))),
         *(layer_of_file(path) for path in dataset_files),
         *backbone_layers(of_model, user_layers, dataset, (entry.name,)),
         *of_model,
@@ -64,7 +64,7 @@ def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
     base_model = entry.model_class.__name__
     layers = [
         # Whoever writes a model writes its property file, so a model file of the working directory may declare.
-        *(layer_of_file(path, declares=True) for path in property_files(f"model/{base_model}")),
+        *(_usual(layer_of_file(path, declares=True)) for path in property_files(f"model/{base_model}")),
         *(layer_of_file(path) for path in property_files(f"tuned/{dataset}/{base_model}")),
     ]
     if entry.baseline_file is not None and entry.base is not None:
@@ -123,6 +123,11 @@ def tuning_grid(layers: list[Layer]) -> dict[str, list[Any]] | None:
 def property_files(name: str) -> list[Path]:
     """The property files of that name: the package's own, then the working directory's, which goes over it."""
     return [file for folder in folders("properties") if (file := folder / f"{name}.yaml").is_file()]
+
+
+def _usual(layer: Layer) -> Layer:
+    """The layer, marked as usual where it is a file of the package itself and not of the working directory."""
+    return replace(layer, usual=Path(layer.source).is_relative_to(folders("properties")[0]))
 
 
 def merged(layers: list[Layer]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Layer:
         declares: the layer makes its keys known; the keys of other layers must be known already.
         open_groups: the keys inside the layer's mappings are free (RecBole's `eval_args`, `load_col`, ...).
         types: name -> JSON Schema of the settings that the layer's file declares.
+        usual: its numbers are those of a model for all data, which a preset may change.
     """
 
     source: str
@@ -26,6 +27,7 @@ class Layer:
     declares: bool = False
     open_groups: bool = False
     types: dict[str, Any] = field(default_factory=dict)
+    usual: bool = False
 
 
 def deep_merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from recbole_specgr.settings.sentences import expectation, why_not
+from recbole_specgr.settings.sentences import expectation, is_finite, why_not
 from recbole_specgr.settings.yaml_values import plain
 from recbole_specgr.system.errors import UserError
 
+LONGEST = 200  # characters of a value that a message shows
+
 
 def _is_finite(_: Any, value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
 
 
 def _is_whole(_: Any, value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and _is_finite(_, value)
 
 
-# JSON has neither NaN nor infinity, and the validator would let both pass every range.
+# JSON has neither NaN nor infinity, and the validator would let both pass every range. A range is checked of numbers
+# alone, so a whole number must be one.
 _TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER
 _NUMBERS = _TYPES.redefine_many({"number": _is_finite, "integer": _is_whole})
 _Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=_NUMBERS)
@@ -94,7 +96,8 @@ def _sentence(name: str, value: Any, schema: dict[str, Any], source: str, error:
     if isinstance(value, dict):
         name = ".".join([name, *(step for step in error.absolute_path if isinstance(step, str))])
         value, schema = at_fault, part
-    return f"[{name}] must be {expectation(schema)}, but is [{value}], from {source}{why_not(value, schema)}."
+    shown = str(value) if len(str(value)) <= LONGEST else f"{str(value)[:LONGEST]}..."
+    return f"[{name}] must be {expectation(schema)}, but is [{shown}], from {source}{why_not(value, schema)}."
 
 
 def _inlined(node: Any, folder: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 from recbole_specgr.settings.yaml_values import parse_value
@@ -22,12 +22,17 @@ def expectation(schema: dict[str, Any]) -> str:
     return _either([_of_kind(kind, schema) for kind in _kinds(schema)]) or "another value"
 
 
+def is_finite(value: float) -> bool:
+    """Neither NaN nor infinity nor an int beyond what a float can hold."""
+    return -sys.float_info.max <= value <= sys.float_info.max
+
+
 def why_not(value: Any, schema: dict[str, Any]) -> str:
     """Why a value that looks right in a message is none, with a colon before it; else an empty string."""
     kinds = _all_kinds(schema)
     if isinstance(value, str):
         return _why_not_text(value, kinds)
-    if isinstance(value, float) and not math.isfinite(value) and kinds & {"number", "integer"}:
+    if isinstance(value, (int, float)) and not is_finite(value) and kinds & {"number", "integer"}:
         return ": a number must be finite"
     if _above(value, schema, LARGEST):
         return f": the largest is {LARGEST:,}"
@@ -45,7 +50,7 @@ def _above(value: Any, schema: dict[str, Any], largest: int) -> bool:
 
 
 def _why_not_text(value: str, kinds: set[str]) -> str:
-    if "array" in kinds and "," in value:
+    if "array" in kinds and "," in value and len(value) < 100:
         return f": it is text; in brackets it is a list, [{value}]"
     if kinds & {"number", "integer", "boolean", "array", "object"} and "string" not in kinds:
         try:

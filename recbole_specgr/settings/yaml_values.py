@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
 
 def _reason(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
-        return str(error)
+        return str(error).partition("\n")[0]
     mark = error.problem_mark
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
     return f"{error.problem or error}{where}"

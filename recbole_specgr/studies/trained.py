@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.comparison import differences
 from recbole_specgr.runs.folder import CONFIG, LAST, checkpoint_of
 from recbole_specgr.runs.launch import training_program
 from recbole_specgr.runs.record import RESULT
@@ -68,13 +68,13 @@ class TrainedRuns:
 
     def _find(self, wanted: Wanted, seed: int, uses: dict[str, Path], finished: bool = True) -> Path | None:
         config = self.config(wanted, seed, uses)
-        settings, given = config.to_dict(), {key.partition(".")[0] for key in wanted.train}
+        given = {key.partition(".")[0] for key in wanted.train}
         folders = [
             run for folder in self._folders(wanted, config) for run in folder.glob("*/") if (run / CONFIG).is_file()
         ]
         for run in sorted(folders, key=lambda run: run.name, reverse=True):
             complete = (run / RESULT).is_file() and checkpoint_of(run, config).is_file()
-            if (complete if finished else (run / LAST).is_file() and not complete) and _is(run, settings, given, uses):
+            if (complete if finished else (run / LAST).is_file() and not complete) and _is(run, config, given, uses):
                 return run
         return None
 
@@ -100,15 +100,16 @@ def run_training(words: list[str]) -> None:
         raise RunFailed(f"`{shlex.join(['recbole-specgr', 'train', *words])}` ended with status {status}")
 
 
-def _is(run: Path, settings: dict[str, Any], given: set[str], uses: dict[str, Path]) -> bool:
-    """The run has these settings and was made of the runs in `uses`, or trained its parts itself. A setting that is
-    given must be one that it had."""
+def _is(run: Path, config: Config, given: set[str], uses: dict[str, Path]) -> bool:
+    """The run has these settings, but for those that follow from the data, and was made of the runs in `uses`, or
+    trained its parts itself. A setting that is given must be one that it had."""
     try:
         theirs = read_mapping(run / CONFIG)
     except UserError:
         return False
     taken = all(not theirs.get(key) or Path(theirs[key]).resolve() == path.resolve() for key, path in uses.items())
-    return taken and given <= theirs.keys() and theirs["seed"] == settings["seed"] and alike(theirs, settings)
+    different = differences(theirs, config.to_dict()).keys() - config.follows_data
+    return taken and given <= theirs.keys() and theirs["seed"] == config["seed"] and not different
 
 
 def _word(value: Any) -> str:

@@ -1,11 +1,14 @@
 """Files that are written whole or not at all."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_RANDOM = 8  # characters that `tempfile` puts into a temporary name
 
 
 @contextmanager
@@ -27,6 +30,13 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `atomic_write` has left in a folder whose process was killed. No other process may write there."""
+    for file in folder.glob(".*"):
+        if re.fullmatch(rf"\..+\.[a-z0-9_]{{{_RANDOM}}}(\.\w+)?", file.name):
+            file.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from recbole.data.utils import create_samplers, get_dataloader
 from recbole.trainer import Trainer as RecBoleTrainer
 
-from recbole_specgr.runs.checkpoint import load_checkpoint, remove_unfinished
+from recbole_specgr.runs.checkpoint import load_checkpoint
 from recbole_specgr.runs.folder import LAST
 from recbole_specgr.settings.config import Config
+from recbole_specgr.system.files import remove_unfinished
 from recbole_specgr.training.progress import StageProgress
 from recbole_specgr.training.staged import StagedTrainer
 

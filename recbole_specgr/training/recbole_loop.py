@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training.meter import EpochMeter, named_losses
 from recbole_specgr.training.mixin import TrainerMixin
+from recbole_specgr.training.progress import StageProgress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -30,6 +31,7 @@ POSSIBLE = {
     "accumulation_steps": (1,),
     "parallel": ("ddp",),
     "train_on": ("rows",),
+    "schedule": ("cosine",),  # which it does not read: its learning rate stays as it is
 }
 
 
@@ -80,6 +82,16 @@ class RecBoleLoop(TrainerMixin):
     def _build_scheduler(self, total_steps: int) -> Any:
         """A learning rate scheduler, stepped by `_train_epoch`; RecBole's trainers have none."""
         return None
+
+    def _plan_end(self, progress: StageProgress, steps: int) -> None:
+        """Called before every epoch: a schedule may have the stage end otherwise than early stopping would.
+
+        Args:
+            steps: that an epoch has.
+        """
+
+    def _after_validation(self, progress: StageProgress) -> None:
+        """Called after every validation, with what it led to in `progress`."""
 
     def _wrap_distributed(self) -> None:
         if not self.config["single_spec"]:

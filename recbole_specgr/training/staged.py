@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from recbole.config import Config
+from recbole.model.abstract_recommender import SequentialRecommender
 
 from recbole_specgr.runs.checkpoint import (
     checkpoint_content,
     load_checkpoint,
-    remove_unfinished,
     restore_model,
     write_checkpoint,
 )
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import remove_unfinished
 from recbole_specgr.system.interruption import Terminated, safe_points
 from recbole_specgr.training.activations import checkpoint_activations
 from recbole_specgr.training.epoch_report import EpochReports
@@ -55,7 +57,12 @@ class StagedTrainer(RecBoleLoop, Validation):
         last: `last.pth`, what an interrupted run goes on from.
     """
 
-    def __init__(self, config, model):
+    # Made when a stage begins; None before, and for a model without parameters.
+    optimizer: Any
+    scheduler: Any
+    scaler: Any
+
+    def __init__(self, config: Config, model: SequentialRecommender) -> None:
         with within_recboles_limits(config):
             super().__init__(config, model)
         self.tensorboard.close()  # RecBole's own, in a folder that is thrown away
@@ -120,13 +127,17 @@ class StagedTrainer(RecBoleLoop, Validation):
         if continuation:
             continuation.restore_parameters(self.model)
         self._set_up(len(loader))
+        progress.limit = self.epochs
         if continuation:
             continuation.restore_steps(self._trained)
         elif options.saved:  # what is continued stands in the file already, with the generators' state
             self._write_last()
         try:
             with safe_points():
-                while progress.epoch < self.epochs and not progress.stopped:
+                while True:
+                    self._plan_end(progress, len(loader))
+                    if progress.over:
+                        break
                     self._train_one_epoch(number, progress, loader, options, continuation)
                     continuation = None
                 self._finish(progress, options)
@@ -175,6 +186,7 @@ class StagedTrainer(RecBoleLoop, Validation):
                 progress.epoch -= 1  # it is over when it is validated
                 raise
             entry |= {key: value for key, value in result.items() if not key.endswith("_count")}
+            self._after_validation(progress)
         progress.step, progress.partial = 0, None
         progress.rows += self.meter.rows
         progress.seconds += self.meter.seconds

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from recbole.trainer import Trainer as RecBoleTrainer
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training.batch import TrainingBatch
 from recbole_specgr.training.loader import BatchLoader
-from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
+from recbole_specgr.training.optimizer import build_adamw
+from recbole_specgr.training.progress import StageProgress
+from recbole_specgr.training.schedules import SCHEDULES, Schedule, warmup_in_steps, warn_of_long_warmup
 from recbole_specgr.training.staged import StagedTrainer
 from recbole_specgr.training.window_loader import WindowLoader
 from recbole_specgr.training.windows import Windows
 
-if TYPE_CHECKING:
-    from recbole_specgr.training.parallel import Parallel
-
 
 class Trainer(StagedTrainer, RecBoleTrainer):
-    """AdamW under a warm-up and cosine schedule; batches gathered by index and shared by the processes.
+    """AdamW under a schedule with a warm-up; batches gathered by index and shared by the processes.
 
     A step is the same with any number of processes and in any number of parts: its gradient is that of the mean loss
     over the targets of its batch, `train_batch_size` in all, whether they come in rows of one target each or in windows
@@ -28,7 +28,8 @@ class Trainer(StagedTrainer, RecBoleTrainer):
     (`compares_rows`) gather them from all processes and can't be taken in parts.
     """
 
-    parallel: Parallel | None = None
+    parallel: Any = None  # a `parallel.Parallel` as soon as a stage has begun
+    schedule: Schedule
 
     def _check_settings(self):
         if self.config["parallel"] == "fsdp" and self.config["precision"] == "fp16":
@@ -47,7 +48,18 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         return build_adamw(model, self.config["learning_rate"], self.config["weight_decay"])
 
     def _build_scheduler(self, total_steps):
-        return warmup_cosine(self.optimizer, self.config["warmup_steps"] or 0, total_steps)
+        warmup = warmup_in_steps(self.config["warmup_steps"] or 0, total_steps)
+        warn_of_long_warmup(warmup, total_steps, self.config["learning_rate"])
+        self.schedule = SCHEDULES[self.config["schedule"]](warmup, total_steps)
+        return LambdaLR(self.optimizer, self.schedule)
+
+    def _plan_end(self, progress: StageProgress, steps: int) -> None:
+        if self.scheduler is not None:
+            self.schedule.plan_end(progress, self.scheduler.last_epoch, steps)
+
+    def _after_validation(self, progress: StageProgress) -> None:
+        if self.scheduler is not None:
+            self.schedule.after_validation(progress, self.stopping_step)
 
     def _wrap_distributed(self):
         # Not at the top: accelerate loads slowly, and nothing but training needs it.
@@ -119,7 +131,6 @@ class Trainer(StagedTrainer, RecBoleTrainer):
 
     def _gradients(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Add up the gradients of a batch's parts, and return this process's share of its losses."""
-        assert self.parallel is not None, "it is there as soon as a stage has begun"
         parts, total = self.config["accumulation_steps"], dict[str, Tensor]()
         for number, (part, targets) in enumerate(batch.in_parts(parts), 1):
             # Mean over this part -> its part of the mean over all targets; processes are averaged afterwards.

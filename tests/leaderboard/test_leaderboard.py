@@ -239,6 +239,10 @@ def test_formats():
         "**0.5 ± 0.1**†" in to_markdown(grid) and "<u>-0.2</u>" in to_markdown(grid) and r"a_b\|c" in to_markdown(grid)
     )
     assert "| *y* |  |" in to_markdown(grid)
+    hostile = Grid("<i>t</i>", [Column("<b>"), Column("n")], [[Cell("<script>|&lt;\nx"), Cell("< 0.05")]], ["<u>"])
+    lines = to_markdown(hostile).splitlines()
+    assert lines[0] == "**&lt;i>t&lt;/i>**" and lines[2] == "| &lt;b> | n |" and lines[4] == "| *&lt;u>* |  |"
+    assert lines[5] == r"| &lt;script>\|&amp;lt; x | < 0.05 |"
     latex = to_latex(grid)
     assert r"a\_b|c & \textbf{0.5 $\pm$ 0.1}$^{\dagger}$ \\" in latex
     assert r"100 \% \& $<$ & \underline{$-$0.2} \\" in latex and r"\midrule" in latex

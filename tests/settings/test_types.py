@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import jsonschema
@@ -27,6 +28,8 @@ def default_of(path: Path) -> dict:
 
 def declared_for(path: Path) -> dict:
     """What is declared for a model's file: its own, its backbone's, what all share; RecBole's models' own."""
+    if path == OVERALL:
+        return schema_beside(OVERALL)
     backbone = default_of(path).get("backbone")
     below = declared_for(path.with_name(f"{backbone}.yaml")) if backbone else schema_beside(OVERALL)
     recbole = read_schema(PROPERTIES / "recbole_models.schema.json") if path.stem == "S3Rec" else {}
@@ -71,8 +74,7 @@ def leaves(values: dict, declared: dict, prefix: str = ""):
 
 @pytest.mark.parametrize("path", [OVERALL, *MODELS], ids=lambda path: path.stem)
 def test_every_default_has_a_type_that_allows_it(path):
-    declared = schema_beside(path) if path == OVERALL else declared_for(path)
-    for name, value, schema in leaves(default_of(path), declared):
+    for name, value, schema in leaves(default_of(path), declared_for(path)):
         assert checked(name, value, schema, str(path)) == value
 
 
@@ -300,3 +302,58 @@ def test_an_own_class_may_declare_types(own_class):
 def test_a_display_name_is_text(own_class, name):
     with pytest.raises(UserError, match=r"\[display_name\] must be text, or ~, but is .* from .*Mine\.yaml"):
         own_class(f"display_name: {json.dumps(name)}\n")
+
+
+# ---- what is written of them ---------------------------------------------------------------------------------------
+
+
+def comments_of(path: Path) -> dict[str, str]:
+    """Dotted name -> the comment beside it; a comment below, in the same column, goes on with it."""
+    found: dict[str, str] = {}
+    groups: list[tuple[int, str]] = []
+    name, column = "", -1
+    for line in path.read_text().splitlines():
+        setting = re.match(r"( *)([\w.]+):(?:\s|$)", line)
+        comment = re.search(r"(?:^|\s)# ?(.*)$", line)
+        if setting:
+            groups = [*(group for group in groups if group[0] < len(setting[1])), (len(setting[1]), setting[2])]
+            name, column = ".".join(key for _, key in groups), line.find("#")
+            if comment:
+                found[name] = comment[1]
+        elif comment and line.find("#") == column > 0:
+            found[name] += f" {comment[1]}"
+    return found
+
+
+@pytest.mark.parametrize("path", [OVERALL, *MODELS], ids=lambda path: path.stem)
+def test_a_comment_says_what_the_schema_says(path):
+    said = {f"{name}": schema for name, _, schema in leaves(default_of(path), declared_for(path))}
+    own = {name.split(".")[0] for name in schema_beside(path)}
+    compared = 0
+    for name, comment in comments_of(path).items():
+        if name in said and name.split(".")[0] in own:
+            assert said[name]["description"] == comment
+            compared += 1
+    assert compared or not own
+
+
+def test_the_settings_page_is_up_to_date(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import settings_page
+
+    assert settings_page.page() == (ROOT / "docs" / "settings.md").read_text(), "run python scripts/settings_page.py"
+
+
+def test_help_says_what_a_value_must_be(capsys):
+    assert command_line.main(["--model=TIGER", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "  dropout_rate: 0.1\n      dropout (a number from 0 to 1)\n" in shown
+    assert "published:" not in shown
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_a_number_that_no_float_holds_is_refused(tiny_dataset, value):
+    for key in ("epochs", "learning_rate"):
+        with pytest.raises(UserError, match=r"a number must be finite\.$") as caught:
+            Config("SASRec", "tiny", config_dict={**tiny_dataset, key: value})
+        assert len(str(caught.value)) < 400

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.utils import early_stopping
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from training_cases import MeanOfHistory, equal, files
 
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
@@ -18,8 +19,9 @@ from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import LAST, Trainer
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.meter import EpochMeter, named_losses
-from recbole_specgr.training.optimizer import build_adamw, warmup_cosine
+from recbole_specgr.training.optimizer import build_adamw
 from recbole_specgr.training.progress import StageProgress
+from recbole_specgr.training.schedules import Constant, Cosine, Plateau, warmup_in_steps
 
 
 class FailsOnce(MeanOfHistory):
@@ -107,13 +109,98 @@ def test_adamw_decays_matrices_only_and_leaves_frozen_ones_out():
 
 def test_the_schedule_warms_up_and_falls_to_zero_by_a_cosine():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    schedule, rates = warmup_cosine(optimizer, 4, 10), []
+    schedule, rates = LambdaLR(optimizer, Cosine(4, 10)), []
     for _ in range(11):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
     assert rates[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
     assert rates[4:] == pytest.approx([1 + math.cos(math.pi * step / 6) for step in range(7)])
+
+
+def test_warm_up_may_be_a_share_of_the_steps():
+    assert [warmup_in_steps(warmup, 400) for warmup in (0, 0.05, 1, 30, 30.0)] == [0, 20, 1, 30, 30]
+
+
+def test_a_constant_schedule_decays_over_a_last_tenth():
+    """Patience is out after 30 epochs of 10 steps: 3 more epochs, straight down to zero."""
+    schedule, progress = Constant(5, 10_000), StageProgress("train", epoch=29, limit=1000)
+    schedule.plan_end(progress, 290, 10)
+    assert progress.last_epoch is None and not progress.over
+    progress.epoch, progress.stopped = 30, True
+    schedule.plan_end(progress, 300, 10)
+    assert progress.last_epoch == 33 and not progress.over
+    assert [schedule(step) for step in (4, 5, 299, 300, 315, 330)] == [5 / 6, 1, 1, 1, 0.5, 0]
+    progress.judge(1.0, {}, 0, bigger=True)
+    assert progress.stopped_by == "patience", "what the decay finds does not change why the stage ended"
+    progress.epoch = 33
+    assert progress.over
+
+
+@pytest.mark.parametrize(("limit", "begins"), [(1, 0), (5, 4), (11, 10), (110, 100)])
+def test_a_constant_schedule_decays_before_the_limit(limit, begins):
+    schedule, progress = Constant(0, 10 * limit), StageProgress("train", limit=limit)
+    while progress.last_epoch is None:
+        schedule.plan_end(progress, 10 * progress.epoch, 10)
+        progress.epoch += 1
+    assert (progress.epoch - 1, progress.last_epoch) == (begins, limit)
+    assert (schedule(10 * begins), schedule(10 * limit)) == (1, 0)
+
+
+def test_a_plateau_halves_the_learning_rate():
+    schedule, progress, factors = Plateau(0, 1000), StageProgress("train"), []
+    for stalls in (0, 1, 2, 3, 0, 1, 2, 3, 4):
+        progress.stalls = stalls
+        schedule.after_validation(progress, patience=6)
+        factors.append(schedule(100))
+    assert factors == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+
+
+@pytest.mark.parametrize(
+    ("what", "stopped_by", "improving"),
+    [
+        ({"epoch": 0}, None, None),
+        ({"epoch": 10}, "limit", None),  # never validated
+        ({"epoch": 10, "best_epoch": 3}, "limit", True),
+        ({"epoch": 9, "best_epoch": 5, "stopped": True}, "patience", False),
+        ({"epoch": 10, "best_epoch": 9, "stopped": True}, "patience", False),
+        ({"epoch": 10, "best_epoch": 10, "stopped": True}, "patience", True),
+    ],
+)
+def test_a_stage_says_why_it_ended(what, stopped_by, improving):
+    progress = StageProgress("train", limit=10, **what)
+    assert (progress.stopped_by, progress.improving) == (stopped_by, improving)
+
+
+def test_a_learning_rate_that_never_gets_off_the_ground_is_a_warning(prepare, caplog):
+    trainer, train, valid, _ = prepare(MeanOfHistory, epochs=1, warmup_steps=10_000)
+    trainer.fit(train, valid)
+    assert f"[warmup_steps: 10000] is most of the {len(train)} steps" in caplog.text
+    assert f"never reached, {0.01 * len(train) / 10_001:.2g} is the most" in caplog.text
+    caplog.clear()
+    trainer, train, valid, _ = prepare(MeanOfHistory, "other", epochs=1, warmup_steps=0.1)
+    trainer.fit(train, valid)
+    assert "warmup_steps" not in caplog.text
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+def test_a_schedule_goes_on_where_it_was_interrupted(prepare, schedule):
+    more = {"schedule": schedule, "epochs": 4, "stopping_step": 2, "warmup_steps": 3, "eval_step": 1}
+    whole, train, valid, _ = prepare(MeanOfHistory, "whole", **more)
+    whole.fit(train, valid)
+    steps = len(train)
+    broken, train, valid, _ = prepare(FailsOnce, "broken", checkpoint_steps=1, **more)
+    broken.model.fail_at = 3 * steps + 2  # in the last epoch, where a constant learning rate decays
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(train, valid)
+    again, train, valid, _ = prepare(FailsOnce, "broken", **more)
+    again.resume_checkpoint(again.run_dir / LAST)
+    again.fit(train, valid)
+    assert equal(again.model, whole.model)
+    rates = [[entry["learning_rate"] for entry in t.progress["train"].history] for t in (whole, again)]
+    assert rates[0] == rates[1]
+    if schedule == "constant":
+        assert rates[0][:3] == [0.01] * 3 and rates[0][3] == 0
 
 
 def test_the_meter_averages_the_parts_of_a_loss():
@@ -417,7 +504,7 @@ def test_a_batch_in_parts_is_the_same_step(prepare):
         (MeanOfHistory, {"parallel": "fsdp", "precision": "fp16"}, "--precision=bf16"),
         ("SASRec", {"precision": "fp16"}, "Take fp32 or bf16"),
         ("SASRec", {"accumulation_steps": 2}, "RecBole's own loop"),
-        (MeanOfHistory, {"precision": "fp8"}, "fp32 or bf16 or fp16"),
+        (MeanOfHistory, {"precision": "fp8"}, "fp32, bf16, fp16, auto, but is .fp8"),
         (MeanOfHistory, {"checkpoint_steps": -1}, "checkpoint_steps"),
         (MeanOfHistory, {"checkpoint_minutes": "soon"}, "checkpoint_minutes"),
     ],

@@ -1,0 +1,98 @@
+"""What a preset makes of the size of the data, and what it leaves."""
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.presets import RULES, DataSize, power_of_two
+from recbole_specgr.system.errors import UserError
+
+FEW = DataSize(rows=4500, items=200, seen_items=170)
+MANY = DataSize(rows=2_000_000, items=60_000, seen_items=40_000)
+
+
+def settings_of(model, given, size, dataset="tiny"):
+    config = Config(model, dataset, config_dict=given)
+    config.follow_data(size)
+    return config
+
+
+def test_few_data_get_a_small_model(tiny_dataset):
+    """By hand: sqrt(170) / 2 = 6.5 codes, 4500 / 64 = 70 rows a batch, 71 steps an epoch, 1500 / 71 = 21 epochs."""
+    config = settings_of("SpecGRPP", tiny_dataset, FEW)
+    expected = {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_layers": 1, "train_batch_size": 64}
+    expected |= {"contrastive_batch_size": 128, "warmup_steps": 0.05, "epochs": 21, "eval_step": 3, "stopping_step": 5}
+    assert {key: config[key] for key in expected} == expected
+    assert config["tokenizer"]["codebook_size"] == 8
+    assert config["stages"]["finetune"] == {"epochs": 4, "learning_rate": 0.0001}
+
+
+def test_many_data_keep_the_sizes(tiny_dataset):
+    config, paper = settings_of("SpecGRPP", tiny_dataset, MANY), Config("SpecGRPP", "tiny", config_dict=tiny_dataset)
+    changed = {key for key, value in config.to_dict().items() if value != paper.to_dict()[key]}
+    assert changed == {"tokenizer", "warmup_steps"}
+    assert (config["tokenizer"]["codebook_size"], config["warmup_steps"]) == (128, 0.05)
+    assert settings_of("SpecGRPP", {**tiny_dataset, "preset": "small"}, MANY)["num_layers"] == 1
+
+
+def test_what_is_said_above_the_models_file_stays(tiny_dataset, tmp_path):
+    data = tmp_path / "dataset" / "tiny" / "tiny.yaml"
+    data.write_text(data.read_text() + "tokenizer: {codebook_size: 4}\n")
+    tuned = tmp_path / "properties" / "tuned" / "tiny" / "TIGER.yaml"
+    tuned.parent.mkdir(parents=True)
+    tuned.write_text("num_layers: 3\n")
+    given = {**tiny_dataset, "train_batch_size": 500, "stages.finetune.epochs": 15}
+    config = settings_of("SpecGRPP", given, FEW)
+    assert config["tokenizer"]["codebook_size"] == 4 and config["num_layers"] == 3
+    assert config["train_batch_size"] == 500 and config["stages"]["finetune"]["epochs"] == 15
+    assert config["epochs"] == 100, "9 steps an epoch: as many as the file has"
+    assert set(config.preset_changes) == set(config.follows_data) & set(config.preset_changes)
+    assert not {"num_layers", "train_batch_size", "tokenizer.codebook_size"} & config.follows_data
+
+
+@pytest.mark.parametrize("dataset", sorted(path.stem for path in (ROOT / "properties" / "dataset").glob("*.yaml")))
+def test_data_sets_with_published_results_keep_their_settings(tmp_path, dataset):
+    (tmp_path / dataset).mkdir()
+    (tmp_path / dataset / f"{dataset}.inter").touch()
+    config = settings_of("SpecGRPP", {"data_path": str(tmp_path)}, FEW, dataset)
+    assert config["preset"] == "paper" and config.preset_changes == {} and config.follows_data == set()
+
+
+def test_settings_of_a_run_stay_as_they_are(tiny_dataset):
+    config = settings_of("TIGER", tiny_dataset, FEW)
+    saved = yaml.safe_load(yaml.safe_dump(config.to_dict()))
+    again = Config.from_dict(saved)
+    again.follow_data(MANY)
+    assert again.to_dict() == config.to_dict()
+    del saved["preset"]  # a run from before there was the setting
+    assert Config.from_dict(saved)["preset"] == "paper"
+
+
+def test_parts_follow_the_data_too(tiny_dataset):
+    config = settings_of("SpecGR_Aux", tiny_dataset, FEW)
+    drafter, backbone = (config.part(name, {}, "a test") for name in ("UniSRec", "TIGER"))
+    assert (drafter["hidden_size"], backbone["d_kv"], backbone["train_batch_size"]) == (64, 16, 64)
+
+
+def test_powers_of_two():
+    assert [power_of_two(value, 4, 64) for value in (0, 3, 5, 6, 45, 46, 1000)] == [4, 4, 4, 8, 32, 64, 64]
+
+
+def test_an_unknown_preset_is_refused(tiny_dataset):
+    with pytest.raises(UserError, match=r"preset.*large"):
+        Config("TIGER", "tiny", config_dict={**tiny_dataset, "preset": "large"})
+
+
+def test_a_run_states_what_it_follows_and_keeps_it(tiny_dataset, caplog):
+    given = {**tiny_dataset, "epochs": 1, "hidden_size": 8, "inner_size": 8, "topk": [5], "valid_metric": "NDCG@5"}
+    result = run_recbole("SASRec", "tiny", config_dict=given)
+    assert "preset auto, for 494 training rows and 63 seen of 78 items: train_batch_size 32 (256)" in caplog.text
+    assert "codebook_size" not in caplog.text.partition("preset auto")[2].partition("In brackets")[0]
+    assert result["record"]["settings"]["train_batch_size"] == 32
+
+
+def test_the_page_names_every_rule():
+    page = (ROOT / "docs" / "your_data.md").read_text(encoding="utf-8")
+    assert all(f"`{rule.key}`" in page for rule in RULES)
