@@ -72,3 +72,12 @@ def test_settings_are_read_beside_any_record(tmp_path, record):
     (tmp_path / "config.yaml").write_text("model: SASRec\nbase_model: SASRec\ndataset: tiny\nstages: {train: {}}\n")
     (tmp_path / RESULT).write_text(record)
     assert read_settings(tmp_path)["stages"] == {"train": {}}
+
+
+def test_sizes_that_do_not_fit_each_other_are_one_sentence_and_leave_nothing(tiny_dataset, tmp_path, capsys):
+    there = sorted(tmp_path.rglob("*"))
+    words = {**tiny_dataset, "hidden_size": 9, "n_heads": 2}
+    assert command_line.main(["--model=SASRec", "--dataset=tiny", *(f"--{k}={v}" for k, v in words.items())]) == 2
+    error = capsys.readouterr().err
+    assert "error: [SASRec] can't be built with these settings: The hidden size (9)" in error
+    assert "Traceback" not in error and sorted(tmp_path.rglob("*")) == there
