@@ -36,6 +36,23 @@ SHORT_SPECGR = {
 }
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """The contents of a page's blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+def write_files(page: str, folder: Path) -> list[str]:
+    """Write the files whose contents a page shows in blocks of Python and YAML, below a line `# PATH`; the paths."""
+    paths = []
+    for block in blocks(page, "python") + blocks(page, "yaml"):
+        first, _, text = block.partition("\n")
+        paths.append(first.removeprefix("# "))
+        file = folder / paths[-1]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return paths
+
+
 def write_tuned(folder: Path, dataset: str, model: str, settings: dict) -> None:
     """Settings that a command in `folder` takes for this model by itself, below those of its words."""
     file = folder / "properties" / "tuned" / dataset / f"{model}.yaml"

@@ -34,7 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--histories", type=Path, required=True, metavar="FILE", help="CSV, JSON lines or Parquet")
     parser.add_argument("--k", type=int, default=20, help="length of a list (20)")
     parser.add_argument("--candidates", type=Path, metavar="FILE", help="the items to choose from: .txt or a table")
-    parser.add_argument("--exclude-history", action="store_true", help="nothing that the history itself holds")
+    history = parser.add_mutually_exclusive_group()
+    history.add_argument("--exclude-history", action="store_true", help="nothing that the history itself holds")
+    history.add_argument(
+        "--include-history", action="store_true", help="that, too; without either it depends on the data"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet; else printed")
     parser.add_argument("--on-unknown", choices=("drop", "error"), default="drop", help="unknown items (drop)")
     parser.add_argument("--batch-size", type=int, help="users a batch")
@@ -51,6 +55,9 @@ def _recommend(arguments: argparse.Namespace) -> None:
     candidates = None
     if arguments.candidates:
         candidates = read_items_file(arguments.candidates, recommender.catalogue.item_field)
+    without_history = arguments.exclude_history or (
+        recommender.catalogue.repeats is False and not arguments.include_history
+    )
     users = unknown = empty = 0
     bar = tqdm(desc="recommend", unit="user", disable=None if arguments.out else True, dynamic_ncols=True)
     with bar, recommendations_file(arguments.out) as write:
@@ -59,7 +66,7 @@ def _recommend(arguments: argparse.Namespace) -> None:
                 piece.histories,
                 arguments.k,
                 candidates,
-                "history" if arguments.exclude_history else None,
+                "history" if without_history else None,
                 on_unknown=arguments.on_unknown,
                 **settings,
             )
@@ -68,6 +75,9 @@ def _recommend(arguments: argparse.Namespace) -> None:
             bar.total = round(users / max(piece.done, 1e-9))
             bar.update(len(found))
     notes = [f"users: {users:,}"]
+    if without_history and not arguments.exclude_history:
+        dataset = recommender.config["dataset"]
+        notes.append(f"lists leave out the history, for no user of {dataset} comes back to an item (--include-history)")
     notes += [f"unknown items left out of their histories: {unknown:,}"] if unknown else []
     notes += [f"users without any known item, whose lists are empty: {empty:,}"] if empty else []
     print("; ".join(notes) + (f": {arguments.out}" if arguments.out else ""), file=sys.stderr)

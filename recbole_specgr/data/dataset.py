@@ -54,6 +54,7 @@ class InductiveDataset(SequentialDataset):
     `seen`          BoolTensor [n_items]             the item occurs in train (the padding item never)
     `candidates`    BoolTensor [n_items]             what the phase ranks
     `first_seen`    LongTensor [n_items]             when the item first exists, largest int64 if never
+    `repeats`       bool                             users came back to items; only the first time is kept
     `fingerprint`   str                              sha256 of the interactions (tokens, times, order)
     `protocol`      dict                             plain data: everything that two results must share to compare
     ==============  ===============================  ======================================================
@@ -61,6 +62,7 @@ class InductiveDataset(SequentialDataset):
 
     phase: str | None = None
     split: Split
+    repeats: bool
     inter_feat: Any  # a frame while RecBole loads it, an Interaction from `build` on
 
     # ---- loading: RecBole's pipeline, with exact times -------------------------------------------------------------
@@ -108,6 +110,7 @@ class InductiveDataset(SequentialDataset):
         exact_times(frame[self.time_field].to_numpy(), self.time_field)
         in_time = frame.sort_values(self.time_field, kind="stable")
         repeats = in_time.index[in_time.duplicated([self.uid_field, self.iid_field])]
+        self.repeats = len(repeats) > 0
         frame.drop(repeats, inplace=True)
 
     def _data_filtering(self) -> None:

@@ -17,7 +17,7 @@ from recbole_specgr.text.item_text import field_kinds, item_titles
 
 ITEMS = "items.npz"  # in a run's folder
 _FORMAT = 1
-_FACTS = ("version", "item_field", "field_kinds", "separator")
+_FACTS = ("version", "item_field", "field_kinds", "separator", "repeats")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,7 @@ class Catalogue:
         item_field: name of the field that holds the items.
         field_kinds: item field -> its kind, one of `item_text.KINDS`.
         separator: of the labels in a field of labels.
+        repeats: users came back to items in the data set; None where that is not known, of an earlier version's run.
         caches: what models keep of each item that takes long to compute, by its name in the model.
         version: of this package, that wrote it.
     """
@@ -46,6 +47,7 @@ class Catalogue:
     item_field: str = "item_id"
     field_kinds: dict[str, str] = field(default_factory=dict)
     separator: str = " "
+    repeats: bool | None = None
     caches: dict[str, np.ndarray] = field(default_factory=dict)
     version: str = __version__
 
@@ -60,6 +62,7 @@ class Catalogue:
             item_field=dataset.iid_field,
             field_kinds=field_kinds(dataset),
             separator=config["seq_separator"],
+            repeats=dataset.repeats,
         )
 
     # -- in place of the train view ------------------------------------------------------------------------------------
@@ -101,5 +104,5 @@ class Catalogue:
             candidates=torch.from_numpy(arrays["candidates"]),
             titles=unpack(arrays["titles"]),
             caches={name.removeprefix("cache/"): a for name, a in arrays.items() if name.startswith("cache/")},
-            **{name: facts[name] for name in _FACTS},
+            **{name: facts[name] for name in _FACTS if name in facts},
         )

@@ -11,7 +11,7 @@ from recbole_specgr.leaderboard.terminal import to_terminal
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 _LATEX |= {"†": r"$^{\dagger}$", "±": r"$\pm$", "<": "$<$", ">": "$>$"}
-_LATEX_NOTES = {"†": r"\dagger", "*": "*"}
+_LATEX_NOTES = {"†": r"\dagger", "‡": r"\ddagger", "*": "*"}
 
 
 def to_markdown(grid: Grid) -> str:

@@ -12,7 +12,7 @@ from recbole_specgr.leaderboard.published import About, published_beside, read_a
 from recbole_specgr.leaderboard.reproduction import FILE as ROWS
 from recbole_specgr.leaderboard.reproduction import rows_yaml
 from recbole_specgr.leaderboard.small_table import reading
-from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results
+from recbole_specgr.leaderboard.study_data import StudyData, read_cells, slice_results, training_curves
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.summary import Board, summarise
@@ -41,16 +41,18 @@ def study_folder(leaderboards: Path, dataset: str, study: str) -> Path:
 
 
 def study_data(study: Study, leaderboards: Path, dataset: str, boards: list[Board] | None = None) -> list[StudyData]:
-    """What there is of a study: of the leaderboard's main protocol for slices; nothing where nothing was measured.
+    """What there is of a study: of the leaderboard's main protocol for slices and curves; nothing where nothing was
+    measured.
 
     Args:
         boards: of the data set; None reads them.
     """
-    if not study.slices:
+    if study.variants:
         found = [read_cells(study, study_folder(leaderboards, dataset, study.name))]
     else:
         boards = summarise(read_archive(leaderboards, dataset)) if boards is None else boards
-        found = [slice_results(study, board) for board in boards[:1]]
+        read = training_curves if study.curves else slice_results
+        found = [read(study, board) for board in boards[:1]]
     return [data for data in found if data.points]
 
 

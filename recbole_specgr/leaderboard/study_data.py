@@ -86,6 +86,26 @@ def slice_results(study: Study, board: Board) -> StudyData:
     return StudyData(study, _aggregate(raw), records, highlighted=board.outstanding())
 
 
+def training_curves(study: Study, board: Board) -> StudyData:
+    """The validations of a board's results while they were trained: by epoch, with the seconds of training so far."""
+    results = [result for row in board.rows for result in row.results]
+    raw = [point for result in results for point in _validations(result)]
+    records = [result.record for result in latest(results)]
+    return StudyData(study, _aggregate(raw), records, highlighted=board.outstanding())
+
+
+def _validations(result: Result) -> Iterator[Raw]:
+    """Stages follow each other."""
+    label = result.record.get("display_name") or result.record["model"]
+    epochs, seconds = 0, 0.0
+    for stage in result.record["training"].values():
+        for entry in stage.get("history") or ():
+            epochs, seconds = epochs + 1, seconds + entry["seconds"]
+            measured = {f"valid_{key}": value for key, value in entry.items() if "@" in key}
+            if measured:
+                yield label, {"epoch": epochs}, {**measured, "epochs": epochs, "training_seconds": round(seconds, 3)}
+
+
 def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Raw]:
     column, ends = slices["column"], slices["from"]
     if column not in result.ranks:

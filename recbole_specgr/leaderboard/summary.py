@@ -16,6 +16,7 @@ from recbole_specgr.evaluation.known_metrics import rank_metrics, smaller_is_bet
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.trained_out import improving_stages
 from recbole_specgr.settings.registry import GROUPS
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
@@ -94,6 +95,11 @@ class Row:
         the median: a seed that ran beside other work is to change nothing."""
         found = [value for result in self.results if (value := _look_up(result.record, path)) is not None]
         return median(found) if found else None
+
+    @property
+    def improving(self) -> bool:
+        """More epochs might have made it better, with one of its seeds at least."""
+        return any(improving_stages(result.record) for result in self.results)
 
     @property
     def finished(self) -> str:

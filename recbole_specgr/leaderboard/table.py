@@ -12,6 +12,7 @@ from recbole_specgr.settings.published import Published
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
 SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
+NOT_TRAINED_OUT = "‡"  # behind a model that more epochs might have made better
 
 
 def leaderboard(boards: Iterable[Board], write: Callable[[Grid], str]) -> str:
@@ -51,7 +52,17 @@ def remarks(board: Board) -> list[str]:
     found = (
         [f"Left out, for their settings are not those of the latest run: {'; '.join(left_out)}."] if left_out else []
     )
+    if any(row.improving for row in board.rows):
+        found.append(
+            f"{NOT_TRAINED_OUT}: not trained out. The limit of epochs ended its training, or its best validation was "
+            f"among the last that the limit allowed: more epochs might help."
+        )
     return found + local_remarks(board)
+
+
+def name_cell(row: Row) -> Cell:
+    """The model's name, marked where it was not trained out."""
+    return Cell(row.name, note=NOT_TRAINED_OUT if row.improving else "")
 
 
 def results_table(board: Board, topk: list[int] | None = None) -> Grid:
@@ -66,7 +77,7 @@ def results_table(board: Board, topk: list[int] | None = None) -> Grid:
     columns += [Column("users/s", leave_out=2), Column("vs best baseline", leave_out=4)]
     rows = [
         [
-            Cell(row.name),
+            name_cell(row),
             Cell(str(len(row.results)), value=len(row.results)),
             *run_cells(board, row),
             *(result_cell(board, row, f"{part}{metric}@{k}") for part, metric, k in keys),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid, number
 from recbole_specgr.leaderboard.plots.plot import Axis, Plot, Series
 from recbole_specgr.leaderboard.summary import Board, Row, Value, summarise
-from recbole_specgr.leaderboard.table import change, result_cell, results_caption, title
+from recbole_specgr.leaderboard.table import change, name_cell, result_cell, results_caption, title
 from recbole_specgr.settings.result_keys import PARTS
 
 MEAN = "mean"  # the choice of all seeds
@@ -67,7 +67,7 @@ def view_table(view: View) -> Grid:
     columns += [Column("vs best baseline"), Column("group", align="left"), Column("seeds"), Column("users/s")]
     rows = [
         [
-            Cell(row.name),
+            name_cell(row),
             *(result_cell(board, row, key) for key in keys),
             change(board, row, keys[0]),
             Cell(row.group or "-"),

@@ -31,9 +31,11 @@ def checkpoint_content(model: AbstractRecommender, **content: Any) -> dict[str, 
     return whole
 
 
-def save_checkpoint(path: Path, model: AbstractRecommender, **content: Any) -> None:
-    """Write `checkpoint_content`."""
-    write_checkpoint(path, checkpoint_content(model, **content))
+def save_checkpoint(path: Path, model: AbstractRecommender, *, writes: bool = True, **content: Any) -> None:
+    """Write `checkpoint_content`. Every process must ask; one of them `writes`."""
+    content = checkpoint_content(model, **content)
+    if writes:
+        write_checkpoint(path, content)
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:

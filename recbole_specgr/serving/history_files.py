@@ -160,8 +160,8 @@ Write = Callable[[list[str], Recommendations], None]
 def recommendations_file(path: Path | None) -> Iterator[Write]:
     """A function that appends users and their lists to `path`; the file is there when all is written.
 
-    .csv and .tsv have a row an item (user_id, rank, item_id, score, round), .jsonl and .parquet a row a user (user_id,
-    items, scores, rounds). None prints JSON lines.
+    .csv and .tsv have a row an item (user_id, rank, item_id, score in six digits, round), .jsonl and .parquet a row a
+    user (user_id, items, scores, rounds). None prints JSON lines.
 
     Raises:
         UserError: a name that ends in none of these.
@@ -201,9 +201,13 @@ def _csv_writer(path: Path) -> Iterator[Write]:
 
         def write(users: list[str], found: Recommendations) -> None:
             rows = found.frame(users).itertuples(index=False)
-            writer.writerows(["" if cell != cell else cell for cell in row] for row in rows)
+            writer.writerows([user, rank, item, _six_digits(score), by] for user, rank, item, score, by in rows)
 
         yield write
+
+
+def _six_digits(score: float) -> str:
+    return "" if score != score else f"{score:.6g}"
 
 
 @contextlib.contextmanager

@@ -56,6 +56,7 @@ class Study:
         variants: rows of the grid, each with label, model, train, uses, decode, measure, grid.
         grid, measure: of all variants.
         slices: in place of variants: the leaderboard's own results, by a column of the test rows.
+        curves: in place of variants: how the leaderboard's own results were trained, by epoch.
         unroll: {axis: name, keys: [...]}: values that are lists become an axis of their own.
         table, plots: how it is shown, see `leaderboard.study_view`.
     """
@@ -68,6 +69,7 @@ class Study:
     grid: dict[str, dict[str, list]] = field(default_factory=dict)
     measure: dict[str, dict[str, Any]] = field(default_factory=dict)
     slices: dict[str, Any] = field(default_factory=dict)
+    curves: bool = False
     unroll: dict[str, Any] = field(default_factory=dict)
     table: dict[str, Any] = field(default_factory=dict)
     plots: list[dict[str, Any]] = field(default_factory=list)
@@ -111,8 +113,8 @@ def read_study(name: str) -> Study:
         )
     path, given = files[name], read_mapping(files[name])
     _check_keys(given, Study.__dataclass_fields__.keys() - {"name"}, path)
-    if not given.get("title") or bool(given.get("variants")) == bool(given.get("slices")):
-        raise UserError(f"{path} needs a title, and either variants or slices.")
+    if not given.get("title") or sum(bool(given.get(key)) for key in ("variants", "slices", "curves")) != 1:
+        raise UserError(f"{path} needs a title, and either variants or slices or curves.")
     for variant in given.get("variants", []):
         _check_keys(variant, VARIANT, path)
         if not {"label", "model"} <= variant.keys():

@@ -60,7 +60,7 @@ class EpochReports:
 def _line(progress: StageProgress, entry: dict[str, Any], epochs: int, metric: str) -> str:
     losses = {name: value for name, value in entry.items() if name.startswith("loss")}
     line = f"{progress.stage} {progress.epoch}/{epochs}  {describe(losses)}  "
-    line += f"{entry['seconds']:.1f} s, {entry['rows_per_second']:,.0f} rows/s"
+    line += f"{entry['seconds']:.1f} s, {entry['rows_per_second']:,.0f} targets/s"
     if metric in entry:
         line += f"  {metric} {entry[metric]:.4f}"
         line += " *" if progress.best_epoch == progress.epoch else f" (best {progress.best_score:.4f})"

@@ -15,7 +15,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from recbole_specgr.runs.checkpoint import checkpoint_content, load_checkpoint, restore_model, write_checkpoint
+from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
 from recbole_specgr.runs.folder import LAST
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import asked
@@ -73,16 +73,16 @@ class LastCheckpoint:
         Raises:
             UserError: the folder is gone, or the disk does not take it.
         """
-        content = checkpoint_content(
+        save_checkpoint(
+            self.file,
             trained.model,
+            writes=not self.config["rank"],
             stages=[asdict(stage) for stage in progress],
             optimizer=trained.optimizer.state_dict() if trained.optimizer else None,
             scheduler=trained.scheduler.state_dict() if trained.scheduler else None,
             scaler=trained.scaler.state_dict() if trained.scaler else None,
             generators=from_all_processes(generator_states(self.config["device"])),
         )
-        if not self.config["rank"]:
-            write_checkpoint(self.file, content)
         self._written_at = monotonic()
 
     # ---- reading ---------------------------------------------------------------------------------------------------

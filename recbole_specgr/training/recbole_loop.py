@@ -17,6 +17,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training.meter import EpochMeter, named_losses
 from recbole_specgr.training.mixin import TrainerMixin
@@ -46,7 +47,7 @@ class RecBoleLoop(TrainerMixin):
 
     def __init__(self, config: Config, model: torch.nn.Module) -> None:
         distributed, config["single_spec"] = not config["single_spec"], True  # DDP is set up for each stage
-        with _scratch_directory(), warnings.catch_warnings():
+        with _scratch_directory(), within_recboles_limits(config), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
             super().__init__(config, model)
         config["single_spec"] = not distributed

@@ -10,13 +10,7 @@ import torch
 from recbole.config import Config
 from recbole.model.abstract_recommender import SequentialRecommender
 
-from recbole_specgr.runs.checkpoint import (
-    checkpoint_content,
-    load_checkpoint,
-    restore_model,
-    write_checkpoint,
-)
-from recbole_specgr.settings.recbole_limits import within_recboles_limits
+from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import remove_unfinished
 from recbole_specgr.system.interruption import Terminated, safe_points
@@ -63,8 +57,7 @@ class StagedTrainer(RecBoleLoop, Validation):
     scaler: Any
 
     def __init__(self, config: Config, model: SequentialRecommender) -> None:
-        with within_recboles_limits(config):
-            super().__init__(config, model)
+        super().__init__(config, model)
         self.tensorboard.close()  # RecBole's own, in a folder that is thrown away
         self.run_dir = self.resume_dir = Path(config["run_dir"] or config["checkpoint_dir"])
         self.stages: dict[str, dict[str, Any]] = config["stages"]
@@ -310,9 +303,7 @@ class StagedTrainer(RecBoleLoop, Validation):
         self.last.write(self.progress.values(), self._trained)
 
     def _save(self, path: Path) -> None:
-        content = checkpoint_content(self.model)
-        if self._leads:
-            write_checkpoint(path, content)
+        save_checkpoint(path, self.model, writes=self._leads)
 
     def _load(self, path: str | Path) -> None:
         if not self.config["single_spec"]:

@@ -150,10 +150,11 @@ def windows_training(bench: Bench):
     for name, settings in {"UniSRec": {}, "SASRec_T": {}, "TextSASRec": {}, "RPG": {"tokenizer": opq}}.items():
         model, train, _ = bench.model(name, {}, **settings)
         model.train()
-        batches = [list(WindowLoader(Windows(train), size, seed=0)), list(islice(BatchLoader(train, size, seed=0), 4))]
+        loaders = WindowLoader(Windows(train), size, seed=0), BatchLoader(train, size, seed=0)
+        batches = [list(islice(loader, 4)) for loader in loaders]
         targets = [mean_targets(some) for some in batches]
         runs = [over_batches(bench, model, some) for some in batches]
-        seconds = [taken.median for taken in bench.times(*runs, repeats=2 * len(batches[0]))]
+        seconds = [taken.median for taken in bench.times(*runs, repeats=4 if bench.quick else 8)]
         windows, by_rows = (count / time for count, time in zip(targets, seconds, strict=True))
         rows.append([name, f"{targets[0]:.0f}", f"{windows:,.0f}", f"{by_rows:,.0f}", f"{windows / by_rows:.1f}"])
     header = ["model", "targets a step", "targets/s on windows", "targets/s on rows", "x rows"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from leaderboard_records import make_result
+from pages import write_files
 
 from recbole_specgr.leaderboard.archive import read_run
 from recbole_specgr.leaderboard.formats import to_markdown
@@ -41,10 +42,7 @@ class Lateness(RankMetric):
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """A working directory with the guide's metric and one of which smaller is better."""
-    guide = (ROOT / "docs" / "add_a_metric.md").read_text(encoding="utf-8")
-    name, code = re.search(r"```python\n# (baselines/\w+\.py)\n(.*?)```", guide, re.DOTALL).groups()
-    (tmp_path / "baselines").mkdir()
-    (tmp_path / name).write_text(code, encoding="utf-8")
+    write_files((ROOT / "docs" / "add_a_metric.md").read_text(encoding="utf-8"), tmp_path)
     (tmp_path / "baselines/Lateness.py").write_text(LATENESS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path

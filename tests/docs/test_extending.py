@@ -12,6 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT, write_tiny_dataset
 from decoding_oracles import OneUser
+from pages import blocks, our_words, write_files
 from serving_oracles import NEW
 
 from recbole_specgr.commands.command_line import main
@@ -38,10 +39,6 @@ SMALL_T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 
 SMALL_IDS = {"tokenizer": {"codebook_size": 8, "min_utilisation": 0.0}}
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
 def follow(tmp_path, monkeypatch):
     """Follow a section or page in an empty folder, on the tiny data set and with further settings; the run's folder."""
@@ -50,17 +47,14 @@ def follow(tmp_path, monkeypatch):
         section = PAGES[title]
         write_tiny_dataset(tmp_path / "dataset")
         monkeypatch.chdir(tmp_path)
-        Path("baselines").mkdir()
-        for block in blocks(section, "python") + blocks(section, "yaml"):
-            first, _, text = block.partition("\n")
-            Path(first.removeprefix("# ")).write_text(text, encoding="utf-8")
+        written = write_files(section, tmp_path)
         (named,) = re.findall(r"^Files: (.*)\.$", section, re.MULTILINE)
-        assert {f"`{path}`" for path in Path("baselines").iterdir()} == set(named.split(", "))
+        assert [f"`{path}`" for path in written] == named.split(", ")
         (command,) = blocks(section, "sh")
-        words = shlex.split(command)
-        assert words[:2] == ["python", "run_recbole.py"]
+        words = our_words(shlex.split(command))
+        assert words is not None
         Path("small.yaml").write_text(yaml.safe_dump({**SMALL, **settings}), encoding="utf-8")
-        assert main([*words[2:], "--config_files=small.yaml"]) == 0
+        assert main([*words, "--config_files=small.yaml"]) == 0
         (run,) = Path("runs", "tiny").glob("*/*")
         return run
 

@@ -25,6 +25,8 @@ from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.render import render_all, study_data
 from recbole_specgr.leaderboard.reproduction import command_of, compare, find_row, read_rows, rows_yaml
+from recbole_specgr.leaderboard.study_data import training_curves
+from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.summary import Row, summarise
 from recbole_specgr.leaderboard.table import (
@@ -34,6 +36,7 @@ from recbole_specgr.leaderboard.table import (
     metrics_by_model,
     models_by_part,
     published_table,
+    remarks,
     results_table,
 )
 from recbole_specgr.settings.registry import resolve
@@ -249,6 +252,51 @@ def test_formats():
     assert escape("\\{~^#") == r"\textbackslash{}\{\textasciitilde{}\textasciicircum{}\#"
     assert to_csv(grid).splitlines() == ["model,all R,group", "a_b|c,0.5,x", "100 % & <,-0.2,y"]
     assert "0.5 ± 0.1 *†" in to_terminal(grid)
+
+
+def stage_of(*scores, **more):
+    """A stage of training with these validations, 0.5 s an epoch; None is an epoch that was not validated."""
+    history = [
+        {"epoch": epoch, "seconds": 0.5} | ({} if score is None else {"ndcg@50": score})
+        for epoch, score in enumerate(scores, 1)
+    ]
+    best = max((score, epoch) for epoch, score in enumerate(scores, 1) if score is not None)[1]
+    return {"epochs": len(scores), "best_epoch": best, "rows": 9, "seconds": 2.0, "history": history, **more}
+
+
+def trained(model, seed, **stages):
+    result = make_result(model, seed)
+    return replace(result, record={**result.record, "training": stages})
+
+
+def test_rows_that_were_not_trained_out_are_marked():
+    out, limit = {"stopped": "patience", "improving": False}, {"stopped": "limit", "improving": True}
+    results = [trained("TIGER", 1, train=stage_of(0.1, 0.2, 0.2, **out))]
+    results += [trained("DSI", 1, train=stage_of(0.1, 0.2, 0.1, **out))]
+    results += [trained("DSI", 2, pretrain=stage_of(0.1, 0.3, **limit), train=stage_of(0.1, 0.2, 0.1, **out))]
+    (board,) = summarise(results)
+    assert {row[0].text: row[0].note for row in results_table(board).rows} == {"TIGER": "", "DSI": "‡"}
+    assert [remark for remark in remarks(board) if remark.startswith("‡: not trained out.")]
+    (board,) = summarise(results[:2])
+    assert not [remark for remark in remarks(board) if "trained out" in remark]
+
+
+def test_learning_curves_follow_epochs_and_seconds():
+    """By hand: stages follow each other, epochs without a validation count, seeds are averaged."""
+    study = read_study("learning_curves")
+    stages = {"pretrain": stage_of(None, 0.2), "finetune": stage_of(0.4)}
+    (board,) = summarise([trained("TIGER", 1, **stages), trained("TIGER", 2, train=stage_of(0.1, 0.3, 0.3))])
+    data = training_curves(study, board)
+    found = {point.axes["epoch"]: {key: value.mean for key, value in point.values.items()} for point in data.points}
+    assert {epoch: (values["valid_ndcg@50"], values["training_seconds"]) for epoch, values in found.items()} == {
+        1: (0.1, 0.5),
+        2: (0.25, 1.0),
+        3: (pytest.approx(0.35), 1.5),
+    }
+    by_epoch, by_seconds = study_plots(data)
+    assert (sorted(by_epoch.series[0].x), sorted(by_seconds.series[0].x)) == ([1, 2, 3], [0.5, 1.0, 1.5])
+    (grid,) = study_grids(data)
+    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.3500", "3", "1.5"]
 
 
 def test_results_by_slices_of_the_test_rows(board, tmp_path):

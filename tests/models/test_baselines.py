@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
+from pages import blocks, write_files
 
 from recbole_specgr.leaderboard.archive import read_runs
 from recbole_specgr.settings.config import Config
@@ -29,16 +29,10 @@ def page() -> str:
     return (ROOT / "docs" / "add_a_baseline.md").read_text(encoding="utf-8")
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-
-
 def test_the_page_works_as_it_is_written(page, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (tmp_path / "baselines").mkdir()
-    for block in blocks(page, "python") + blocks(page, "yaml"):
-        first, _, text = block.partition("\n")
-        (tmp_path / first.removeprefix("# ")).write_text(text, encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "200")  # the table shows the group where there is room
+    write_files(page, tmp_path)
     (commands,) = blocks(page, "sh")
     shown = ""
     for command in commands.splitlines():
@@ -54,11 +48,10 @@ def test_the_page_works_as_it_is_written(page, tmp_path, monkeypatch):
     assert (record["model"], record["display_name"], record["group"]) == ("MeanItem", "Mean of items", "ID")
 
 
-def test_the_page_is_short_and_is_the_example_that_comes_with_the_package(page):
+def test_the_page_is_short_and_is_the_example_that_comes_with_the_package(page, tmp_path):
     assert page.count("\n") < 40
-    for block in blocks(page, "python") + blocks(page, "yaml"):
-        first, _, text = block.partition("\n")
-        assert (ROOT / first.removeprefix("# ")).read_text(encoding="utf-8") == text
+    for path in write_files(page, tmp_path):
+        assert (ROOT / path).read_text(encoding="utf-8") == (tmp_path / path).read_text(encoding="utf-8")
 
 
 def test_metadata_is_no_setting(tmp_path, monkeypatch):

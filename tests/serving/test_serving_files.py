@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import yaml
 from serving_oracles import HISTORIES, NEW, assert_same, content
 
 from recbole_specgr.commands.command_line import main
+from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
@@ -64,11 +67,12 @@ def test_histories_of_every_kind_of_file(name, tmp_path):
 def test_lists_in_every_kind_of_file(name, tiny_runs, tmp_path, expected, capsys):
     histories, out = write_histories(tmp_path / "h.jsonl"), tmp_path / name
     words = ["recommend", tiny_runs / "SpecGRPP", "--histories", histories, "--k", "5", "--out", out]
-    assert main([*map(str, words)]) == 0
+    assert main([*map(str, words), "--include-history"]) == 0
     assert "users: 20" in capsys.readouterr().err
     if out.suffix in (".csv", ".tsv"):
         frame = pd.read_csv(out, sep="\t" if out.suffix == ".tsv" else ",")
         pd.testing.assert_frame_equal(frame, expected.frame(USERS), check_dtype=False)
+        assert all(len(re.sub(r"e.*|\D", "", str(score)).lstrip("0")) <= 6 for score in frame.score)
         return
     frame = pd.read_json(out, lines=True) if out.suffix == ".jsonl" else pd.read_parquet(out)
     assert frame.user_id.tolist() == USERS
@@ -77,9 +81,30 @@ def test_lists_in_every_kind_of_file(name, tiny_runs, tmp_path, expected, capsys
     assert np.stack(frame["rounds"]).tolist() == expected.rounds.tolist()
 
 
+def test_a_list_leaves_out_the_history_where_nobody_comes_back_to_an_item(tiny_runs, tmp_path, capsys):
+    recommender, histories = Recommender.load(tiny_runs / "SASRec"), write_histories(tmp_path / "h.csv")
+    words = ["recommend", str(tiny_runs / "SASRec"), "--histories", str(histories), "--k", "5"]
+    assert recommender.catalogue.repeats is False
+    for more, exclude in (([], "history"), (["--exclude-history"], "history"), (["--include-history"], None)):
+        assert main([*words, *more]) == 0
+        printed = capsys.readouterr()
+        lists = [json.loads(line)["items"] for line in printed.out.splitlines()]
+        assert lists == recommender.recommend(SOME, 5, exclude=exclude).items
+        assert ("lists leave out the history, for no user of tiny" in printed.err) is not bool(more)
+
+
+def test_a_run_that_does_not_say_whether_items_repeat_leaves_nothing_out(tiny_runs, tmp_path, capsys):
+    run, histories = shutil.copytree(tiny_runs / "SASRec", tmp_path / "run"), write_histories(tmp_path / "h.csv")
+    replace(Catalogue.load(run / ITEMS), repeats=None).save(run / ITEMS)
+    assert main(["recommend", str(run), "--histories", str(histories), "--k", "5"]) == 0
+    lists = [json.loads(line)["items"] for line in capsys.readouterr().out.splitlines()]
+    assert lists == Recommender.load(run).recommend(SOME, 5).items
+
+
 def test_lists_are_printed_where_no_file_is_named(tiny_runs, tmp_path, expected, capsys):
     (tmp_path / "candidates.txt").write_text("i1\ni2\n\ni3\nnever\n")
     words = ["recommend", tiny_runs / "SpecGRPP", "--histories", write_histories(tmp_path / "h.csv"), "--k", "5"]
+    words.append("--include-history")
     assert main([*map(str, words)]) == 0
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["items"] for line in printed] == expected.items

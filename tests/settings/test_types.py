@@ -174,7 +174,7 @@ NAN, INFINITE = float("nan"), float("inf")
             {"shar": 0.2},
             "[launch_holdout] has no member [shar], from config_dict: it has share, seed",
         ),
-        ("SASRec", "timestamp_split", [0.8], "[timestamp_split] must be a list of 2 numbers above 0"),
+        ("SASRec", "timestamp_split", [0.8], "[timestamp_split] must be a list of 2 numbers"),
         ("SASRec", "seed", -1, "[seed] must be a whole number from 0"),
         ("SASRec", "data_path", 5, "[data_path] must be text, but is [5]"),
         ("SASRec", "metric_decimal_place", 400, "a whole number from 0 to 17"),

@@ -300,7 +300,7 @@ def test_cells_have_names_of_their_own():
     ("text", "message"),
     [
         ("variants: [{label: a, model: b}]", "needs a title"),
-        ("{title: t}", "either variants or slices"),
+        ("{title: t}", "either variants or slices or curves"),
         ("{title: t, variants: [{label: a}]}", "a label and a model"),
         ("{title: t, variants: [{label: a, model: b}], mesure: {}}", r"no key \[mesure\].*Did you mean \[measure\]"),
         ("{title: t, variants: [{label: a, model: b, decod: {}}]}", r"no key \[decod\]"),
