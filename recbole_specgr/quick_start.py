@@ -169,8 +169,9 @@ def _load_data(config: Config) -> tuple[Any, ...]:
     except UserError:
         raise
     except (ValueError, KeyError) as error:  # a setting names a column that the files do not have
+        reason = f"there is no [{error.args[0]}]" if isinstance(error, KeyError) else str(error)
         raise UserError(
-            f"RecBole can't read the data set [{config['dataset']}] with these settings: {error}."
+            f"RecBole can't read the data set [{config['dataset']}] with these settings: {reason}."
         ) from error
     config.follow_data(dataset.size)
     return dataset, *data_preparation(config, dataset)

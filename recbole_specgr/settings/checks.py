@@ -44,9 +44,8 @@ def check_reading(settings: dict[str, Any]) -> None:
     columns = (settings.get("load_col") or {}).get("inter")
     for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"):
         if columns is not None and settings[key] not in columns:
-            raise UserError(
-                f"[{key}: {settings[key]}]: [load_col.inter] loads no such column, but {', '.join(map(str, columns))}."
-            )
+            loaded = ", ".join(map(str, columns))
+            raise UserError(f"[{key}] is [{settings[key]}], but the columns loaded are {loaded}: [load_col.inter].")
     if settings.get("log_wandb") and find_spec("wandb") is None:
         raise UserError("[log_wandb] needs the library wandb: pip install wandb")
 

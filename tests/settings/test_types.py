@@ -196,8 +196,13 @@ NAN, INFINITE = float("nan"), float("inf")
         ("TIGER", "dropout_rate", 1, "a number from 0 and below 1, but is [1]"),
         ("SASRec", "transform", "x", "mask_itemseq, inverse_itemseq, crop_itemseq, reorder_itemseq, ~, but is [x]"),
         ("SASRec", "encoding", "x", "[encoding: x]: Python knows no such encoding"),
-        ("SASRec", "USER_ID_FIELD", "x", "[USER_ID_FIELD: x]: [load_col.inter] loads no such column, but user_id,"),
-        ("SASRec", "load_col", {"inter": ["user_id"]}, "[load_col.inter] loads no such column, but user_id."),
+        ("SASRec", "USER_ID_FIELD", "x", "[USER_ID_FIELD] is [x], but the columns loaded are user_id,"),
+        (
+            "SASRec",
+            "load_col",
+            {"inter": ["user_id"]},
+            "[ITEM_ID_FIELD] is [item_id], but the columns loaded are user_id: [load_col.inter].",
+        ),
         (
             "SASRec",
             "train_neg_sample_args",
