@@ -28,8 +28,8 @@ SMALL_SIZES = {
     "inner_size": 256,
     "n_layers": 2,
 }
-STEPS = 1500  # that a stage is trained for at most, where data are few
-STEPS_BETWEEN_VALIDATIONS = 200
+STEPS = 1200  # that a stage is trained for at most, where data are few
+STEPS_BETWEEN_VALIDATIONS = 100
 
 
 @dataclass(frozen=True)
