@@ -396,3 +396,15 @@ def test_a_number_that_no_float_holds_is_refused(tiny_dataset, value):
         with pytest.raises(UserError, match=r"a number must be finite\.$") as caught:
             Config("SASRec", "tiny", config_dict={**tiny_dataset, key: value})
         assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["stages: 5\n", "tokenizer: 5\n", "tune: [1]\n", "true: 1\nlearning_rat: 1\n"])
+def test_a_property_file_that_declares_nonsense_is_one_sentence(tiny_dataset, tmp_path, text):
+    for name in ("model/SASRec", "overall"):
+        path = tmp_path / "properties" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        with pytest.raises(UserError) as caught:
+            Config("SASRec", "tiny", config_dict={**tiny_dataset, "learning_rte": 1})
+        assert "\n" not in str(caught.value)
+        path.unlink()
