@@ -23,11 +23,12 @@ from recbole_specgr.runs.report import describe_data, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
 from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.settings.config import Config
+from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
 from recbole_specgr.system.processes import leave_processes
 from recbole_specgr.training import StagedTrainer, make_trainer
-from recbole_specgr.training.tuning import Tuning, tune
+from recbole_specgr.training.tuning import Tuning, check_grid, tune
 
 
 def run_recbole(
@@ -86,6 +87,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
 
         trainer = make_trainer(config, model)
+        if config["tune"]:
+            check_grid(config["tune"], model.decoding, config["model"])
         if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
             trainer.resume_checkpoint(run_dir / LAST)
         score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
@@ -155,8 +158,20 @@ def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = N
 
 def _load_data(config: Config) -> tuple[Any, ...]:
     """The whole data set, and RecBole's loaders of its train, valid and test views; settings that follow from the data
-    are set."""
+    are set.
+
+    Raises:
+        UserError: there is no such data set, or RecBole can't read it as the settings say.
+    """
     config.check_data()
-    dataset = InductiveDataset(config)
+    try:
+        dataset = InductiveDataset(config)
+    except UserError:
+        raise
+    except (ValueError, KeyError) as error:  # a setting names a column that the files do not have
+        reason = f"there is no [{error.args[0]}]" if isinstance(error, KeyError) else str(error)
+        raise UserError(
+            f"RecBole can't read the data set [{config['dataset']}] with these settings: {reason}."
+        ) from error
     config.follow_data(dataset.size)
     return dataset, *data_preparation(config, dataset)

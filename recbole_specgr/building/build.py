@@ -14,6 +14,7 @@ from recbole_specgr.items.make import make_items
 from recbole_specgr.models.contract import Part
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.settings.config import Config
+from recbole_specgr.system.errors import UserError
 
 
 def make_planned_items(plan: Plan, view: Dataset) -> dict[str, Items]:
@@ -35,13 +36,18 @@ def build_model(plan: Plan, dataset: Dataset | Catalogue, items: Mapping[str, It
         name: of this plan among them.
 
     Raises:
-        UserError: a finished run whose parameters don't fit.
+        UserError: settings that don't fit each other; a finished run whose parameters don't fit.
     """
     parts = {}
     for key, part in plan.parts.items():
         built = build_model(part, dataset, items, f"{name}/{key}" if name else key)
         parts[key] = Part(built, part.config, part.taken)
-    model = plan.model_class.build(plan.config, dataset, items[name], parts)
+    try:
+        model = plan.model_class.build(plan.config, dataset, items[name], parts)
+    except UserError:
+        raise
+    except ValueError as error:  # sizes that do not fit each other, such as a width and a number of attention heads
+        raise UserError(f"[{plan.config['model']}] can't be built with these settings: {error}.") from error
     if plan.trained_before:
         model.trained_before = True
     if plan.checkpoint:

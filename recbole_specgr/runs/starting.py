@@ -6,7 +6,7 @@ import copy
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,7 @@ def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
         if created and not config["rank"] and not (run_dir / LAST).is_file():
             log.close()
             shutil.rmtree(run_dir, ignore_errors=True)
+            _remove_empty(config)
         raise
 
 
@@ -126,6 +127,13 @@ def _new_folder(config: Config) -> Path:
             number += 1
             run_dir = _runs_of(config) / f"{stem}-{number}"
     return Path(from_first_process(str(run_dir)))
+
+
+def _remove_empty(config: Config) -> None:
+    """Remove the folders above a run's that hold nothing."""
+    for folder in (_runs_of(config), _runs_of(config).parent, Path(config["runs_path"])):
+        with suppress(OSError):  # it holds other runs
+            folder.rmdir()
 
 
 def _newest_unfinished(config: Config) -> Path | None:

@@ -1,6 +1,8 @@
 """Checks of settings, alone and against model and data set, before anything is loaded."""
 
+import codecs
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,24 @@ def check_model_class(name: str, model_class: type[AbstractRecommender]) -> None
     scores = model_class.full_sort_predict is not AbstractRecommender.full_sort_predict
     if not scores and "full_sort_topk" not in dir(model_class):
         raise UserError(f"[{name}] can't rank all items: it has neither full_sort_predict nor full_sort_topk.")
+
+
+def check_reading(settings: dict[str, Any]) -> None:
+    """Raise UserError when no data set could be read so: an encoding that Python does not know, or columns of users,
+    items and times that are not loaded; and when the log is to go to a library that is not installed."""
+    try:
+        codecs.lookup(settings["encoding"])
+    except LookupError as error:
+        raise UserError(
+            f"[encoding: {settings['encoding']}]: Python knows no such encoding. Usual is utf-8."
+        ) from error
+    columns = (settings.get("load_col") or {}).get("inter")
+    for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"):
+        if columns is not None and settings[key] not in columns:
+            loaded = ", ".join(map(str, columns))
+            raise UserError(f"[{key}] is [{settings[key]}], but the columns loaded are {loaded}: [load_col.inter].")
+    if settings.get("log_wandb") and find_spec("wandb") is None:
+        raise UserError("[log_wandb] needs the library wandb: pip install wandb")
 
 
 def check_extra_files(settings: dict[str, Any], folder: Path) -> None:

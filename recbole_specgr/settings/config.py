@@ -17,6 +17,7 @@ from recbole_specgr.settings.checks import (
     check_extra_files,
     check_item_columns,
     check_model_class,
+    check_reading,
     check_values,
 )
 from recbole_specgr.settings.datasets import find_dataset
@@ -298,6 +299,7 @@ class Config(RecBoleConfig):
         # RecBole's own default for these is a column of ml-100k; the data set's file names its own.
         check_item_columns(final, self._model_keys() & {"selected_features", "item_attribute"})
         check_extra_files(final, self._data_folder)
+        check_reading(final)
         with within_recboles_limits(final):
             super()._set_default_parameters()
         pairwise = final["MODEL_INPUT_TYPE"] == InputType.PAIRWISE or final.get("loss_type") == "BPR"

@@ -8,7 +8,7 @@ from typing import Any
 from recbole_specgr.settings.yaml_values import parse_value
 from recbole_specgr.system.errors import UserError
 
-LARGEST = 2**31 - 1  # a range that ends here has no end worth saying
+NO_END = (2**31 - 1, 1e30, -1e30)  # a range that ends here has no end worth saying
 _PLAIN = {"boolean": "True or False", "string": "text", "null": "~", "object": "a group of settings", "array": "a list"}
 
 
@@ -34,19 +34,15 @@ def why_not(value: Any, schema: dict[str, Any]) -> str:
         return _why_not_text(value, kinds)
     if isinstance(value, (int, float)) and not is_finite(value) and kinds & {"number", "integer"}:
         return ": a number must be finite"
-    if _above(value, schema, LARGEST):
-        return f": the largest is {LARGEST:,}"
+    largest = [one["maximum"] for one in (schema, *schema.get("anyOf", [])) if one.get("maximum") in NO_END]
+    if largest and isinstance(value, (int, float)) and value > largest[0]:
+        return f": the largest is {largest[0]:,}"
     if "string" in kinds and isinstance(value, (bool, int, float)):
         what = "a truth value" if isinstance(value, bool) else "a number"
         return f": YAML reads it as {what}; in quotes it is text, '{value}'"
     if isinstance(value, list) and kinds and "array" not in kinds:
         return ": it is a list"
     return ""
-
-
-def _above(value: Any, schema: dict[str, Any], largest: int) -> bool:
-    numbers = [one for one in (schema, *schema.get("anyOf", [])) if one.get("maximum") == largest]
-    return bool(numbers) and isinstance(value, (int, float)) and value > largest
 
 
 def _why_not_text(value: str, kinds: set[str]) -> str:
@@ -91,7 +87,7 @@ def _many(schema: dict[str, Any]) -> str:
 
 def _range(schema: dict[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
-    high = None if high == LARGEST else high
+    low, high = (None if end in NO_END else end for end in (low, high))
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     lower = f" from {low:,}" if low is not None else f" above {above:,}" if above is not None else ""
     upper = f" to {high:,}" if high is not None and low is not None else f" up to {high:,}" if high is not None else ""

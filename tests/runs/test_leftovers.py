@@ -72,3 +72,27 @@ def test_settings_are_read_beside_any_record(tmp_path, record):
     (tmp_path / "config.yaml").write_text("model: SASRec\nbase_model: SASRec\ndataset: tiny\nstages: {train: {}}\n")
     (tmp_path / RESULT).write_text(record)
     assert read_settings(tmp_path)["stages"] == {"train": {}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"hidden_size": 9, "n_heads": 2}, "[SASRec] can't be built with these settings: The hidden size (9)"),
+        (
+            {"val_interval": "{x: 1}"},
+            "RecBole can't read the data set [tiny] with these settings: Field [x] not defined",
+        ),
+        ({"alias_of_user_id": "[x]"}, "RecBole can't read the data set [tiny] with these settings: there is no [x]"),
+        ({"field_separator": "x"}, "RecBole can't read the data set [tiny] with these settings: "),
+        ({"tune": "{epochs: [1, 2]}"}, "[tune.epochs]: SASRec has no setting of this name that can change"),
+    ],
+)
+def test_what_fails_after_the_settings_is_one_sentence_and_leaves_nothing(
+    tiny_dataset, tmp_path, capsys, settings, says
+):
+    there = sorted(tmp_path.rglob("*"))
+    words = {**tiny_dataset, **settings}
+    assert command_line.main(["--model=SASRec", "--dataset=tiny", *(f"--{k}={v}" for k, v in words.items())]) == 2
+    error = capsys.readouterr().err
+    assert f"error: {says}" in error
+    assert "Traceback" not in error and sorted(tmp_path.rglob("*")) == there

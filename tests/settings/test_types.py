@@ -97,6 +97,15 @@ def test_an_editor_finds_the_schema(path):
     assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema={path.stem}.schema.json"
 
 
+@pytest.mark.parametrize(
+    "path", sorted(PROPERTIES.glob("*/**/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_the_schema_that_a_file_names_is_there(path):
+    first = path.read_text().splitlines()[0]
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    assert named == first or (path.parent / named).is_file()
+
+
 def test_an_editor_offers_every_model_and_group_in_a_baseline_file():
     content = json.loads((PROPERTIES / "baseline.schema.json").read_text())
     assert set(content["properties"]["group"]["enum"]) == {*GROUPS, None}
@@ -131,9 +140,14 @@ NAN, INFINITE = float("nan"), float("inf")
             INFINITE,
             "a number from 0, but is [inf], from config_dict: a number must be finite",
         ),
-        ("SASRec", "hidden_dropout_prob", 1.5, "a number from 0 to 1, but is [1.5]"),
-        ("SASRec", "attn_dropout_prob", -0.1, "a number from 0 to 1, but is [-0.1]"),
-        ("UniSRec", "hidden_dropout_prob", "much", "a number from 0 to 1, but is [much], from config_dict: it is text"),
+        ("SASRec", "hidden_dropout_prob", 1.5, "a number from 0 and below 1, but is [1.5]"),
+        ("SASRec", "attn_dropout_prob", -0.1, "a number from 0 and below 1, but is [-0.1]"),
+        (
+            "UniSRec",
+            "hidden_dropout_prob",
+            "much",
+            "a number from 0 and below 1, but is [much], from config_dict: it is text",
+        ),
         ("SASRec", "hidden_size", "64", "is [64], from config_dict: it is text, because of its quotes"),
         ("SASRec", "hidden_size", -64, "a whole number from 1 to 65,536, but is [-64]"),
         ("SASRec", "hidden_size", 1e30, "a whole number from 1 to 65,536, but is [1e+30]"),
@@ -178,6 +192,23 @@ NAN, INFINITE = float("nan"), float("inf")
         ("SASRec", "seed", -1, "[seed] must be a whole number from 0"),
         ("SASRec", "data_path", 5, "[data_path] must be text, but is [5]"),
         ("SASRec", "metric_decimal_place", 400, "a whole number from 0 to 17"),
+        ("SASRec", "learning_rate", 1e300, "a number above 0, but is [1e+300], from config_dict: the largest is 1e+30"),
+        ("TIGER", "dropout_rate", 1, "a number from 0 and below 1, but is [1]"),
+        ("SASRec", "transform", "x", "mask_itemseq, inverse_itemseq, crop_itemseq, reorder_itemseq, ~, but is [x]"),
+        ("SASRec", "encoding", "x", "[encoding: x]: Python knows no such encoding"),
+        ("SASRec", "USER_ID_FIELD", "x", "[USER_ID_FIELD] is [x], but the columns loaded are user_id,"),
+        (
+            "SASRec",
+            "load_col",
+            {"inter": ["user_id"]},
+            "[ITEM_ID_FIELD] is [item_id], but the columns loaded are user_id: [load_col.inter].",
+        ),
+        (
+            "SASRec",
+            "train_neg_sample_args",
+            {"distribution": "popularity"},
+            "RecBole can't take these settings: train_neg_sample_args [",
+        ),
         ("SASRec", "wait_minutes", 0, "[wait_minutes] must be a number above 0"),
     ],
 )
@@ -185,7 +216,7 @@ def test_a_value_that_can_not_be_is_one_sentence(tiny_dataset, model, setting, v
     with pytest.raises(UserError) as caught:
         Config(model, "tiny", config_dict={**tiny_dataset, setting: value})
     assert says in str(caught.value)
-    assert f"[{setting.split('.')[0]}" in str(caught.value) and "\n" not in str(caught.value)
+    assert setting.split(".")[0] in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +378,7 @@ def test_the_settings_page_is_up_to_date(monkeypatch):
 def test_help_says_what_a_value_must_be(capsys):
     assert command_line.main(["--model=TIGER", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert "  dropout_rate: 0.1\n      dropout (a number from 0 to 1)\n" in shown
+    assert "  dropout_rate: 0.1\n      dropout (a number from 0 and below 1)\n" in shown
     assert "published:" not in shown
 
 
