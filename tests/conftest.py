@@ -65,6 +65,7 @@ def write_tiny_dataset(data_path: Path, name: str = "tiny", n_users: int = 60, n
         encoding="utf-8",
     )
     (folder / f"{name}.yaml").write_text(
+        "preset: paper\n"  # what a test does not set is as in the property files
         "load_col:\n"
         "  inter: [user_id, item_id, timestamp]\n"
         "  item: [item_id, title, genre, description]\n"

@@ -62,7 +62,7 @@ def make_record(
         "protocol_hash": protocol_hash(protocol),
         "settings": {"learning_rate": 0.001, "epochs": 5, "valid_metric": "NDCG@50", **(settings or {})},
         "data": {"users": 60, "items": 37, "interactions": 900, "test_targets": 240, "test_unseen_share": 0.25},
-        "training": {"train": {"epochs": 5, "best_epoch": 5, "rows": 900, "seconds": 7.5, "history": history}},
+        "training": {"train": {"epochs": 5, "best_epoch": 4, "rows": 900, "seconds": 7.5, "history": history}},
         "test": {"users_per_second": 1234.5, "batch_size": 256, "batch_ms_p50": 10.0, "batch_ms_p95": 20.0},
         "parameters": {"total": 1100, "trainable": 1000, "embedding": 400, "frozen": 100},
         "peak_memory_mb": {"host": 321.0},

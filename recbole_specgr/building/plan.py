@@ -74,10 +74,10 @@ def plan_model(config: Config, dataset: Dataset | Catalogue) -> Plan:
 
 def preset_statements(plan: Plan) -> list[str]:
     """What the preset has set for the model and each of its parts, a sentence each. Semantic ids are told of those
-    that have any."""
+    that have any, themselves or in their parts."""
     said = []
     for name, part in plan.named().items():
-        config, ids = part.config, "semantic_ids" in part.model_class.needs
+        config, ids = part.config, any("semantic_ids" in one.model_class.needs for one in part.named().values())
         changes = {key: change for key, change in config.preset_changes.items() if ids or "tokenizer." not in key}
         if changes and config.size is not None:
             said.append((f"{name}: " if name else "") + describe(config["preset"], config.size, changes))

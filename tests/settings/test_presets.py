@@ -13,15 +13,21 @@ FEW = DataSize(rows=4500, items=200, seen_items=170)
 MANY = DataSize(rows=2_000_000, items=60_000, seen_items=40_000)
 
 
+@pytest.fixture
+def auto(tiny_dataset):
+    """Settings of the tiny data set with the preset that data of one's own have."""
+    return {**tiny_dataset, "preset": "auto"}
+
+
 def settings_of(model, given, size, dataset="tiny"):
     config = Config(model, dataset, config_dict=given)
     config.follow_data(size)
     return config
 
 
-def test_few_data_get_a_small_model(tiny_dataset):
+def test_few_data_get_a_small_model(auto):
     """By hand: sqrt(170) / 2 = 6.5 codes, 4500 / 64 = 70 rows a batch, 71 steps an epoch, 1200 / 71 = 17 epochs."""
-    config = settings_of("SpecGRPP", tiny_dataset, FEW)
+    config = settings_of("SpecGRPP", auto, FEW)
     expected = {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_layers": 1, "train_batch_size": 64}
     expected |= {"contrastive_batch_size": 128, "warmup_steps": 0.05, "epochs": 17, "eval_step": 1, "stopping_step": 5}
     assert {key: config[key] for key in expected} == expected
@@ -29,21 +35,21 @@ def test_few_data_get_a_small_model(tiny_dataset):
     assert config["stages"]["finetune"] == {"epochs": 3, "learning_rate": 0.0001}
 
 
-def test_many_data_keep_the_sizes(tiny_dataset):
-    config, paper = settings_of("SpecGRPP", tiny_dataset, MANY), Config("SpecGRPP", "tiny", config_dict=tiny_dataset)
+def test_many_data_keep_the_sizes(auto):
+    config, paper = settings_of("SpecGRPP", auto, MANY), Config("SpecGRPP", "tiny", config_dict=auto)
     changed = {key for key, value in config.to_dict().items() if value != paper.to_dict()[key]}
     assert changed == {"tokenizer", "warmup_steps"}
     assert (config["tokenizer"]["codebook_size"], config["warmup_steps"]) == (128, 0.05)
-    assert settings_of("SpecGRPP", {**tiny_dataset, "preset": "small"}, MANY)["num_layers"] == 1
+    assert settings_of("SpecGRPP", {**auto, "preset": "small"}, MANY)["num_layers"] == 1
 
 
-def test_what_is_said_above_the_models_file_stays(tiny_dataset, tmp_path):
+def test_what_is_said_above_the_models_file_stays(auto, tmp_path):
     data = tmp_path / "dataset" / "tiny" / "tiny.yaml"
     data.write_text(data.read_text() + "tokenizer: {codebook_size: 4}\n")
     tuned = tmp_path / "properties" / "tuned" / "tiny" / "TIGER.yaml"
     tuned.parent.mkdir(parents=True)
     tuned.write_text("num_layers: 3\n")
-    given = {**tiny_dataset, "train_batch_size": 500, "stages.finetune.epochs": 15}
+    given = {**auto, "train_batch_size": 500, "stages.finetune.epochs": 15}
     config = settings_of("SpecGRPP", given, FEW)
     assert config["tokenizer"]["codebook_size"] == 4 and config["num_layers"] == 3
     assert config["train_batch_size"] == 500 and config["stages"]["finetune"]["epochs"] == 15
@@ -60,8 +66,8 @@ def test_data_sets_with_published_results_keep_their_settings(tmp_path, dataset)
     assert config["preset"] == "paper" and config.preset_changes == {} and config.follows_data == set()
 
 
-def test_settings_of_a_run_stay_as_they_are(tiny_dataset):
-    config = settings_of("TIGER", tiny_dataset, FEW)
+def test_settings_of_a_run_stay_as_they_are(auto):
+    config = settings_of("TIGER", auto, FEW)
     saved = yaml.safe_load(yaml.safe_dump(config.to_dict()))
     again = Config.from_dict(saved)
     again.follow_data(MANY)
@@ -70,8 +76,8 @@ def test_settings_of_a_run_stay_as_they_are(tiny_dataset):
     assert Config.from_dict(saved)["preset"] == "paper"
 
 
-def test_parts_follow_the_data_too(tiny_dataset):
-    config = settings_of("SpecGR_Aux", tiny_dataset, FEW)
+def test_parts_follow_the_data_too(auto):
+    config = settings_of("SpecGR_Aux", auto, FEW)
     drafter, backbone = (config.part(name, {}, "a test") for name in ("UniSRec", "TIGER"))
     assert (drafter["hidden_size"], backbone["d_kv"], backbone["train_batch_size"]) == (64, 16, 64)
 
@@ -80,23 +86,23 @@ def test_powers_of_two():
     assert [power_of_two(value, 4, 64) for value in (0, 3, 5, 6, 45, 46, 1000)] == [4, 4, 4, 8, 32, 64, 64]
 
 
-def test_an_unknown_preset_is_refused(tiny_dataset):
+def test_an_unknown_preset_is_refused(auto):
     with pytest.raises(UserError, match=r"preset.*large"):
-        Config("TIGER", "tiny", config_dict={**tiny_dataset, "preset": "large"})
+        Config("TIGER", "tiny", config_dict={**auto, "preset": "large"})
 
 
-def test_a_run_states_what_it_follows_and_keeps_it(tiny_dataset, caplog):
-    given = {**tiny_dataset, "epochs": 1, "hidden_size": 8, "inner_size": 8, "topk": [5], "valid_metric": "NDCG@5"}
+def test_a_run_states_what_it_follows_and_keeps_it(auto, caplog):
+    given = {**auto, "epochs": 1, "hidden_size": 8, "inner_size": 8, "topk": [5], "valid_metric": "NDCG@5"}
     result = run_recbole("SASRec", "tiny", config_dict=given)
     assert "preset auto, for 494 training rows and 63 seen of 78 items: train_batch_size 32 (256)" in caplog.text
     assert "codebook_size" not in caplog.text.partition("preset auto")[2].partition("In brackets")[0]
     assert result["record"]["settings"]["train_batch_size"] == 32
 
 
-def test_a_small_data_set_is_learned_from(tiny_dataset, tmp_path):
+def test_a_small_data_set_is_learned_from(auto, tmp_path):
     """A quarter of what the preset would train for beats popularity, overall and, by any hit, on new items."""
     write_tiny_dataset(tmp_path / "dataset", "small", n_users=150)
-    given = {**tiny_dataset, "text_dim": 64, "tune": None}
+    given = {**auto, "text_dim": 64, "tune": None}
     popular = run_recbole("MostPop", "small", config_dict=given)["test_result"]
     result = run_recbole("SpecGRPP", "small", config_dict={**given, "epochs": 10, "stages.finetune.epochs": 1})
     assert result["record"]["settings"]["warmup_steps"] == 0.05
