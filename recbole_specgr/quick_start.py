@@ -23,7 +23,6 @@ from recbole_specgr.runs.report import describe_data, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
 from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.settings.config import Config
-from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
 from recbole_specgr.system.processes import leave_processes
@@ -164,14 +163,6 @@ def _load_data(config: Config) -> tuple[Any, ...]:
         UserError: there is no such data set, or RecBole can't read it as the settings say.
     """
     config.check_data()
-    try:
-        dataset = InductiveDataset(config)
-    except UserError:
-        raise
-    except (ValueError, KeyError) as error:  # a setting names a column that the files do not have
-        reason = f"there is no [{error.args[0]}]" if isinstance(error, KeyError) else str(error)
-        raise UserError(
-            f"RecBole can't read the data set [{config['dataset']}] with these settings: {reason}."
-        ) from error
+    dataset = InductiveDataset(config)
     config.follow_data(dataset.size)
     return dataset, *data_preparation(config, dataset)

@@ -70,7 +70,15 @@ class InductiveDataset(SequentialDataset):
     def _from_scratch(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # RecBole's own pandas calls, dozens of lines a run
-            super()._from_scratch()
+            try:
+                super()._from_scratch()
+            except UserError:
+                raise
+            except (ValueError, KeyError) as error:  # a setting names a column that the files do not have
+                reason = f"there is no [{error.args[0]}]" if isinstance(error, KeyError) else str(error)
+                raise UserError(
+                    f"RecBole can't read the data set [{self.dataset_name}] with these settings: {reason}."
+                ) from error
 
     def _load_data(self, token: str, dataset_path: str) -> None:
         if self.config["benchmark_filename"] is not None:

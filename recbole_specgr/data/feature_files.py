@@ -29,7 +29,7 @@ def read_feature_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
         items, features = (_of_npz if path.suffix == ".npz" else _of_npy)(path)
     except UserError:
         raise
-    except (ValueError, EOFError, OSError, BadZipFile) as error:
+    except (ValueError, EOFError, OSError, NotImplementedError, BadZipFile) as error:
         what = "an .npz with the arrays item_id and features" if path.suffix == ".npz" else "an array of features"
         raise UserError(f"{path} must be {what}, but can't be read: {error}.") from error
     if items.ndim != 1 or features.ndim != 2 or len(items) != len(features):

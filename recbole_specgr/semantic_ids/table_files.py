@@ -37,7 +37,7 @@ def read_semantic_ids(path: Path, item_tokens: np.ndarray, seen: np.ndarray, res
             return table.checked().of_items(item_tokens).semantic_ids(item_tokens, seen, reserve)
     except UserError as error:
         raise UserError(f"semantic_ids {path}: {error}") from error
-    except (ValueError, EOFError, BadZipFile) as error:
+    except (ValueError, EOFError, NotImplementedError, BadZipFile) as error:
         raise UserError(f"semantic_ids {path} cannot be used: {error}") from error
     return SemanticIds.load(path, item_tokens)
 

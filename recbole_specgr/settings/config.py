@@ -13,6 +13,7 @@ from typing import Any
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import InputType
 
+from recbole_specgr.settings import schema
 from recbole_specgr.settings.checks import (
     check_extra_files,
     check_item_columns,
@@ -242,6 +243,8 @@ class Config(RecBoleConfig):
             return resolve(model)
         # A finished run names its class itself: the baseline's file may have changed or gone since.
         base = self._settings.get("base")
+        for key, name in (("base", base), ("base_model", self._settings.get("base_model"))):
+            schema.checked(key, name, {"type": ["string", "null"]}, "the run's settings")
         found = base_class(base or self._settings["base_model"], "the run's settings")
         named, group = self._settings.get("display_name"), self._settings.get("group")
         return ModelEntry(model, found, {}, base=base, display_name=named, group=group)

@@ -73,6 +73,7 @@ def stack(layers: Iterable[Layer], known: Iterable[str] = ()) -> dict[str, Any]:
     closed: set[str] = set()
     for layer in layers:
         if layer.declares:
+            _check_types(layer, types)
             for key, value in layer.values.items():
                 if not layer.open_groups and isinstance(value, dict) and value and key not in _open_keys(layers):
                     closed.add(key)
@@ -82,7 +83,7 @@ def stack(layers: Iterable[Layer], known: Iterable[str] = ()) -> dict[str, Any]:
 
     settings: dict[str, Any] = {}
     for layer in layers:
-        values = _typed(layer, types) if layer.open_groups else _checked(layer, declared, closed, types)
+        values = layer.values if layer.open_groups else _checked(layer, declared, closed, types)
         settings = deep_merge(settings, values)
     settings["stages"] = settings.get("stages") or {"train": {}}
     return settings
@@ -97,10 +98,9 @@ def _open_keys(layers: list[Layer]) -> set[str]:
     return {key for layer in layers if layer.open_groups for key in layer.values}
 
 
-def _typed(layer: Layer, types: dict[str, Any]) -> dict[str, Any]:
+def _check_types(layer: Layer, types: dict[str, Any]) -> None:
     for key in layer.values.keys() & types.keys():
         schema.checked(key, layer.values[key], types[key], layer.source)
-    return layer.values
 
 
 def _checked(layer: Layer, declared: dict[str, Any], closed: set[str], types: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def why_not(value: Any, schema: dict[str, Any]) -> str:
     """Why a value that looks right in a message is none, with a colon before it; else an empty string."""
     kinds = _all_kinds(schema)
     if isinstance(value, str):
-        return _why_not_text(value, kinds)
+        return _why_not_text(value, schema, kinds)
     if isinstance(value, (int, float)) and not is_finite(value) and kinds & {"number", "integer"}:
         return ": a number must be finite"
     largest = [one["maximum"] for one in (schema, *schema.get("anyOf", [])) if one.get("maximum") in NO_END]
@@ -45,7 +45,12 @@ def why_not(value: Any, schema: dict[str, Any]) -> str:
     return ""
 
 
-def _why_not_text(value: str, kinds: set[str]) -> str:
+def _why_not_text(value: str, schema: dict[str, Any], kinds: set[str]) -> str:
+    longest = schema.get("maxLength", len(value))
+    if len(value) > longest:
+        return f": it has {len(value):,} characters, and {longest:,} is the most"
+    if not value and schema.get("minLength"):
+        return ": it is empty"
     if "array" in kinds and "," in value and len(value) < 100:
         return f": it is text; in brackets it is a list, [{value}]"
     if kinds & {"number", "integer", "boolean", "array", "object"} and "string" not in kinds:

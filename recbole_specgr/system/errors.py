@@ -16,6 +16,6 @@ def shown(value: object, longest: int = 60) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean [a] or [b]?` for the known names near `name`, else an empty string."""
-    by_lower = {k.lower(): k for k in known}
+    by_lower = {str(k).lower(): k for k in known}
     near = get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(f'[{by_lower[n]}]' for n in near)}?" if near else ""

@@ -209,6 +209,8 @@ NAN, INFINITE = float("nan"), float("inf")
             {"distribution": "popularity"},
             "RecBole can't take these settings: train_neg_sample_args [",
         ),
+        ("SASRec", "item_attribute", "a" * 3000, ": it has 3,000 characters, and 200 is the most."),
+        ("SASRec", "data_path", "", "[data_path] must be text, but is [], from config_dict: it is empty."),
         ("SASRec", "wait_minutes", 0, "[wait_minutes] must be a number above 0"),
     ],
 )
@@ -262,6 +264,12 @@ def test_a_finished_runs_settings_are_checked(tiny_dataset):
     saved = Config("SASRec", "tiny", config_dict=tiny_dataset).to_dict()
     with pytest.raises(UserError, match=r"\[hidden_size\] must be .* but is \[wide\], from the run's settings"):
         Config.from_dict({**saved, "hidden_size": "wide"})
+
+
+def test_a_finished_runs_class_is_named_by_text(tiny_dataset):
+    saved = Config("SASRec", "tiny", config_dict=tiny_dataset).to_dict()
+    with pytest.raises(UserError, match=r"\[base\] must be text, or ~, but is \[1\.5\], from the run's settings"):
+        Config.from_dict({**saved, "base": 1.5})
 
 
 def test_whole_numbers_may_be_written_with_an_exponent(tiny_dataset):
@@ -388,3 +396,15 @@ def test_a_number_that_no_float_holds_is_refused(tiny_dataset, value):
         with pytest.raises(UserError, match=r"a number must be finite\.$") as caught:
             Config("SASRec", "tiny", config_dict={**tiny_dataset, key: value})
         assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["stages: 5\n", "tokenizer: 5\n", "tune: [1]\n", "true: 1\nlearning_rat: 1\n"])
+def test_a_property_file_that_declares_nonsense_is_one_sentence(tiny_dataset, tmp_path, text):
+    for name in ("model/SASRec", "overall"):
+        path = tmp_path / "properties" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        with pytest.raises(UserError) as caught:
+            Config("SASRec", "tiny", config_dict={**tiny_dataset, "learning_rte": 1})
+        assert "\n" not in str(caught.value)
+        path.unlink()
