@@ -470,7 +470,7 @@ def test_the_property_files_hold_what_preparing_writes(category):
     path = PROPERTIES_FOLDER / "dataset" / f"{dataset_name(category)}.yaml"
     found = read_mapping(path)
     assert {key: found[key] for key in PROPERTIES} == PROPERTIES
-    assert set(found) - set(PROPERTIES) == {"published_statistics", "tokenizer"}
+    assert set(found) - set(PROPERTIES) == {"preset", "published_statistics", "tokenizer"}
     items = found["published_statistics"]
     assert items["train_targets"] > items["test_targets"] > items["valid_targets"]
 
