@@ -41,7 +41,13 @@ def check_reading(settings: dict[str, Any]) -> None:
         raise UserError(
             f"[encoding: {settings['encoding']}]: Python knows no such encoding. Usual is utf-8."
         ) from error
-    columns = (settings.get("load_col") or {}).get("inter")
+    load_col = settings.get("load_col")
+    columns = None if load_col is None else load_col.get("inter")
+    if load_col is not None and columns is None:
+        raise UserError(
+            f"[load_col: {load_col}] loads no column of interactions. Name them, such as "
+            "{inter: [user_id, item_id, timestamp]}, or give ~ for all columns of all files."
+        )
     for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"):
         if columns is not None and settings[key] not in columns:
             loaded = ", ".join(map(str, columns))

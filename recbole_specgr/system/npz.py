@@ -38,6 +38,9 @@ def read_npz(path: str | os.PathLike, known_format: int, what: str) -> tuple[dic
         known_format: the only one that can be read.
         what: what the file should hold, for messages.
 
+    Returns:
+        Both mappings raise UserError, too, for a name that is not in the file.
+
     Raises:
         FileNotFoundError: there is no such file.
         UserError: the file is cut short or something else, or its format is another.
@@ -60,4 +63,15 @@ def read_npz(path: str | os.PathLike, known_format: int, what: str) -> tuple[dic
             f"{path} is {what} in format {found}, written by recbole-specgr {facts.get('version', '?')}; this version "
             f"reads format {known_format}. Use that version, or train again."
         )
-    return facts, arrays
+    return _Content(facts, path, what), _Content(arrays, path, what)
+
+
+class _Content(dict[str, Any]):
+    """What a file holds; a name that it should hold and does not is an error that names the file."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path, what: str) -> None:
+        super().__init__(content)
+        self._path, self._what = path, what
+
+    def __missing__(self, name: str) -> Any:
+        raise UserError(f"{self._path} can't be read as {self._what}: it has no [{name}]. It was damaged or changed.")

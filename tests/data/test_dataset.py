@@ -240,6 +240,8 @@ def test_a_time_field_that_is_not_loaded_is_named(tmp_path):
     write(tmp_path, random_rows(0))
     with pytest.raises(UserError, match=r"\[timestamp\].*user_id.*load_col"):
         load(tmp_path, load_col={"inter": ["user_id", "item_id"]})
+    with pytest.raises(UserError, match=r"\[load_col: \{'inter': None.* loads no column of interactions"):
+        load(tmp_path, load_col={"inter": None})
 
 
 def test_exact_times_keeps_the_largest_exact_float():

@@ -261,6 +261,14 @@ def test_a_damaged_file_is_named(name, damage, run, tmp_path):
     assert content(run) == broken
 
 
+def test_a_file_that_lacks_an_array_is_named(run):
+    with np.load(run / "items.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays.files if name != "candidates"}
+    np.savez(run / "items.npz", **kept)
+    with pytest.raises(UserError, match=r"items\.npz can't be read as the items of a run: it has no \[candidates\]"):
+        Recommender.load(run)
+
+
 def test_damaged_text_vectors_are_named(run):
     vectors = np.load(run / "text_features.npy")[1:21]
     (run / "text_features.npy").write_bytes(b"noise")
