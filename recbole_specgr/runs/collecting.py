@@ -167,7 +167,7 @@ def _version(package: str) -> str | None:
 
 def _git_commit() -> str | None:
     """The commit of the checkout this package runs from, `+changes` when files differ from it; None outside of one."""
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
