@@ -20,6 +20,7 @@ from recbole_specgr.runs.comparison import what_it_is
 from recbole_specgr.runs.launch import started_as
 from recbole_specgr.runs.record import SCHEMA, protocol_hash
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.resources import PACKAGE
 
 PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
 
@@ -167,7 +168,7 @@ def _version(package: str) -> str | None:
 
 def _git_commit() -> str | None:
     """The commit of the checkout this package runs from, `+changes` when files differ from it; None outside of one."""
-    root = Path(__file__).resolve().parents[2]
+    root = PACKAGE.parent
     if not (root / ".git").exists():
         return None
     try:

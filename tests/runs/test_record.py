@@ -12,6 +12,7 @@ from leaderboard_records import make_ranks, make_record, make_result, save_run, 
 
 from recbole_specgr.leaderboard.archive import collect, latest, read_archive, read_run, read_runs
 from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.record import digest, protocol_hash, ranks_digest, write_result
 from recbole_specgr.runs.report import three_part_table
 from recbole_specgr.system.errors import UserError
@@ -194,6 +195,14 @@ def test_a_record_in_the_wrong_place_is_refused(tmp_path):
         path.with_suffix(suffix).rename(path.with_name(f"SpecGRPP-seed1{suffix}"))
     with pytest.raises(UserError, match=r"it belongs to .*TIGER-seed1"):
         read_archive(board, "tiny")
+
+
+def test_a_record_names_the_commit_of_the_checkout():
+    if not (ROOT / ".git").exists():
+        pytest.skip("the tests run outside of a checkout")
+    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    named = environment({"device": torch.device("cpu"), "world_size": 1})["git_commit"]
+    assert named.removesuffix("+changes") == done.stdout.strip()
 
 
 def test_reading_records_needs_no_torch():
