@@ -28,7 +28,7 @@ SMALL_SIZES = {
     "inner_size": 256,
     "n_layers": 2,
 }
-STEPS = 1200  # that a stage is trained for at most, where data are few
+STEPS = 600  # that a stage is trained for at most, where data are few
 STEPS_BETWEEN_VALIDATIONS = 100
 
 

@@ -26,10 +26,10 @@ def settings_of(model, given, size, dataset="tiny"):
 
 
 def test_few_data_get_a_small_model(auto):
-    """By hand: sqrt(170) / 2 = 6.5 codes, 4500 / 64 = 70 rows a batch, 71 steps an epoch, 1200 / 71 = 17 epochs."""
+    """By hand: sqrt(170) / 2 = 6.5 codes, 4500 / 64 = 70 rows a batch, 71 steps an epoch, 600 / 71 = 8 epochs."""
     config = settings_of("SpecGRPP", auto, FEW)
     expected = {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_layers": 1, "train_batch_size": 64}
-    expected |= {"contrastive_batch_size": 128, "warmup_steps": 0.05, "epochs": 17, "eval_step": 1, "stopping_step": 5}
+    expected |= {"contrastive_batch_size": 128, "warmup_steps": 0.05, "epochs": 8, "eval_step": 1, "stopping_step": 5}
     assert {key: config[key] for key in expected} == expected
     assert config["tokenizer"]["codebook_size"] == 8
     assert config["stages"]["finetune"] == {"epochs": 3, "learning_rate": 0.0001}
@@ -53,7 +53,7 @@ def test_what_is_said_above_the_models_file_stays(auto, tmp_path):
     config = settings_of("SpecGRPP", given, FEW)
     assert config["tokenizer"]["codebook_size"] == 4 and config["num_layers"] == 3
     assert config["train_batch_size"] == 500 and config["stages"]["finetune"]["epochs"] == 15
-    assert config["epochs"] == 100, "9 steps an epoch: as many as the file has"
+    assert config["epochs"] == 67, "600 steps of 9 an epoch"
     assert set(config.preset_changes) == set(config.follows_data) & set(config.preset_changes)
     assert not {"num_layers", "train_batch_size", "tokenizer.codebook_size"} & config.follows_data
 
