@@ -312,6 +312,27 @@ class TestTextSASRec(TextSequenceCase):
     model = "TextSASRec"
 
 
+HSTU = {
+    "epochs": 4,
+    "train_batch_size": 64,
+    "hidden_size": 16,
+    "n_layers": 1,
+    "n_heads": 2,
+    "MAX_ITEM_LIST_LENGTH": 10,
+}
+
+
+class TestHSTU(ModelCase):
+    model = "HSTU"
+    settings = {**HSTU, "learning_rate": 0.01, "n_negatives": 20}
+
+
+class TestTextHSTU(ModelCase):
+    model = "TextHSTU"
+    settings = {**HSTU, "map_size": 8, "temperature": 0.2}  # scores of a few, compared to 1e-6 and kept as float32
+    recommends_new_items = True
+
+
 class TestRecformer(ModelCase):
     model = "Recformer"
     settings = {
