@@ -7,6 +7,7 @@ from typing import Any
 
 from recbole.data.dataset import Dataset
 
+from recbole_specgr.building.collaborative import collaborative_of
 from recbole_specgr.building.plan import Plan, plan_model
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.items.items import Items
@@ -21,7 +22,7 @@ def make_planned_items(plan: Plan, view: Dataset) -> dict[str, Items]:
     """What the model and each of its parts need of the items, made from the train view `view` and kept in the run's
     folder; by the names of `Plan.named`. Raises what `make_items` raises."""
     return {
-        name: make_items(part.config, view, part.model_class.needs, part.ids_from)
+        name: make_items(part.config, view, part.model_class.needs, collaborative_of(part.config, view), part.ids_from)
         for name, part in plan.named().items()
     }
 
