@@ -12,7 +12,7 @@ from recbole_specgr.building.plan import Plan, plan_model
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.items.items import Items
 from recbole_specgr.items.make import make_items
-from recbole_specgr.models.contract import Part
+from recbole_specgr.models.contract import LIST_SETTINGS, Part
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
@@ -49,6 +49,8 @@ def build_model(plan: Plan, dataset: Dataset | Catalogue, items: Mapping[str, It
         raise
     except ValueError as error:  # sizes that do not fit each other, such as a width and a number of attention heads
         raise UserError(f"[{plan.config['model']}] can't be built with these settings: {error}.") from error
+    if plan.model_class.compares_items and not name:  # lists of a part are what the whole is made of
+        model.decoding = {**model.decoding, **{key: plan.config[key] for key in LIST_SETTINGS}}
     if plan.trained_before:
         model.trained_before = True
     if plan.checkpoint:

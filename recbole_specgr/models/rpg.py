@@ -61,6 +61,7 @@ class RPG(ItemTables, Verifier, ScoresItems, SequentialRecommender):
     """
 
     inductive = True
+    compares_items = True
     needs = ("semantic_ids",)
     trains_on = ("windows", "rows")
     input_type = InputType.POINTWISE
@@ -184,6 +185,16 @@ class RPG(ItemTables, Verifier, ScoresItems, SequentialRecommender):
             rank = int((log_probs > log_probs[code]).sum()) + 1
             digits.append(Digit(code, float(log_probs[code]), rank, len(log_probs), counts=True))
         return digits
+
+    @property
+    def item_codes(self) -> Tensor:
+        return self.codes
+
+    def alike(self, items: Tensor) -> Tensor:
+        """Shares of digits, in whatever places, that are the same."""
+        codes = self.codes[items.clamp(min=0)]
+        shared = torch.stack([(digit[:, :, None] == digit[:, None]) for digit in codes.unbind(2)])
+        return shared.to(self.digit_embedding.dtype).mean(0)
 
     def shared_digits(self, item: int) -> Tensor:
         """How many digits, in whatever places, each item has in common with the item."""

@@ -25,6 +25,7 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
 
     parts_in_order = ("drafter", "backbone")
     inheriting_parts = ("backbone",)
+    compares_items = True
 
     @classmethod
     def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
@@ -44,6 +45,9 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
     def verifier(self) -> Verifier:
         backbone: Verifier = self.part("backbone")
         return backbone
+
+    def alike(self, items: Tensor) -> Tensor:
+        return self.verifier.alike(items)
 
     def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
         scores = Ranker(self.part("drafter"), self.verifier.seen, self.unseen_history).score_all(interaction)

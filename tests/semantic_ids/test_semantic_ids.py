@@ -39,7 +39,7 @@ METHODS = {
         "levels": 3,
         "codebook_size": 16,
         "rqvae": RQVAE_SMALL,
-        "letter": {"clusters": 4, "learning_rate": 0.005},  # codebooks move by gradients, in few epochs
+        "letter": {"clusters": 4},
     },
     "cost": {"method": "cost", "levels": 3, "codebook_size": 16, "rqvae": RQVAE_SMALL},
     "rqkmeans": {"method": "rqkmeans", "levels": 3, "codebook_size": 16, "rqkmeans": {"components": 8}},

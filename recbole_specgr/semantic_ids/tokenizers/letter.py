@@ -16,7 +16,6 @@ from recbole_specgr.semantic_ids.tokenizers.rqvae import (
     Autoencoder,
     Quantized,
     ResidualQuantizer,
-    quantize,
     straight_through,
 )
 from recbole_specgr.system.errors import UserError
@@ -24,8 +23,7 @@ from recbole_specgr.system.errors import UserError
 
 @dataclass
 class LETTER(RQVAE):
-    """An RQ-VAE with two further losses. The autoencoder's settings are those of `rqvae`. The codebooks are learned by
-    gradients, as in the paper, so `decay` is that of the codes' counts alone.
+    """An RQ-VAE with two further losses. The autoencoder's settings are those of `rqvae`.
 
     A new item has no collaborative vector. It is encoded from its text alone, by an encoder that has learned what text
     says of use.
@@ -76,10 +74,12 @@ class LETTER(RQVAE):
         finally:
             del self._used
 
-    def _quantizer(self, latent: Tensor, batch_size: int, seed: int, generator: torch.Generator) -> "LearnedQuantizer":
+    def _quantizer(self, latent: Tensor, batch_size: int, seed: int, generator: torch.Generator) -> "DiverseQuantizer":
         start = ResidualQuantizer.from_kmeans(latent, self, batch_size, seed, generator)
         clusters = min(self.clusters, self.codebook_size // 2)  # two codes in a cluster at least
-        return LearnedQuantizer(start.codebooks, start.counts, self.decay, self.restart_below, generator, clusters)
+        return DiverseQuantizer(
+            start.codebooks, start.counts, self.decay, self.restart_below, generator, clusters, self.diversity
+        )
 
     def _alignment(self, quantized: Tensor, rows: Tensor) -> Tensor:
         """Cross entropy [B] of finding the collaborative vectors of `rows` [B] by the quantised ones [B, latent]."""
@@ -91,29 +91,31 @@ class LETTER(RQVAE):
         return super()._errors(autoencoder, quantized, x, rows) + self.alignment * alignment
 
     def _loss(self, autoencoder: Autoencoder, quantizer: ResidualQuantizer | None, x: Tensor, rows: Tensor) -> Tensor:
-        """Reconstruction error, codebook loss, `commitment` times the commitment loss, and the two losses of LETTER."""
+        """Reconstruction error, `commitment` times the commitment loss, and `alignment` times the collaborative loss.
+        The codebooks get the diversity loss from the quantiser."""
         latent = autoencoder.encoder(x)
         if quantizer is None:
             return F.mse_loss(autoencoder.decoder(latent), x)
-        assert isinstance(quantizer, LearnedQuantizer)
         quantized = quantizer(latent, learn=True)
         vectors = straight_through(latent, quantized)
-        return (
-            F.mse_loss(autoencoder.decoder(vectors), x)
-            + quantizer.codebook_loss(quantized)
-            + self.commitment * quantized.commitment
-            + self.alignment * self._alignment(vectors, rows).mean()
-            + self.diversity * quantizer.diversity_loss(quantized.codes)
-        )
+        reconstruction = F.mse_loss(autoencoder.decoder(vectors), x)
+        alignment = self._alignment(vectors, rows).mean()
+        return reconstruction + self.commitment * quantized.commitment + self.alignment * alignment
 
 
-class LearnedQuantizer(ResidualQuantizer):
-    """Codebooks that are learned by gradients. A code that is out of use starts anew at a random residual.
+class DiverseQuantizer(ResidualQuantizer):
+    """Codebooks where the codebook loss and a weighted diversity loss balance.
+
+    The codebook loss is the mean squared difference of residuals and the vectors chosen for them. Without another loss
+    it is least where a vector is the mean of its residuals, which `ResidualQuantizer` follows by moving averages. With
+    the diversity loss D at the weight w, the gradients add up to 0 where the vector of a code that n of B residuals of
+    d entries have chosen is their mean less `w * dD * B * d / (2 n)`.
 
     Args:
         codebooks: where they start [levels, K, d].
         counts: as in `ResidualQuantizer`; so are decay, restart_below and generator.
         clusters: of the codes of a level.
+        weight: w.
 
     Attributes:
         cluster: of each code, LongTensor [levels, K]; found at the start of each epoch.
@@ -129,45 +131,35 @@ class LearnedQuantizer(ResidualQuantizer):
         restart_below: float,
         generator: torch.Generator,
         clusters: int,
+        weight: float,
     ) -> None:
         super().__init__(codebooks, counts, decay, restart_below, generator)
-        self.clusters = clusters
-        self.codebooks = codebooks.clone().requires_grad_()
-        self.parameters = (self.codebooks,)
-        self._before: tuple[Tensor, Tensor] | None = None  # uses and residuals of the batch before
+        self.clusters, self.weight = clusters, weight
 
     def start_epoch(self, seed: int) -> None:
         """Cluster the codes of each level."""
-        books = self.codebooks.detach().cpu().numpy()
+        books = self.codebooks.cpu().numpy()
         found = [even_clusters(codebook, self.clusters, seed + level) for level, codebook in enumerate(books)]
         self.cluster = torch.from_numpy(np.stack(found)).to(self.codebooks.device)
 
-    def __call__(self, x: Tensor, learn: bool = False) -> Quantized:
-        """Quantise x [B, d]; with `learn`, first start the codes anew that went out of use by the batch before."""
-        if learn and self._before is not None:
-            with torch.no_grad():
-                dead, anew = self._out_of_use(*self._before)
-                self.codebooks.copy_(torch.where(dead[..., None], anew, self.codebooks))
-        quantized = quantize(x, self.codebooks.detach())
-        if learn:
-            uses = F.one_hot(quantized.codes.T, self.codebooks.size(1)).to(self.counts.dtype)
-            self._before = uses, torch.stack(quantized.residuals)
-        return quantized
+    def _update(self, quantized: Quantized) -> None:
+        super()._update(quantized)
+        with torch.enable_grad():
+            codebooks = self.codebooks.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.diversity_loss(codebooks, quantized.codes), codebooks)
+        share = self.counts / len(quantized.codes)  # n / B
+        self.codebooks = self.codebooks - self.weight * gradient * codebooks.size(2) / (2 * share[..., None])
 
-    def codebook_loss(self, quantized: Quantized) -> Tensor:
-        """Sum over the levels of the mean squared difference of a residual, held fast, and the vector chosen for it."""
-        levels = zip(quantized.residuals, self.codebooks, quantized.codes.T, strict=True)
-        return torch.stack([F.mse_loss(codebook[codes], residual) for residual, codebook, codes in levels]).sum()
-
-    def diversity_loss(self, codes: Tensor) -> Tensor:
-        """Mean cross entropy of finding, by the vector of an item's code, a random other code of its cluster among all
-        other codes of the level. A code alone in its cluster has none.
+    def diversity_loss(self, codebooks: Tensor, codes: Tensor) -> Tensor:
+        """Sum over the levels of the mean cross entropy of finding, by the vector of an item's code, a random other
+        code of its cluster among all other codes. A code alone in its cluster has none.
 
         Args:
+            codebooks: [levels, K, d].
             codes: [B, levels].
         """
-        losses = []
-        for codebook, cluster, chosen in zip(self.codebooks, self.cluster, codes.T, strict=True):
+        total = 0.0 * codebooks.sum()
+        for codebook, cluster, chosen in zip(codebooks, self.cluster, codes.T, strict=True):
             alone = torch.eye(len(codebook), dtype=torch.bool, device=codes.device)
             mates = (cluster[:, None] == cluster) & ~alone
             chosen = chosen[mates[chosen].any(1)]
@@ -175,5 +167,5 @@ class LearnedQuantizer(ResidualQuantizer):
                 continue
             mate = torch.multinomial(mates[chosen].float().cpu(), 1, generator=self.generator).to(codes.device)[:, 0]
             logits = (codebook[chosen] @ codebook.T).masked_fill(alone[chosen], -torch.inf)
-            losses.append(F.cross_entropy(logits, mate))
-        return torch.stack(losses).mean() if losses else self.codebooks.new_zeros(())
+            total = total + F.cross_entropy(logits, mate)
+        return total

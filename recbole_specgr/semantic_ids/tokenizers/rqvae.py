@@ -101,8 +101,6 @@ class RQVAE(Tokenizer):
                     latent = autoencoder.encoder(inputs)
                 self._require_finite(latent)
                 quantizer = self._quantizer(latent, batch_size, seed, generator)
-                if quantizer.parameters:
-                    optimizer.add_param_group({"params": quantizer.parameters, "weight_decay": 0.0})
             if quantizer is not None:
                 quantizer.start_epoch(seed + epoch)
             order = torch.randperm(len(inputs), generator=generator)
@@ -120,7 +118,7 @@ class RQVAE(Tokenizer):
                 healthy = min(used) >= self.healthy * possible
                 if healthy > best_healthy or (healthy == best_healthy and error < best_error * (1 - 1e-3)):
                     best_healthy, best_error, best_epoch = healthy, error, epoch
-                    best = deepcopy(autoencoder), quantizer.codebooks.detach().clone()
+                    best = deepcopy(autoencoder), quantizer.codebooks.clone()
                 if epoch - best_epoch >= self.patience:
                     bar.close()
                     break
@@ -265,10 +263,7 @@ class ResidualQuantizer:
         codebooks: [levels, K, d].
         counts: [levels, K], moving average of a code's uses per batch.
         sums: [levels, K, d], moving average of the sum of its residuals per batch.
-        parameters: what an optimiser has to move; moving averages are not.
     """
-
-    parameters: Sequence[Tensor] = ()
 
     def __init__(
         self, codebooks: Tensor, counts: Tensor, decay: float, restart_below: float, generator: torch.Generator
@@ -304,28 +299,16 @@ class ResidualQuantizer:
 
     @torch.no_grad()
     def _update(self, quantized: Quantized) -> None:
-        uses = F.one_hot(quantized.codes.T, self.codebooks.size(1)).to(self.counts.dtype)  # [levels, B, K]
+        n_codes = self.codebooks.size(1)
+        uses = F.one_hot(quantized.codes.T, n_codes).to(self.counts.dtype)  # [levels, B, K]
         residuals = torch.stack(quantized.residuals)  # [levels, B, d]
         # not in place: the losses' graph still holds the old codebooks
-        self.sums = torch.lerp(uses.transpose(1, 2) @ residuals, self.sums, self.decay)
-        dead, anew = self._out_of_use(uses, residuals)
-        self.sums = torch.where(dead[..., None], anew * self.counts[..., None], self.sums)
-        self.codebooks = self.sums / self.counts[..., None]
-
-    def _out_of_use(self, uses: Tensor, residuals: Tensor) -> tuple[Tensor, Tensor]:
-        """Move the counts by what a batch used, and find the codes that are out of use: their counts become the mean.
-
-        Args:
-            uses: 1 where a row has the code, else 0 [levels, B, K].
-            residuals: [levels, B, d].
-
-        Returns:
-            Which codes start anew [levels, K], and a random residual for each code [levels, K, d].
-        """
         self.counts = torch.lerp(uses.sum(1), self.counts, self.decay)
-        mean_use = self.counts.sum(1, keepdim=True) / uses.size(2)  # [levels, 1]
+        self.sums = torch.lerp(uses.transpose(1, 2) @ residuals, self.sums, self.decay)
+        mean_use = self.counts.sum(1, keepdim=True) / n_codes  # [levels, 1]
         dead = self.counts < self.restart_below * mean_use
         rows = torch.randint(residuals.size(1), dead.shape, generator=self.generator).to(dead.device)
-        anew = residuals.gather(1, rows[..., None].expand(-1, -1, residuals.size(2)))
+        anew = residuals.gather(1, rows[..., None].expand(-1, -1, residuals.size(2)))  # [levels, K, d]
         self.counts = torch.where(dead, mean_use, self.counts)
-        return dead, anew
+        self.sums = torch.where(dead[..., None], anew * mean_use[..., None], self.sums)
+        self.codebooks = self.sums / self.counts[..., None]
