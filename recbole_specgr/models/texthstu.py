@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recbole_specgr.models.hstu_reader import HSTUReader, item_loss
 from recbole_specgr.models.text_item_recommender import TextItemRecommender
-from recbole_specgr.models.textsasrec import ResidualMap
+from recbole_specgr.models.residual_map import ResidualMap
 
 
 class TextHSTU(TextItemRecommender):
