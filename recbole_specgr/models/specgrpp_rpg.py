@@ -40,9 +40,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
     item_tables = ("codes", "seen", "features", "seen_row")
     item_caches = ("_table",)
 
-    def __init__(
-        self, config: Config, dataset: Dataset, semantic_ids: SemanticIds, text_vectors: np.ndarray
-    ) -> None:
+    def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset, semantic_ids)
         # Not saved: they are the data set's, and its next version may have more items.
         self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
@@ -72,7 +70,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
         return self._table
 
     def embed(self, items: Tensor, text: Tensor | None = None) -> Tensor:
-        """Items `[B, S]` -> what the transformer reads `[B, S, width]`. `text`: mapped, of the items; None: looked up."""
+        """Items `[B, S]` -> what is read `[B, S, width]`. `text`: theirs, mapped, where it is at hand."""
         digits = super().embed(items)
         if not self.read_text:
             return digits

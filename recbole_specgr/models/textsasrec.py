@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
