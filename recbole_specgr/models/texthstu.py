@@ -8,8 +8,8 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.models.hstu_reader import HSTUReader, item_loss
+from recbole_specgr.models.residual_map import ResidualMap
 from recbole_specgr.models.text_item_recommender import TextItemRecommender
-from recbole_specgr.models.textsasrec import ResidualMap
 
 
 class TextHSTU(TextItemRecommender):
