@@ -150,13 +150,13 @@ def test_small_data_and_splits_of_ones_own_are_not_kept(tmp_path, monkeypatch):
     write(tmp_path / "log")
     own = tmp_path / "baselines"
     own.mkdir()
-    (own / "my_split.py").write_text(
+    (own / "MySplit.py").write_text(
         "from recbole_specgr.data.splits.leave_one_out import LeaveOneOut\n\n\n"
-        "class MySplit(LeaveOneOut):\n    name = 'my_split'\n"
+        "class MySplit(LeaveOneOut):\n    name = 'MySplit'\n"
     )
     monkeypatch.chdir(tmp_path)
     assert LoadingCache.of(config_of(tmp_path)) is not None
-    assert LoadingCache.of(config_of(tmp_path, split="my_split")) is None
+    assert LoadingCache.of(config_of(tmp_path, split="MySplit")) is None
     monkeypatch.setattr(loading_cache, "WORTH", 10**9)
     assert LoadingCache.of(config_of(tmp_path)) is None
     InductiveDataset(config_of(tmp_path))
