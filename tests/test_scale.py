@@ -67,11 +67,12 @@ def test_the_arrays_of_a_data_set_are_those_of_a_loaded_one(tiny_dataset):
         getattr(split, name).nbytes for name in ("order", "users", "items", "times", "starts", "phases")
     )
     assert sizes[2] == split.targets.nbytes
-    assert sizes[3] == sum(view.rows.nbytes + view.starts.nbytes for view in views)
-    assert sizes[4] == sum(
+    assert sizes[3] == loaded._history_times.nbytes
+    assert sizes[4] == sum(view.rows.nbytes + view.starts.nbytes for view in views)
+    assert sizes[5] == sum(
         view.inter_feat[field].nbytes for view in views for field in ("user_id", "item_id", "timestamp")
     )
-    assert sizes[7] == split.seen.nbytes + split.first_seen.nbytes + split.interacted.nbytes
+    assert sizes[8] == split.seen.nbytes + split.first_seen.nbytes + split.interacted.nbytes
 
 
 def test_a_model_that_reads_interactions_is_refused():

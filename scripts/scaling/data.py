@@ -24,6 +24,7 @@ def arrays(sizes: Sizes) -> dict[str, tuple[str, int, bool]]:
         "interactions: user, item, time": (f"3 x [{n:,}]", (8 + 8 + 4) * n, True),
         "split: order, users, items, times, starts, phases": (f"6 x [{n:,}]", 6 * 8 * n, True),
         "split: which are targets": (f"[{n:,}]", n, True),
+        "times in seconds": (f"[{n:,}]", 8 * n, False),
         "views: rows and where their users begin": (f"2 x [{targets:,}]", 2 * 8 * targets, False),
         "views: user, item, time": (f"3 x [{targets:,}]", (8 + 8 + 4) * targets, False),
         "names of users": (f"[{sizes.users:,}] of {_ID_CHARACTERS} characters", 4 * _ID_CHARACTERS * sizes.users, True),

@@ -100,6 +100,7 @@ def batch(config: Config, users: int, view: Catalogue) -> Interaction:
             config["USER_ID_FIELD"]: torch.arange(1, users + 1),
             field: seen[torch.randint(len(seen), (users,), generator=generator)],
             field + config["LIST_SUFFIX"]: seen[torch.randint(len(seen), (users, longest), generator=generator)],
+            config["TIME_FIELD"] + config["LIST_SUFFIX"]: torch.arange(longest).expand(users, -1),
             config["ITEM_LIST_LENGTH_FIELD"]: torch.full((users,), longest),
         }
     )

@@ -280,6 +280,38 @@ class TestRPG(ModelCase):
     recommends_new_items = True
 
 
+class TestSpecGRPP_RPG(ModelCase):
+    model = "SpecGRPP_RPG"
+    settings = {
+        **TestRPG.settings,
+        "map_size": 16,
+        "draft_size": 10,
+        "accept_threshold": -2.2,
+        "unseen_bonus": 0.0,
+        "tune": None,
+    }
+    recommends_new_items = True
+
+    def test_drafts_are_the_nearest_by_text_and_verified_digit_by_digit(self, trained) -> None:
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        model.eval()
+        model.decoding.update(accept_threshold=-99.0, draft_size=10)
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        items, length = batch["item_id_list"], batch["item_length"]
+        mapped = model.item_map(model.features)
+        for row in range(8):
+            history = items[row, : length[row]]
+            read = torch.stack([model.digit_embedding[range(8), model.codes[item]].mean(0) for item in history])
+            state = model.transformer((read + mapped[history])[None])[0, -1]
+            cosines = torch.nn.functional.cosine_similarity(state[None], mapped)
+            drafts = cosines.masked_fill(~candidates, -9).topk(10).indices
+            log_probs = model.heads(state[None], model.digit_embedding)[:, 0].log_softmax(-1)
+            scores = log_probs[range(8), model.codes[drafts]].mean(1)
+            result = model.speculate(batch[[row]], 10, candidates)
+            assert set(result.items[0].tolist()) == set(drafts.tolist())
+            torch.testing.assert_close(result.scores[0], scores.sort(descending=True)[0])
+
+
 class TestSpecGR_AuxOnRPG(ModelCase):
     model = "SpecGR_Aux"
     settings = {
@@ -322,6 +354,27 @@ class TestSASRec_T(TextSequenceCase):
 
 class TestTextSASRec(TextSequenceCase):
     model = "TextSASRec"
+
+
+HSTU = {
+    "epochs": 4,
+    "train_batch_size": 64,
+    "hidden_size": 16,
+    "n_layers": 1,
+    "n_heads": 2,
+    "MAX_ITEM_LIST_LENGTH": 10,
+}
+
+
+class TestHSTU(ModelCase):
+    model = "HSTU"
+    settings = {**HSTU, "learning_rate": 0.01, "n_negatives": 20}
+
+
+class TestTextHSTU(ModelCase):
+    model = "TextHSTU"
+    settings = {**HSTU, "map_size": 8, "temperature": 0.2}  # scores of a few, compared to 1e-6 and kept as float32
+    recommends_new_items = True
 
 
 class TestRecformer(ModelCase):
