@@ -23,7 +23,7 @@ from scipy.sparse import spmatrix
 from recbole_specgr.data.ids import check_ids
 from recbole_specgr.data.loading import NO_FILTER, LoadedDataset
 from recbole_specgr.data.loading_cache import LoadingCache
-from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
+from recbole_specgr.data.splits.contract import PHASES, Interactions
 from recbole_specgr.data.times import in_seconds
 from recbole_specgr.settings.named_classes import split_class
 from recbole_specgr.settings.presets import DataSize
@@ -59,7 +59,6 @@ class InductiveDataset(LoadedDataset):
     """
 
     phase: str | None = None
-    split: Split
 
     # ---- loading ---------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from recbole.data.dataset import SequentialDataset
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_specgr.data.arrow_reader import column_types, read_columns
+from recbole_specgr.data.splits.contract import Split
 from recbole_specgr.data.times import exact_times
 from recbole_specgr.system.delimited import lines_in_fields
 from recbole_specgr.system.errors import UserError
@@ -32,6 +33,8 @@ class LoadedDataset(SequentialDataset):
 
     repeats: bool
     inter_feat: Any  # a frame while it is loaded, an Interaction from `build` on
+    fingerprint: str  # this and the split are made by InductiveDataset, when all is loaded
+    split: Split
 
     def _from_scratch(self) -> None:
         with warnings.catch_warnings():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +16,12 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from recbole.utils.argument_list import dataset_arguments
 
+from recbole_specgr.data.loading import LoadedDataset
 from recbole_specgr.data.splits import contract
 from recbole_specgr.settings.named_classes import split_class
 from recbole_specgr.system.array_folder import read_arrays, write_arrays
 from recbole_specgr.system.fingerprint import content_key
 from recbole_specgr.system.npz import pack, unpack
-
-if TYPE_CHECKING:
-    from recbole_specgr.data.dataset import InductiveDataset
 
 _FORMAT = 1  # raise it whenever loading makes something else of the same files and settings, or this file writes it so
 WORTH = 32 * 2**20  # bytes of interactions from which on the cache is faster than anyone minds waiting
@@ -67,7 +65,7 @@ class LoadingCache:
         getLogger().info(f"The data set is as {self.folder} keeps it.")
         return Kept(*found)
 
-    def write(self, dataset: InductiveDataset) -> None:
+    def write(self, dataset: LoadedDataset) -> None:
         """Keep a data set whose features are tensors."""
         kept = Kept.of(dataset)
         write_arrays(self.folder, kept.facts, kept.arrays)
@@ -81,7 +79,7 @@ class Kept:
     arrays: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, dataset: InductiveDataset) -> Kept:
+    def of(cls, dataset: LoadedDataset) -> Kept:
         features = {name: getattr(dataset, name) for name in _FEATURES if getattr(dataset, name) is not None}
         split = vars(dataset.split)
         texts = {field: names for field, names in dataset.field2id_token.items() if names.dtype == object}
@@ -104,7 +102,7 @@ class Kept:
             facts[name] = {field: getattr(value, "value", value) for field, value in getattr(dataset, name).items()}
         return cls(facts, arrays)
 
-    def restore(self, dataset: InductiveDataset) -> None:
+    def restore(self, dataset: LoadedDataset) -> None:
         """Give a data set that knows its settings what was loaded."""
         facts, arrays = self.facts, self.arrays
         for name in _FEATURES:

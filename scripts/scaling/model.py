@@ -23,9 +23,9 @@ from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
 SEEN = 0.9  # share of the items that training has
-SMALL = (1000, 2000)  # items of the two catalogues from which growth is read off
-TRAINED, TRAINED_ROWS = (10_000, 20_000), (16, 32)  # items and rows of the training steps that are looked at
-COMPARED = 250  # items whose scores fit at once there, so that ranking goes by stretches as it does at a million
+SMALL = (10_000, 20_000)  # items of the two catalogues from which growth is read off: more than are embedded at once
+ROWS = (16, 32)  # of the training steps that are looked at
+COMPARED = 2500  # items whose scores fit at once there, so that ranking goes by stretches as it does at a million
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,13 @@ def training_growth(config: Config, text_width: int, rows: int) -> Growth:
     Read off steps of few rows on so many items that the logits take more than the layers, as they do on any catalogue
     for which one asks.
     """
-    few, more = TRAINED_ROWS
-    small, large = TRAINED
+    few, more = ROWS
+    small, large = SMALL
 
     def peak(items: int, of_rows: int) -> int:
         model, view = made_up(config, items, text_width)
+        train(model, view, config, of_rows)  # what is made once and kept
+        model.zero_grad(set_to_none=True)
         return peak_of(lambda: train(model, view, config, of_rows))
 
     def growth(of_rows: int) -> Growth:
