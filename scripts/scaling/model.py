@@ -24,7 +24,6 @@ from recbole_specgr.system.errors import UserError
 
 SEEN = 0.9  # share of the items that training has
 SMALL = (10_000, 20_000)  # items of the two catalogues from which growth is read off: more than are embedded at once
-ROWS = (16, 32)  # of the training steps that are looked at
 COMPARED = 2500  # items whose scores fit at once there, so that ranking goes by stretches as it does at a million
 
 
@@ -148,26 +147,19 @@ def ranking_growth(config: Config, text_width: int, users: int) -> Growth:
 def training_growth(config: Config, text_width: int, rows: int) -> Growth:
     """Most memory beside the kept tensors in a training step of so many rows, up to the gradients.
 
-    Read off steps of few rows on so many items that the logits take more than the layers, as they do on any catalogue
-    for which one asks.
+    The catalogues that it is read off are so large that logits take more than layers, as they do on any for which one
+    asks.
     """
-    few, more = ROWS
-    small, large = SMALL
 
-    def peak(items: int, of_rows: int) -> int:
+    def peak(items: int) -> int:
         model, view = made_up(config, items, text_width)
-        train(model, view, config, of_rows)  # what is made once and kept
+        train(model, view, config, min(rows, 8))  # what is made once and kept
         model.zero_grad(set_to_none=True)
-        return peak_of(lambda: train(model, view, config, of_rows))
+        return peak_of(lambda: train(model, view, config, rows))
 
-    def growth(of_rows: int) -> Growth:
-        one, two = peak(small, of_rows), peak(large, of_rows)
-        per_item = (two - one) / (large - small)
-        return Growth(one - per_item * small, per_item)
-
-    one, two = growth(few), growth(more)
-    factor = (rows - few) / (more - few)
-    return Growth(one.fixed + factor * (two.fixed - one.fixed), one.per_item + factor * (two.per_item - one.per_item))
+    one, two = (peak(items) for items in SMALL)
+    per_item = (two - one) / (SMALL[1] - SMALL[0])
+    return Growth(one - per_item * SMALL[0], per_item)
 
 
 def rank(model: Any, view: Catalogue, config: Config, users: int) -> torch.Tensor:
