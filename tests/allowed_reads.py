@@ -46,6 +46,9 @@ ALLOWED = {
     "decoding/token_verification.py: log_likelihood": GIVEN_ITEMS,
     "decoding/prefix_store.py: place": GIVEN_ITEMS,
     "backbones/token_tree.py: __post_init__": GIVEN_ITEMS,
+    # text and semantic ids, once a catalogue
+    "text/sentence_encoder.py": "vectors of a batch of texts, which are kept on disk",
+    "semantic_ids/tokenizers/rqvae.py": "its first codebooks are faiss's; losses, once an epoch; what was fitted",
     # serving
     "serving/recommender.py": A_REQUEST,
     "serving/request.py": A_REQUEST,

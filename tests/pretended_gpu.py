@@ -1,11 +1,11 @@
 """A GPU that is only pretended: everything is computed on the CPU, and what a real one would refuse is an error.
 
-Inside `PretendedGpu()` torch says that there is one GPU. Which tensors are on it is kept by their storages, so views and
-the parameters of a module share the answer. A tensor made without `device=` is on the CPU, as it would be. Then
+Inside `PretendedGpu()` torch says that there is a GPU. Which tensors are on it is kept by their storages, so a view is
+where its base is. A tensor made without `device=` is on the CPU, as it would be. Then
 
 - an operation on tensors of both devices raises `MixedDevices`;
 - `numpy()` of a tensor on the GPU raises TypeError, as torch does;
-- every read of a value by the host, which makes it wait for the GPU, is counted under the place in the package that asked.
+- a read of a value by the host, which makes it wait for the GPU, is counted under the place in the package that asked.
 
 Values are there, so code that depends on them runs, and what it gives can be compared with the CPU's.
 """
@@ -117,6 +117,7 @@ class PretendedGpu:
             if getattr(torch, function.__name__, None) is function and function.__name__ not in LIKE:
                 yield torch, function.__name__, self._made(function, of_argument=False)
         yield torch.nn.functional, "one_hot", self._one_hot(torch.nn.functional.one_hot)
+        yield torch._C._nn, "_parse_to", self._parse_to(torch._C._nn._parse_to)
         grouped = torch._C._group_tensors_by_device_and_dtype
         yield torch._C, "_group_tensors_by_device_and_dtype", self._grouped(grouped)
         yield torch, "load", self._load(torch.load)
@@ -239,6 +240,16 @@ class PretendedGpu:
             return tree_map_only(Tensor, lambda x: self.put(x, _device(map_location)), content)
 
         return load
+
+    def _parse_to(self, function: Callable) -> Callable:
+        """The arguments of a module's `to`."""
+
+        def parsed(*args: Any, **kwargs: Any) -> tuple:
+            device, *others = function(*args, **kwargs)
+            given = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+            return (self.device_of(given[0]) if given else device, *others)
+
+        return parsed
 
     def _grouped(self, function: Callable) -> Callable:
         """What optimisers and gradient clipping sort their tensors by."""

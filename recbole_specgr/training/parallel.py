@@ -60,7 +60,7 @@ class Parallel:
         if self.spread:
             if config["device"].type == "cuda" and "nccl" not in backends():
                 raise UserError(
-                    f"[parallel: fsdp] needs a GPU for each process, but by [gpu_id: {config['gpu_id']}] some share one."
+                    f"[parallel: fsdp] needs a GPU for each process; by [gpu_id: {config['gpu_id']}] some share one."
                 )
             from torch.distributed.device_mesh import init_device_mesh  # seconds that few runs need
             from torch.distributed.fsdp import fully_shard

@@ -130,7 +130,7 @@ class ModelCase:
         else:
             assert {item for items in after.items for item in items} & set(unseen)
 
-    # -- on a GPU: the fixture sees to it that no tensor is on another device and no value read without a reason ---------
+    # -- on a GPU; the fixture sees that no tensor is on another device and no value is read without a reason ----------
 
     def test_a_gpu_trains_it_in_both_precisions(self, folder, gpu) -> None:
         losses = {}
@@ -155,8 +155,8 @@ class ModelCase:
             scores = trainer.ranker(test._dataset).score_items(batch, items.to(config["device"]), candidates)
             ranked.append((trainer.rows["rec.items"], metrics, scores))
         (expected, metrics, scores), (found, theirs, on_gpu) = ranked
-        # A score that rounds to the other side of another's, or of SpecGR's threshold, changes a whole list.
-        assert (expected == found).all(1).float().mean() > 0.9
+        # Items whose scores round to the other side of each other's, or of SpecGR's threshold, change places.
+        assert (expected[:, :, None] == found[:, None, :]).any(2).float().mean() > 0.98
         assert theirs == pytest.approx(metrics, abs=0.02)
         if scores is not None:
             assert on_gpu.device.type == "cuda"
@@ -174,7 +174,7 @@ class ModelCase:
             lists = recommender.recommend(histories, 10)
             served.append((lists, [recommender.explain(histories[0], item, 10) for item in lists.items[0][:3]]))
         (expected, reasons), (found, theirs) = served
-        assert_same_up_to_ties(expected, found)
+        assert_same_up_to_ties(expected, found, gpu.tolerance)
         assert [why.place for why in theirs] == [why.place for why in reasons]
         assert [len(why.digits) for why in theirs] == [len(why.digits) for why in reasons]
 
