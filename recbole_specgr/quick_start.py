@@ -27,7 +27,7 @@ from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
 from recbole_specgr.system.processes import leave_processes
 from recbole_specgr.training import StagedTrainer, make_trainer
-from recbole_specgr.training.tuning import Tuning, check_grid, tune
+from recbole_specgr.training.tuning import Tuning, check_tuning, tune
 
 
 def run_recbole(
@@ -86,8 +86,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
 
         trainer = make_trainer(config, model)
-        if config["tune"]:
-            check_grid(config["tune"], model.decoding, config["model"])
+        check_tuning(config, model.decoding, valid)
         if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
             trainer.resume_checkpoint(run_dir / LAST)
         score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)

@@ -24,6 +24,7 @@ from tabulate import tabulate
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]  # need no install
 
+from benchmarks.architectures import architectures  # noqa: E402
 from benchmarks.bench import PAPER, TINY, Bench  # noqa: E402
 from benchmarks.data import catalogue, drafting, importing  # noqa: E402
 from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_decoding  # noqa: E402
@@ -41,6 +42,7 @@ SECTIONS = {
         tiger_training,
         specgr_training,
         windows_training,
+        architectures,
         tiger_decoding,
         specgr_decoding,
         phases,

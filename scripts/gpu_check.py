@@ -29,8 +29,8 @@ MODELS = "tests/models/test_models.py"
 GROUPS = {  # of cases in MODELS, so that what breaks the GPU for one process leaves the others
     "tiger": "TestTIGER or TestDSI or TestLIGER",
     "specgr": "TestSpecGR",
-    "rpg": "TestRPG",
-    "text": "TestUniSRec or TestSASRec_T or TestTextSASRec or TestRecformer",
+    "decoder-only": "TestDecoderOnly",
+    "text": "TestUniSRec or TestSASRec_T or TestTextSASRec or HSTU or TestRecformer",
 }
 OTHERS = "not (" + " or ".join(GROUPS.values()) + ")"
 SECTIONS = {  # of the benchmark, with a limit each; ours against transformers first

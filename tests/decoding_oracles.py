@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_specgr.backbones import T5
+from recbole_specgr.backbones import T5, DecoderOnly
 
 
 class OneUser:
     """log p(token | prefix) of one history, by a whole decoder pass for each prefix."""
 
-    def __init__(self, backbone: T5, history: Tensor) -> None:
+    def __init__(self, backbone: T5 | DecoderOnly, history: Tensor) -> None:
         self.backbone, self.history = backbone, history[None]
         self.encoded = backbone.encode(self.history)
         self.known: dict[tuple[int, ...], Tensor] = {}

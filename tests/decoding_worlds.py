@@ -5,7 +5,7 @@ from __future__ import annotations
 import decoding_oracles as oracle
 import torch
 
-from recbole_specgr.backbones import T5, T5Config
+from recbole_specgr.backbones import T5, DecoderOnly, DecoderOnlyConfig, T5Config
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
 from recbole_specgr.decoding.draft_pool import DraftPool
@@ -16,11 +16,31 @@ from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.semantic_ids import SemanticIds, build_tokenizer
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
+ARCHITECTURES = ("encoder_decoder", "decoder_only")
+
+
+def small_backbone(architecture: str, vocab_size: int) -> T5 | DecoderOnly:
+    sizes = {"vocab_size": vocab_size, "d_model": 8, "d_kv": 4, "d_ff": 16, "num_heads": 2}
+    if architecture == "decoder_only":
+        return DecoderOnly(DecoderOnlyConfig(num_layers=2, **sizes))
+    return T5(T5Config(num_layers=1, num_decoder_layers=2, **sizes))
+
 
 class World:
     """A random backbone, catalogue and batch of users, in float64 so that no near tie can hide a difference."""
 
-    def __init__(self, seed: int, n_items: int = 60, digits: int = 4, codes: int = 5, users: int = 5) -> None:
+    architecture = "encoder_decoder"
+
+    def __init__(
+        self,
+        seed: int,
+        n_items: int = 60,
+        digits: int = 4,
+        codes: int = 5,
+        users: int = 5,
+        architecture: str = "encoder_decoder",
+    ) -> None:
+        self.architecture = architecture
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
         distinct = torch.randperm(codes**digits, generator=generator)[:n_items]
@@ -31,13 +51,10 @@ class World:
     def build(self, ids: SemanticIds, users: int, generator: torch.Generator) -> None:
         self.tokens = ids.tokens
         self.slices = [slice(*level) for level in ids.level_slices]
-        config = T5Config(
-            vocab_size=ids.vocab_size, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2
-        )
-        self.backbone = T5(config).double().eval()
+        self.backbone = small_backbone(self.architecture, ids.vocab_size).double().eval()
         with torch.no_grad():  # sharp distributions, so that some items are accepted and some are not
             self.backbone.embedding.weight *= 3
-        self.histories = torch.randint(1, config.vocab_size, (users, 9), generator=generator)
+        self.histories = torch.randint(1, ids.vocab_size, (users, 9), generator=generator)
         self.histories[1, 3:] = 0
         self.draft_scores = torch.randn(users, len(self.tokens), generator=generator, dtype=torch.float64)
         self.seen = torch.rand(len(self.tokens), generator=generator) < 0.6

@@ -81,9 +81,9 @@ def test_without_a_usable_gpu_it_says_so_and_ends(tmp_path) -> None:
 
 def test_failed_tests_are_named(tmp_path) -> None:
     file = tmp_path / "test_it.py"
-    file.write_text(
-        "import pytest\ndef test_a(): assert 1 == 2\ndef test_b(): pass\ndef test_c(): pytest.skip('no GPU')\n"
-    )
+    tests = ("assert 1 == 2", "pass", "pytest.skip('no GPU')")
+    lines = [f"def test_{name}(): {test}" for name, test in zip("abc", tests, strict=True)]
+    file.write_text("\n".join(["import pytest", *lines]))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
     for name, words, state, reason in (
         ("all", [], "failed", "1 of 3 tests: test_it.test_a"),

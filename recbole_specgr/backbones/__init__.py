@@ -1,5 +1,6 @@
-"""The T5 encoder-decoder and the one decoding primitive that beam search and draft-verify share."""
+"""The networks that read histories and score tokens: an encoder-decoder, a decoder-only one, and what they share."""
 
+from recbole_specgr.backbones.decoder_only import DecoderOnly, DecoderOnlyConfig
 from recbole_specgr.backbones.t5 import T5, T5Config
 
-__all__ = ["T5", "T5Config"]
+__all__ = ["T5", "DecoderOnly", "DecoderOnlyConfig", "T5Config"]

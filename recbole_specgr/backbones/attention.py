@@ -1,4 +1,4 @@
-"""T5's attention, and how a decoder layer reads the encoding of a history with it."""
+"""Unscaled attention, and how layers that decode read histories with it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_specgr.backbones.precision import at_least_float32
+
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """T5's unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
+    """Unscaled attention: `[B, H, q, d]`, `[B, H, k, d]`, additive bias that broadcasts to `[B, H, q, k]`."""
     bias = bias.to(query.dtype)
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:  # its fused kernel is slower than three operations
         scores = query @ key.transpose(2, 3)
@@ -33,19 +35,47 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
+def attend_weighed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """`attend`, and for each query the log of the sum of what it weighs the keys by before they are made to add up to 1
+    `[B, H, q]`. With that it can be told how much other keys weigh beside them."""
+    if _has_weighed_kernel(query):
+        mask = bias.to(query.dtype) if may_mask(bias) else None
+        read, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, attn_mask=mask, scale=1.0
+        )
+        return read, weight
+    scores = at_least_float32(query @ key.transpose(2, 3)) + bias
+    weight = scores.logsumexp(-1)
+    return (scores - weight[..., None]).exp().to(value.dtype) @ value, weight
+
+
+def _has_weighed_kernel(query: Tensor) -> bool:
+    """The fused kernel gives no gradient of the weights, and for bfloat16 it is slower than the plain operations."""
+    return query.device.type == "cpu" and query.dtype != torch.bfloat16 and not torch.is_grad_enabled()
+
+
 @dataclass
-class Reading:
-    """How the tokens of one decoder layer read the encoded histories of B users.
+class KeysValues:
+    """What a layer attends to of the histories of B users.
+
+    Attributes:
+        keys, values: `[B, groups, S, width]`, each for a group of the H heads: for one head, or for all of them.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass
+class Reading(KeysValues):
+    """How the tokens of one decoder layer of a T5 read the encoded histories of B users.
 
     Attributes:
         query_weight: `[H * width, d_model]`.
-        keys, values: `[B, groups, S, width]`, each for a group of the H heads: for one head, or for all of them.
         output_weight: `[d_model, H * width]`.
     """
 
     query_weight: Tensor
-    keys: Tensor
-    values: Tensor
     output_weight: Tensor
 
     def query(self, x: Tensor) -> Tensor:

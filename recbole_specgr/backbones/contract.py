@@ -1,6 +1,6 @@
 """The contract of a backbone: what models and decoding ask of a network that generates semantic ids token by token.
 
-`T5` satisfies it. Decoding knows this file and not T5.
+`T5` and `DecoderOnly` satisfy it. Decoding knows this file and neither of them.
 """
 
 from __future__ import annotations
@@ -9,37 +9,83 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recbole_specgr.backbones.token_tree import Memory, NewNodes, TokenTree
+
+
+class TrainingPass(Protocol):
+    """What one pass over a batch of histories gives to learn from, at its N targets."""
+
+    @property
+    def vectors(self) -> Tensor:
+        """Unit vectors of what came before each target `[N, d_model]`."""
+        ...
+
+    def loss(self, part: slice = slice(None)) -> Tensor:
+        """Mean cross entropy of a token of the targets' ids, a scalar (paper, Eq. 5).
+
+        Args:
+            part: of the N targets.
+        """
+        ...
 
 
 class Backbone(Protocol):
     """Reads histories of tokens and knows how probable each next token of an id is.
 
+    Histories are `[bos, ids of the items]`, padded on the right with 0.
+
     Attributes:
+        ends_histories: histories, and items that are read alone, end with the token eos. Otherwise only items do.
+        trains_on: what a batch may be, as `ModelContract.trains_on`: the usual one first.
         decoding_dtype: of the matrix products of `memory` and `extend` when no gradient is wanted. Scores are float32
             or wider whatever it is.
+        embedding: of the tokens.
     """
 
+    ends_histories: bool
+    trains_on: tuple[str, ...]
     decoding_dtype: torch.dtype
+    embedding: nn.Embedding
 
-    def encode(self, tokens: Tensor, embedded: Tensor | None = None) -> Tensor:
-        """Read histories: tokens `[B, S]`, padded on the right with 0 -> their last hidden states `[B, S, d_model]`.
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def training_pass(self, tokens: Tensor, labels: Tensor) -> TrainingPass:
+        """Read histories and learn what comes next.
 
         Args:
-            embedded: what takes the place of the tokens' embeddings `[B, S, d_model]`.
+            tokens: histories `[B, S]`, of n items at most.
+            labels: the targets' ids as tokens: of rows `[B, L]`; of windows `[B, n, L]`, what came after each item,
+                0 where nothing is learned.
         """
         ...
 
-    def loss(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross entropy of a token of the target ids, a scalar (paper, Eq. 5).
+    def reader(self) -> nn.Module:
+        """A new module of that part of it that `vectors` needs, with parameters of the same names."""
+        ...
+
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Let `torch.compile` fuse each layer, for batches of any shape; parameters and results stay what they are."""
+        ...
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Read histories `[B, S]`: `[B, S, width]`, which only the methods below understand."""
+        ...
+
+    def vectors(self, tokens: Tensor, encoded: Tensor | None = None) -> Tensor:
+        """Unit vectors of histories, or of single items, `[B, S]`: `[B, d_model]`.
 
         Args:
-            encoded: what `encode` gave `[B, S, d_model]`.
-            tokens: what it read `[B, S]`.
-            labels: the targets' ids as tokens `[B, L]`.
+            encoded: what `encode` gave, where the caller has it already.
         """
+        ...
+
+    def decode(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
+        """Logits `[B, L, vocab_size]` of each token of the ids `labels` `[B, L]` after the histories and the tokens
+        before it."""
         ...
 
     def memory(self, tokens: Tensor, encoded: Tensor | None = None) -> Memory:
@@ -47,14 +93,15 @@ class Backbone(Protocol):
 
         Args:
             tokens: `[B, S]`.
-            encoded: their encoding `[B, S, d_model]` where the caller has it already.
+            encoded: what `encode` gave, where the caller has it already.
         """
         ...
 
     def extend(self, memory: Memory, tree: TokenTree, new: Sequence[NewNodes]) -> list[Tensor]:
         """Add nodes to every user's token tree and return what follows each of them. All decoding is made of this.
 
-        A new node attends to itself, to its ancestors and to the user's memory.
+        A new node attends to itself, to its ancestors and to the user's memory. The root stands for the end of the
+        history, whatever its token is.
 
         Args:
             memory: of B users.

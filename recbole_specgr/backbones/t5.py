@@ -9,11 +9,10 @@ a head tied to the embedding and scaled by `d_model ** -0.5`.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +20,13 @@ from torch import Tensor, nn
 
 from recbole_specgr.backbones import cpu_kernels
 from recbole_specgr.backbones.attention import Reading, attend, may_mask, merge_heads, split_heads
+from recbole_specgr.backbones.blocks import Dropout, RMSNorm
+from recbole_specgr.backbones.contract import TrainingPass
 from recbole_specgr.backbones.length_groups import length_groups
 from recbole_specgr.backbones.path_attention import PathAttention
-from recbole_specgr.backbones.precision import at_least_float32, in_precision
-from recbole_specgr.backbones.token_tree import Memory, NewNodes, TokenTree
+from recbole_specgr.backbones.pooling import mean_pool
+from recbole_specgr.backbones.precision import at_least_float32, in_decoding_precision, in_precision
+from recbole_specgr.backbones.token_tree import Memory, NewNodes, NodeRows, TokenTree
 
 
 @dataclass(frozen=True)
@@ -47,27 +49,6 @@ class T5Config:
     @property
     def inner_dim(self) -> int:
         return self.num_heads * self.d_kv
-
-
-class RMSNorm(nn.Module):
-    """Root mean square norm without mean or bias."""
-
-    def __init__(self, config: T5Config) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(config.d_model))
-        self.eps = config.layer_norm_epsilon
-
-    def forward(self, x: Tensor) -> Tensor:
-        if cpu_kernels.apply_to(x):
-            return cpu_kernels.RMSNorm.apply(x, self.weight, self.eps)
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-
-
-class Dropout(nn.Dropout):
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.p and cpu_kernels.apply_to(x):
-            return cpu_kernels.Dropout.apply(x, self.p)
-        return super().forward(x)
 
 
 class RelativePositionBias(nn.Module):
@@ -140,12 +121,13 @@ class CrossAttention(nn.Module):
         key_weight, value_weight = self.kv.weight.chunk(2)
         if not self.absorbs:
             keys, values = (split_heads(F.linear(encoded, weight), self.heads) for weight in (key_weight, value_weight))
-            return Reading(self.q.weight, keys, values, self.o.weight)
+            return Reading(keys, values, self.q.weight, self.o.weight)
         weights = (self.q.weight, key_weight, value_weight, self.o.weight.T)
         query, key, value, output = (weight.unflatten(0, (self.heads, -1)) for weight in weights)
         with torch.autocast(encoded.device.type, enabled=False):
             query, output = key.transpose(1, 2) @ query, output.transpose(1, 2) @ value
-        return Reading(query.flatten(0, 1), encoded[:, None], encoded[:, None], output.transpose(0, 1).flatten(1))
+        output = output.transpose(0, 1).flatten(1)
+        return Reading(encoded[:, None], encoded[:, None], query.flatten(0, 1), output)
 
     def forward(self, x: Tensor, encoded: Tensor, bias: Tensor) -> Tensor:
         """`x` `[B, n, d_model]`, the encoder output `[B, S, d_model]` and its padding mask `[B, 1, 1, S]`."""
@@ -168,11 +150,15 @@ class FeedForward(nn.Module):
         return self.wo(self.dropout(F.relu(self.wi(x), inplace=True)))
 
 
+def norm(config: T5Config) -> RMSNorm:
+    return RMSNorm(config.d_model, config.layer_norm_epsilon)
+
+
 class EncoderLayer(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
-        self.self_norm, self.self_attention = RMSNorm(config), SelfAttention(config)
-        self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
+        self.self_norm, self.self_attention = norm(config), SelfAttention(config)
+        self.ff_norm, self.ff = norm(config), FeedForward(config)
         self.dropout = Dropout(config.dropout_rate)
 
     def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
@@ -183,32 +169,15 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
-        self.self_norm, self.self_attention = RMSNorm(config), SelfAttention(config)
-        self.cross_norm, self.cross_attention = RMSNorm(config), CrossAttention(config)
-        self.ff_norm, self.ff = RMSNorm(config), FeedForward(config)
+        self.self_norm, self.self_attention = norm(config), SelfAttention(config)
+        self.cross_norm, self.cross_attention = norm(config), CrossAttention(config)
+        self.ff_norm, self.ff = norm(config), FeedForward(config)
         self.dropout = Dropout(config.dropout_rate)
 
     def forward(self, x: Tensor, bias: Tensor, encoded: Tensor, memory_bias: Tensor) -> Tensor:
         x = x + self.dropout(self.self_attention(self.self_norm(x), bias))
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), encoded, memory_bias))
         return x + self.dropout(self.ff(self.ff_norm(x)))
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def in_decoding_precision(method: Callable[Concatenate[T5, P], R]) -> Callable[Concatenate[T5, P], R]:
-    """Compute matrix products in the model's `decoding_dtype`, where no gradient is wanted."""
-
-    @functools.wraps(method)
-    def wrapped(self: T5, *args: P.args, **kwargs: P.kwargs) -> R:
-        if self.decoding_dtype == torch.float32 or torch.is_grad_enabled():
-            return method(self, *args, **kwargs)
-        with torch.autocast(self.embedding.weight.device.type, self.decoding_dtype):
-            return method(self, *args, **kwargs)
-
-    return wrapped
 
 
 class T5(nn.Module):
@@ -220,7 +189,12 @@ class T5(nn.Module):
     Attributes:
         decoding_dtype: of the matrix products of histories and trees when no gradient is wanted; scores are float32 or
             wider whatever it is. A model in float64 stays in float64.
+        ends_histories: its histories end with a token of their own.
+        trains_on: it reads a history anew for each target.
     """
+
+    ends_histories = True
+    trains_on: tuple[str, ...] = ("rows",)
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -230,7 +204,7 @@ class T5(nn.Module):
         self.decoder_bias = RelativePositionBias(config, bidirectional=False)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
-        self.encoder_norm, self.decoder_norm = RMSNorm(config), RMSNorm(config)
+        self.encoder_norm, self.decoder_norm = norm(config), norm(config)
         self.dropout = Dropout(config.dropout_rate)
         self.decoding_dtype = torch.float32
         self.reset_parameters()
@@ -348,6 +322,18 @@ class T5(nn.Module):
         logits = self.decode(encoded, tokens, labels).flatten(0, 1)
         return F.cross_entropy(at_least_float32(logits), labels.flatten())
 
+    def training_pass(self, tokens: Tensor, labels: Tensor) -> TrainingPass:
+        """Of rows: histories `[B, S]` and their targets' ids `[B, L]`."""
+        return RowsPass(self, tokens, labels, self.encode(tokens))
+
+    def vectors(self, tokens: Tensor, encoded: Tensor | None = None) -> Tensor:
+        """The mean of a history's last hidden states (paper, "Semantic ID-based item and sequence representations")."""
+        return mean_pool(self.encode(tokens) if encoded is None else encoded, tokens, self.config.pad_token_id)
+
+    def reader(self) -> T5:
+        """The encoder alone."""
+        return T5(replace(self.config, num_decoder_layers=0))
+
     # -- trees: the decoding primitive ---------------------------------------------------------------------------------
 
     @in_decoding_precision
@@ -381,30 +367,39 @@ class T5(nn.Module):
             log p(token | path), `[B, n, len(columns)]`.
         """
         attend_to_paths = PathAttention([tree.grow(nodes) for nodes in new], self.decoder_bias)
-        counts, inner = [nodes.tokens.size(1) for nodes in new], self.config.inner_dim
-        rows = [nodes.pack(self.embedding(nodes.tokens)) for nodes in new]
-        sizes, x = [len(part) for part in rows], joined(rows)
-
-        def pack(y: Tensor) -> Tensor:  # [B, all n, d] -> the valid rows [R, d]
-            return joined([nodes.pack(part) for nodes, part in zip(new, y.split(counts, 1), strict=True)])
-
-        def spread(y: Tensor) -> Tensor:  # [R, d] -> [B, all n, d]
-            return joined([nodes.spread(part) for nodes, part in zip(new, y.split(sizes), strict=True)], 1)
-
+        rows, inner = NodeRows(new), self.config.inner_dim
+        x = rows.joined([nodes.pack(self.embedding(nodes.tokens)) for nodes in new])
         for i, layer in enumerate(self._decoder_layers):
             attention = layer.self_attention
             query, keys_values = attention.qkv(layer.self_norm(x)).split([inner, 2 * inner], -1)
             x = x + attention.o(attend_to_paths(query, tree.add(i, keys_values)))
-            reading = memory.layers[i]
-            x = x + reading.output(pack(reading.attend(spread(reading.query(layer.cross_norm(x))), memory.bias)))
+            reading = cast("Reading", memory.layers[i])
+            query = rows.spread(reading.query(layer.cross_norm(x)))
+            x = x + reading.output(rows.pack(reading.attend(query, memory.bias)))
             x = x + layer.ff(layer.ff_norm(x))
         with torch.autocast(x.device.type, enabled=False):
             logits = at_least_float32(self.logits(self.decoder_norm(x)))
-        return [
-            nodes.spread(part[:, nodes.columns] - part.logsumexp(-1, keepdim=True))
-            for nodes, part in zip(new, logits.split(sizes), strict=True)
-        ]
+        return rows.log_probs(logits)
 
 
-def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+@dataclass
+class RowsPass:
+    """A training pass over rows of one target each.
+
+    Attributes:
+        tokens: the histories `[B, S]`.
+        labels: the targets' ids `[B, L]`.
+        encoded: the histories' encoding `[B, S, d_model]`.
+    """
+
+    backbone: T5
+    tokens: Tensor
+    labels: Tensor
+    encoded: Tensor
+
+    @property
+    def vectors(self) -> Tensor:
+        return self.backbone.vectors(self.tokens, self.encoded)
+
+    def loss(self, part: slice = slice(None)) -> Tensor:
+        return self.backbone.loss(self.encoded[part], self.tokens[part], self.labels[part])

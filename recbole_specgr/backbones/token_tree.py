@@ -1,25 +1,26 @@
-"""What the decoder keeps between calls: the users' memories and their growing token trees."""
+"""What is kept between two calls of decoding: the users' memories and their growing token trees."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from recbole_specgr.backbones.attention import Reading
+from recbole_specgr.backbones.attention import KeysValues
 
 
 @dataclass
 class Memory:
-    """The encoder's output as the decoder reads it, for B users.
+    """The histories of B users as the layers that decode read them.
 
     Attributes:
-        layers: how each decoder layer reads it.
-        bias: additive padding mask `[B, 1, 1, S]`.
+        layers: what each layer attends to. A layer that reads more than keys and values derives from `KeysValues`.
+        bias: additive mask `[B, 1, 1, S]` of what is not to be read, such as padding.
     """
 
-    layers: list[Reading]
+    layers: Sequence[KeysValues]
     bias: Tensor
 
     def select(self, users: Tensor) -> Memory:
@@ -27,7 +28,7 @@ class Memory:
         every = {id(x): x for layer in self.layers for x in (layer.keys, layer.values)}  # layers may read the same
         some = {number: x[users] for number, x in every.items()}
         layers = [replace(own, keys=some[id(own.keys)], values=some[id(own.values)]) for own in self.layers]
-        return Memory(layers, self.bias[users])
+        return replace(self, layers=layers, bias=self.bias[users])
 
 
 @dataclass
@@ -69,6 +70,40 @@ class NewNodes:
         return NewNodes(self.tokens[users], self.parents[users], self.depth, self.columns, valid)
 
 
+class NodeRows:
+    """The new nodes of one call, as the R rows that pass through the projections: those that are valid.
+
+    Args:
+        new: of all depths, n nodes a user together.
+    """
+
+    def __init__(self, new: Sequence[NewNodes]) -> None:
+        self.new = new
+        self.counts = [nodes.tokens.size(1) for nodes in new]
+        self.sizes = [nodes.tokens.numel() if nodes.rows is None else len(nodes.rows) for nodes in new]
+
+    def joined(self, parts: list[Tensor], dim: int = 0) -> Tensor:
+        """A part for each of `new`, side by side."""
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """`[B, n, d]` -> the valid rows `[R, d]`."""
+        return self.joined([nodes.pack(part) for nodes, part in zip(self.new, x.split(self.counts, 1), strict=True)])
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The valid rows `[R, d]` -> `[B, n, d]`."""
+        parts = zip(self.new, x.split(self.sizes), strict=True)
+        return self.joined([nodes.spread(part) for nodes, part in parts], 1)
+
+    def log_probs(self, logits: Tensor) -> list[Tensor]:
+        """Logits of the whole vocabulary `[R, vocab_size]` -> log-probabilities `[B, n, len(columns)]` for each of
+        `new`."""
+        return [
+            nodes.spread(part[:, nodes.columns] - part.logsumexp(-1, keepdim=True))
+            for nodes, part in zip(self.new, logits.split(self.sizes), strict=True)
+        ]
+
+
 class TokenTree:
     """Keys and values of every node that was ever extended, for B users at once.
 
@@ -78,7 +113,7 @@ class TokenTree:
     device, nor sent to it.
 
     Args:
-        layers: number of decoder layers.
+        layers: number of layers that decode.
         longest: nodes on a path, at most.
         capacity: rows to allocate at once; the store grows by doubling.
     """

@@ -25,7 +25,7 @@ from scipy.sparse import spmatrix
 
 from recbole_specgr.data.ids import check_ids
 from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
-from recbole_specgr.data.times import exact_times
+from recbole_specgr.data.times import exact_times, in_seconds
 from recbole_specgr.settings.named_classes import split_class
 from recbole_specgr.settings.presets import DataSize
 from recbole_specgr.system.delimited import lines_in_fields
@@ -238,7 +238,9 @@ class InductiveDataset(SequentialDataset):
     def _change_feat_format(self) -> None:
         Dataset._change_feat_format(self)  # past SequentialDataset's, which would materialise every history
         self._history_items = torch.from_numpy(self.split.items)
+        self._history_times = torch.from_numpy(in_seconds(self.split.times))
         self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
+        self.time_list_field = self.time_field + self.config["LIST_SUFFIX"]
         for field, kind, length in (
             (self.item_id_list_field, FeatureType.TOKEN_SEQ, self.max_item_list_len),
             (self.item_list_length_field, FeatureType.TOKEN, 1),
@@ -252,21 +254,32 @@ class InductiveDataset(SequentialDataset):
         return view
 
     def __getitem__(self, index: Index, join: bool = True) -> Interaction:
-        """The rows of `index` as one batch: user_id, item_id [B], item_id_list [B, L] padded right, item_length [B]."""
+        """The rows of `index` as one batch: user_id, item_id [B], item_id_list [B, L] padded right, item_length [B],
+        and timestamp_list [B, L], the times of the history's interactions in whole seconds."""
         index = _as_tensor_index(index, len(self))
         batch = _take(self.inter_feat, index)
-        history, length = self.histories(index)
-        batch.update(Interaction({self.item_id_list_field: history, self.item_list_length_field: length}))
+        place, inside, length = self._history_places(index)
+        history = {
+            self.item_id_list_field: self._history_items[place].where(inside, 0),
+            self.item_list_length_field: length,
+            self.time_list_field: self._history_times[place].where(inside, 0),
+        }
+        batch.update(Interaction(history))
         return self.join(batch) if join else batch
 
     def histories(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Item ids [..., L], padded with 0 on the right, and lengths [...] of the rows of `index` [...]."""
+        place, inside, length = self._history_places(index)
+        return self._history_items[place].where(inside, 0), length
+
+    def _history_places(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Where the histories of the rows `index` [...] lie among all interactions: places [..., L], whether there is
+        an interaction [..., L] (the place is 0 where there is none), and lengths [...]."""
         end, start = self.rows[index], self.starts[index]
         length = (end - start).clamp(max=self.max_item_list_len)
         offset = torch.arange(self.max_item_list_len)
         inside = offset < length[..., None]
-        position = (end - length)[..., None] + offset
-        return self._history_items[position.where(inside, 0)].where(inside, 0), length
+        return ((end - length)[..., None] + offset).where(inside, 0), inside, length
 
     def sort(self, by: str | list[str], ascending: bool | list[bool] = True) -> None:
         self._reorder(lambda: self.inter_feat.sort(by=by, ascending=ascending))

@@ -45,6 +45,11 @@ def time_unit(times: Sequence[int] | np.ndarray) -> str:
     return "s" if largest < 10**11 else "ms" if largest < 10**14 else "us"
 
 
+def in_seconds(times: np.ndarray) -> np.ndarray:
+    """Integer times [N] in any unit -> whole seconds, int64 [N]."""
+    return times // TIME_UNITS[time_unit(times)]
+
+
 def readable_time(time: int, unit: str | None = None) -> str:
     """An integer time with its UTC date, for messages: `893286638 (1998-04-22 23:10:38)`."""
     try:

@@ -131,6 +131,8 @@ class ModelContract:
         trainer: name of the trainer, one of `training.TRAINERS`.
         trains_on: what its batches may be: `rows`, one target each with its history; `windows`, stretches of a history
             in which every position is a target. The setting `train_on` chooses. Read by the trainer.
+        history_columns: fields of its batches, beside the items, that have a value for each item of a history. Read by
+            `models.ranking`, which takes items out of histories.
         compares_rows: the loss of the present stage compares the rows of a batch with each other, so a batch can't be
             taken in parts. Read by the trainer at the start of a stage.
         trained_before: its parameters come from a finished run and are not trained. Read by the trainer.
@@ -148,6 +150,7 @@ class ModelContract:
     joins_datasets: str = ""
     trainer: str = "Trainer"
     trains_on: tuple[str, ...] = ("rows",)
+    history_columns: tuple[str, ...] = ()
     compares_rows: bool = False
     trained_before: bool = False
     # A model without such settings has none that one could change.
@@ -186,10 +189,11 @@ class ModelContract:
 
         Args:
             interaction: of `rows`, each the history of one target: `item_id_list` `[B, L]`, items padded with 0 on the
-                right; `item_length` `[B]`, how many they are; `item_id` `[B]`, the target. Of `windows`, in which
-                every position may have a target (see `training.windows`): `item_id_list` `[B, S]`, S being the
-                longest's; `item_length` `[B]`; `item_id` `[B, S]`, what came after each position, 0 where nothing is
-                learned. `learned_positions` finds the states of either. Both have `user_id` `[B]`.
+                right; `item_length` `[B]`, how many they are; `timestamp_list` `[B, L]`, when they were, in whole
+                seconds; `item_id` `[B]`, the target. Of `windows`, in which every position may have a target (see
+                `training.windows`): `item_id_list` and `timestamp_list` `[B, S]`, S being the longest's; `item_length`
+                `[B]`; `item_id` `[B, S]`, what came after each position, 0 where nothing is learned.
+                `learned_positions` finds the states of either. Both have `user_id` `[B]`.
         """
         raise NotImplementedError
 

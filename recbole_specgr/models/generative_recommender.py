@@ -1,4 +1,4 @@
-"""What every model over semantic ids shares: the ids, the T5, its input sequences and the candidates' index."""
+"""What every model over semantic ids shares: the ids, the backbone, what it reads, and the candidates' index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
-from recbole_specgr.backbones import T5, T5Config
+from recbole_specgr.backbones.architectures import ARCHITECTURES, AnyBackbone
+from recbole_specgr.backbones.contract import TrainingPass
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
 from recbole_specgr.decoding.prefix_store import PrefixStore
@@ -28,40 +29,47 @@ from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.verifying import ReadUsers, Verifier
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
+from recbole_specgr.system.errors import UserError
 
 DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass
 class EncodedUsers(ReadUsers):
-    """The histories of B users as the encoder leaves them.
+    """The histories of B users as the backbone has read them.
 
     Attributes:
-        tokens: the encoder's input `[B, S]`.
-        encoded: its output `[B, S, d_model]`.
-        backbone: the T5 that it is of.
+        tokens: what it read `[B, S]`.
+        encoded: what it made of them `[B, S, width]`.
+        backbone: that read them.
     """
 
     tokens: Tensor
     encoded: Tensor
-    backbone: T5
+    backbone: AnyBackbone
 
     @functools.cached_property
     def memory(self) -> Memory:
-        """What the decoder reads of it."""
+        """What decoding reads of them."""
         return self.backbone.memory(self.tokens, self.encoded)
+
+    @functools.cached_property
+    def vectors(self) -> Tensor:
+        """Unit vectors of the users `[B, d_model]`."""
+        return self.backbone.vectors(self.tokens, self.encoded)
 
 
 class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecommender):
-    """A T5 over semantic ids.
+    """A backbone over semantic ids.
 
     Subclasses give a loss and a ranking; this gives them
 
     Attributes:
+        architectures: the backbones that it can be built on, by the names of `ARCHITECTURES`.
         tokens: semantic ids as vocabulary tokens `[n_items, n_digits]`, row 0 padding.
         seen: items of the training data `[n_items]`.
         level_slices: each digit's part of the vocabulary.
-        backbone: the T5.
+        backbone: of the setting `architecture`.
         decoding: the settings of inference, which may change without training: those of `decoding_keys`.
         scores_digits: an item's score is the likelihood of its digits.
         replay: records decoding as CUDA graphs; None: it runs as it is.
@@ -73,6 +81,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     decoding_keys: tuple[str, ...] = ("num_beams",)
     scores_digits = True
     item_tables: tuple[str, ...] = ("tokens", "seen")
+    architectures: tuple[str, ...] = tuple(ARCHITECTURES)
 
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
         super().__init__(config, dataset)
@@ -82,22 +91,22 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         self.register_buffer("seen", dataset.seen.clone())
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
-        self.backbone = T5(
-            T5Config(
-                vocab_size=semantic_ids.vocab_size,
-                d_model=config["d_model"],
-                d_kv=config["d_kv"],
-                d_ff=config["d_ff"],
-                num_layers=config["num_layers"],
-                num_decoder_layers=config["num_layers"],
-                num_heads=config["num_heads"],
-                dropout_rate=config["dropout_rate"],
-            )
-        )
+        self.backbone = self.build_backbone(config, semantic_ids.vocab_size)
+        self.trains_on = self.backbone.trains_on
         self.prepare_decoding(config)
         if config["torch_compile"]:
             self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
+
+    def build_backbone(self, config: Config, vocab_size: int) -> AnyBackbone:
+        """Raises UserError for an architecture that the model can't be built on."""
+        architecture = config["architecture"]
+        if architecture not in self.architectures:
+            raise UserError(
+                f"[architecture: {architecture}]: {type(self).__name__} can't be built on it. Take --architecture="
+                f"{' or '.join(self.architectures)}."
+            )
+        return ARCHITECTURES[architecture](config, vocab_size)
 
     def prepare_decoding(self, config: Config) -> None:
         """Take over the precision, and record decoding as CUDA graphs where `cuda_graphs` says so and there is a
@@ -111,7 +120,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         return self.replay is not None
 
     def decode_in(self, precision: str) -> None:
-        """Let the T5 compute matrix products in `precision`, one of `DECODING_PRECISIONS`, when it ranks."""
+        """Let the backbone compute matrix products in `precision`, one of `DECODING_PRECISIONS`, when it ranks."""
         self.backbone.decoding_dtype = DECODING_PRECISIONS[precision]
 
     def train(self, mode: bool = True) -> GenerativeRecommender:
@@ -119,7 +128,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
             self.replay.clear()  # training wants the memory back
         return super().train(mode)
 
-    # -- what the encoder reads ----------------------------------------------------------------------------------------
+    # -- what the backbone reads ---------------------------------------------------------------------------------------
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Items `[B, n]`, cut to the longest history of the batch, and lengths `[B]`."""
@@ -130,18 +139,21 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         return interaction[self.ITEM_SEQ][:, :longest], length
 
     def history_tokens(self, interaction: Interaction) -> Tensor:
-        """Eq. 1: `[bos, ids of the history, eos]`, padded to the longest history of the batch, `[B, S]`."""
+        """Eq. 1: the items of the histories as tokens, padded to the longest history of the batch, `[B, S]`."""
         return self.item_tokens(*self.history(interaction))
 
     def item_tokens(self, items: Tensor, length: Tensor) -> Tensor:
-        """`[bos, ids of the first `length` items, eos]` for items `[B, n]`, right-padded: `[B, n * digits + 2]`."""
+        """`[bos, ids of the first `length` items]` for items `[B, n]`, and eos where the backbone's histories end with
+        it, right-padded: `[B, 1 + n * digits]` or one longer."""
         body = self.tokens[items].flatten(1)
-        tokens = torch.nn.functional.pad(body, (1, 1))
+        tokens = torch.nn.functional.pad(body, (1, int(self.backbone.ends_histories)))
         tokens[:, 0] = self.bos
-        return tokens.scatter_(1, (1 + length * self.tokens.size(1))[:, None], self.eos)
+        if self.backbone.ends_histories:
+            tokens.scatter_(1, (1 + length * self.tokens.size(1))[:, None], self.eos)
+        return tokens
 
     def encode(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """The histories' tokens `[B, S]` and their encoding `[B, S, d_model]`."""
+        """The histories' tokens `[B, S]` and what the backbone makes of them `[B, S, width]`."""
         tokens = self.history_tokens(interaction)
         return tokens, self.backbone.encode(tokens)
 
@@ -149,9 +161,14 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         """Digits of the semantic ids."""
         return self.tokens.size(1) * interaction[self.ITEM_SEQ_LEN].sum()
 
-    def generation_loss(self, encoded: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Eq. 5 for target items `[B]`."""
-        return self.backbone.loss(encoded, tokens, self.tokens[targets])
+    def training_pass(self, interaction: Interaction) -> tuple[TrainingPass, Tensor]:
+        """One pass over a batch of rows or windows, and its targets `[N]`."""
+        items, length = self.history(interaction)
+        targets = interaction[self.ITEM_ID]
+        if targets.dim() == 2:  # a process may have the shorter windows of a batch only
+            targets = targets[:, : items.size(1)]
+        learned = self.backbone.training_pass(self.item_tokens(items, length), self.tokens[targets])
+        return learned, targets[targets > 0]
 
     # -- inference -----------------------------------------------------------------------------------------------------
 

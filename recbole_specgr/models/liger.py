@@ -10,6 +10,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
+from recbole_specgr.backbones import T5
 from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
@@ -24,10 +25,13 @@ class LIGER(GenerativeRecommender):
     Yang et al., "Unifying Generative and Dense Retrieval for Sequential Recommendation", 2024. A digit of the history
     is read as the sum of its embedding, its item's projected text, the item's position and the digit's. The encoder's
     output at the last digit is the user's vector, the projected text an item's. The losses are the next id's and the
-    cross entropy of the cosines over the seen items.
+    cross entropy of the cosines over the seen items. It is an encoder-decoder: the decoder writes ids without text, so
+    that in one stream the same item would be read with its text and written without.
     """
 
     needs = ("semantic_ids", "text_vectors")
+    architectures = ("encoder_decoder",)
+    backbone: T5
     decoding_keys = ("num_beams", "num_generated")
     scores_digits = False
     item_tables = (*GenerativeRecommender.item_tables, "features", "seen_row")
@@ -117,7 +121,7 @@ class LIGER(GenerativeRecommender):
         users, vectors = self.user_vectors(tokens, encoded), F.normalize(projected, dim=1)
         dense = ranking_loss(users, vectors, self.seen_row[targets], self.temperature)
         return {
-            "generation": self.generation_loss(encoded, tokens, targets),
+            "generation": self.backbone.loss(encoded, tokens, self.tokens[targets]),
             "dense": self.dense_weight * dense,
         }
 

@@ -53,3 +53,21 @@ def ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: flo
         temperature: tau.
     """
     return F.cross_entropy(users @ items.T / temperature, targets)
+
+
+def sampled_ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float, negatives: int) -> Tensor:
+    """`ranking_loss` among the target and some items drawn at random, each as likely as any other.
+
+    All users of the batch share the draw. A user's target counts once, also where it was drawn.
+
+    Args:
+        users: unit vectors `[B, d]`.
+        items: unit vectors `[n, d]`.
+        targets: rows of `items` `[B]`.
+        temperature: tau.
+        negatives: how many are drawn, with replacement.
+    """
+    drawn = torch.randint(len(items), (negatives,), device=items.device)
+    logits = (users @ items[drawn].T).masked_fill(drawn == targets[:, None], -torch.inf)
+    own = (users * items[targets]).sum(1, keepdim=True)
+    return F.cross_entropy(torch.cat([own, logits], 1) / temperature, torch.zeros_like(targets))

@@ -130,7 +130,8 @@ class Ranker:
         """The batch as the model reads it."""
         if not self.drops_unseen:
             return interaction
-        return without_unseen(interaction, self.model.ITEM_SEQ, self.model.ITEM_SEQ_LEN, self.seen)
+        model = self.model
+        return without_unseen(interaction, model.ITEM_SEQ, model.ITEM_SEQ_LEN, self.seen, model.history_columns)
 
 
 def without(ranked: RankedList, history: Tensor, k: int) -> RankedList:

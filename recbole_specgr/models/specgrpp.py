@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.backbones import T5
-from recbole_specgr.backbones.pooling import mean_pool
+from recbole_specgr.backbones.architectures import AnyBackbone
 from recbole_specgr.decoding.nearest import NearestItems
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
@@ -22,12 +19,12 @@ from recbole_specgr.system.processes import fraction_of_rows, share_of
 
 
 class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
-    """SpecGR++: a generative recommender whose own encoder drafts, so that it can recommend new items.
+    """SpecGR++: a generative recommender whose own backbone drafts, so that it can recommend new items.
 
-    Ding et al., "Inductive Generative Recommendation via Retrieval-based Speculation", AAAI 2026. The encoder embeds
-    histories and single items alike. Stage `pretrain` teaches it by in-batch contrast beside the generation loss;
-    stage `finetune` freezes the items' vectors and teaches it to rank all seen items. The encoder that made the frozen
-    vectors stays in the checkpoint: it embeds items that arrive later.
+    Ding et al., "Inductive Generative Recommendation via Retrieval-based Speculation", AAAI 2026. The T5's encoder, or
+    the decoder-only backbone, embeds histories and single items alike. Stage `pretrain` teaches it by in-batch contrast
+    beside the generation loss; stage `finetune` freezes the items' vectors and teaches it to rank all seen items. What
+    made the frozen vectors stays in the checkpoint: it embeds items that arrive later.
     """
 
     item_caches = ("_item_vectors",)
@@ -40,19 +37,19 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         self.train_batch_size = config["train_batch_size"]
         self.draft_pool_size, self.draft_index = config["draft_pool"], config["draft_index"]
         self._nearest: tuple[PrefixIndex, Tensor, NearestItems] | None = None  # with what it was built from
-        self.item_encoder = T5(replace(self.backbone.config, num_decoder_layers=0)).requires_grad_(False).eval()
+        self.item_encoder = self.backbone.reader().requires_grad_(False).eval()
         self.register_buffer("items_frozen", torch.tensor(False))
         self._item_vectors: Tensor | None = None
         self._enter("pretrain")
 
     # -- representations -----------------------------------------------------------------------------------------------
 
-    def embed_items(self, ids: Tensor, encoder: T5) -> Tensor:
+    def embed_items(self, ids: Tensor, encoder: AnyBackbone) -> Tensor:
         """Vectors of single items with the semantic ids `[n, n_digits]` (paper, "Semantic ID-based item and sequence
         representations"): `[n, d]`."""
         tokens = torch.nn.functional.pad(ids, (1, 1))
         tokens[:, 0], tokens[:, -1] = self.bos, self.eos
-        return mean_pool(encoder.encode(tokens), tokens)
+        return encoder.vectors(tokens)
 
     def embed_trained(self, items: Tensor) -> Tensor:
         """Vectors of `items` `[n]` by the encoder that is trained: `[n, d]`."""
@@ -105,29 +102,29 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     # -- training ------------------------------------------------------------------------------------------------------
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
-        """`lambda_1 L_CL + L_Gen`, then `lambda_2 L_CE + L_Gen`; one pass of the encoder serves both terms.
+        """`lambda_1 L_CL + L_Gen`, then `lambda_2 L_CE + L_Gen`; one pass over the histories serves both terms.
 
-        The first `train_batch_size` rows of a batch of all processes take part in both losses, further rows in the
-        contrast and the ranking only. A loss is weighted as if it were a mean over the former.
+        Of rows, the first `train_batch_size` of a batch of all processes take part in both losses, further ones in the
+        contrast and the ranking only. A loss is weighted as if it were a mean over the former. Of windows, every target
+        takes part in both.
         """
-        part = slice(share_of(self.train_batch_size))
+        in_rows = interaction[self.ITEM_ID].dim() == 1
+        part = slice(share_of(self.train_batch_size)) if in_rows else slice(None)
         if self.stage == "pretrain" and not self.contrastive_weight:
             interaction = interaction[part]
-        tokens, encoded = self.encode(interaction)
-        targets = interaction[self.ITEM_ID]
-        users = mean_pool(encoded, tokens)
+        learned, targets = self.training_pass(interaction)
         losses = {}
         if self.stage == "finetune":
             seen = self.seen.nonzero().squeeze(1)
             row = torch.zeros_like(self.seen, dtype=torch.long)
             row[seen] = torch.arange(len(seen), device=seen.device)
-            loss = ranking_loss(users, self.item_vectors()[seen], row[targets], self.temperature)
-            weight = self.ranking_weight * fraction_of_rows(len(users)) / fraction_of_rows(len(users[part]))
+            loss = ranking_loss(learned.vectors, self.item_vectors()[seen], row[targets], self.temperature)
+            weight = self.ranking_weight * fraction_of_rows(len(targets)) / fraction_of_rows(len(targets[part]))
             losses["ranking"] = weight * loss
         elif self.contrastive_weight:
-            loss = batch_contrast(users, targets, self.embed_trained, self.temperature)
+            loss = batch_contrast(learned.vectors, targets, self.embed_trained, self.temperature)
             losses["contrastive"] = self.contrastive_weight * loss
-        losses["generation"] = self.generation_loss(encoded[part], tokens[part], targets[part])
+        losses["generation"] = learned.loss(part)
         return losses
 
     # -- inference -----------------------------------------------------------------------------------------------------
@@ -139,7 +136,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
         """Cosines of the histories' vectors to the items'."""
         assert isinstance(users, EncodedUsers)
-        return mean_pool(users.encoded, users.tokens) @ self.item_vectors().T
+        return users.vectors @ self.item_vectors().T
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         users = self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
@@ -153,4 +150,4 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         index, vectors = self.index(candidates), self.item_vectors()
         if self._nearest is None or self._nearest[0] is not index or self._nearest[1] is not vectors:
             self._nearest = index, vectors, NearestItems(vectors, index.items, self.draft_index)
-        return self._nearest[2].search(mean_pool(users.encoded, users.tokens), self.draft_pool_size)
+        return self._nearest[2].search(users.vectors, self.draft_pool_size)

@@ -1,58 +1,26 @@
-"""What the models that read histories as sequences of text vectors share: SASRec's encoder and an inductive ranking."""
+"""SASRec's encoder over text vectors, which several models share."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.layers import TransformerEncoder
-from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_specgr.models.contract import ScoresItems
-from recbole_specgr.models.item_tables import ItemTables, NewItems
-from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.text_item_recommender import TextItemRecommender
 
 
-class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
-    """SASRec (Kang and McAuley, ICDM 2018) whose item table is a function of the items' frozen text vectors.
+class TextSequenceRecommender(TextItemRecommender):
+    """SASRec (Kang and McAuley, ICDM 2018) over a table of items that is a function of their text vectors.
 
-    An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items
-    only; each of them is embedded once a step, for the histories and as a candidate. The encoder is causal, so every
-    position of a history can be learned in one pass.
-
-    Subclasses set `adaptor`, a module from text vectors `[n, d_text]` to `[n, hidden_size]`, and then call
-    `self.apply(self._init_weights)`. They may override `project`.
-
-    Attributes:
-        features: text vectors `[n_items, d_text]`, row 0 zeros.
-        temperature: what scores are divided by.
+    Subclasses set `adaptor`, and then call `self.apply(self._init_weights)`.
     """
 
-    inductive = True
-    needs = ("text_vectors",)
-    trains_on: tuple[str, ...] = ("windows", "rows")
-    input_type = InputType.POINTWISE
-    item_tables = ("features", "seen_row")
-    item_caches = ("_table",)
-
     def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
-        super().__init__(config, dataset)
-        self.hidden_size = config["hidden_size"]
+        super().__init__(config, dataset, text_vectors)
         self.initializer_range = config["initializer_range"]
-        self.temperature = 1.0
-        # Not saved: they are the data set's, and its next version may have more items.
-        self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
-        seen = dataset.seen.nonzero().squeeze(1)
-        row = torch.zeros(self.n_items, dtype=torch.long)
-        row[seen] = torch.arange(1, len(seen) + 1)
-        self.register_buffer("seen_items", seen, persistent=False)
-        self.register_buffer("seen_row", row, persistent=False)  # 1-based among the seen, 0 for all others
-        self.adaptor: nn.Module = nn.Identity()
         self.position_embedding = nn.Embedding(self.max_seq_length, self.hidden_size)
         self.trm_encoder = TransformerEncoder(
             n_layers=config["n_layers"],
@@ -66,7 +34,6 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
         )
         self.LayerNorm = nn.LayerNorm(self.hidden_size, eps=config["layer_norm_eps"])
         self.dropout = nn.Dropout(config["hidden_dropout_prob"])
-        self._table: Tensor | None = None
 
     def _init_weights(self, module: nn.Module) -> None:
         """As RecBole's SASRec: normal matrices, biases 0."""
@@ -75,11 +42,9 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
-    # -- vectors -------------------------------------------------------------------------------------------------------
-
-    def project(self, vectors: Tensor) -> Tensor:
-        """Bring users' or items' vectors `[n, hidden_size]` into the space in which inner products rank."""
-        return vectors
+    def read_history(self, embedded: Tensor, interaction: Interaction) -> Tensor:
+        items, _ = self.history(interaction)
+        return self.states(embedded, items)
 
     def encode(self, embedded: Tensor, items: Tensor, length: Tensor) -> Tensor:
         """Histories' embeddings `[B, S, hidden_size]` and items `[B, S]` -> the last position's state `[B, hidden]`."""
@@ -90,57 +55,3 @@ class TextSequenceRecommender(ItemTables, ScoresItems, SequentialRecommender):
         embedded = embedded + self.position_embedding.weight[: items.size(1)]
         hidden = self.dropout(self.LayerNorm(embedded))
         return self.trm_encoder(hidden, self.get_attention_mask(items), output_all_encoded_layers=False)[-1]
-
-    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """Items `[B, S]`, cut to the longest history of the batch, and lengths `[B]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        return interaction[self.ITEM_SEQ][:, : int(length.max())], length
-
-    @torch.no_grad()
-    def item_table(self, chunk: int = 8192) -> Tensor:
-        """Adapted text of all items `[n_items, hidden_size]`, row 0 zeros; kept until the parameters may change."""
-        if self._table is None:
-            table = torch.cat([self.adaptor(part) for part in self.features.split(chunk)])
-            table[0] = 0
-            self._table = table
-        return self._table
-
-    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
-        return {"features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
-
-    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
-        return {"_table": self.adaptor(new.features.to(self.features))}
-
-    def item_vectors(self) -> Tensor:
-        """Vectors of all items `[n_items, hidden_size]`, to be ranked by inner product with `user_vectors`."""
-        return self.project(self.item_table())
-
-    def user_vectors(self, interaction: Interaction) -> Tensor:
-        """Vectors of a batch's users `[B, hidden_size]`."""
-        items, length = self.history(interaction)
-        return self.project(self.encode(self.item_table()[items], items, length))
-
-    def train(self, mode: bool = True) -> TextSequenceRecommender:
-        self._table = None
-        return super().train(mode)
-
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._table = None
-
-    # -- RecBole's contract --------------------------------------------------------------------------------------------
-
-    def calculate_loss(self, interaction: Interaction) -> Tensor | dict[str, Tensor]:
-        """Cross entropy of the targets among all seen items, of rows or of windows."""
-        items, length = self.history(interaction)
-        seen = self.adaptor(self.features[self.seen_items])
-        table = F.pad(seen, (0, 0, 1, 0))
-        states = self.states(table[self.seen_row[items]], items)
-        users, targets = learned_positions(states, length, interaction[self.ITEM_ID])
-        logits = self.project(users) @ self.project(seen).T / self.temperature
-        return F.cross_entropy(logits, self.seen_row[targets] - 1)
-
-    @torch.no_grad()
-    def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items `[B, n_items]`; a softmax over the candidates makes them the model's probabilities."""
-        return self.user_vectors(interaction) @ self.item_vectors().T / self.temperature

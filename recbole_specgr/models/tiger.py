@@ -10,15 +10,16 @@ from recbole_specgr.models.generative_recommender import EncodedUsers, Generativ
 class TIGER(GenerativeRecommender):
     """Generative retrieval over semantic ids.
 
-    Rajput et al., "Recommender Systems with Generative Retrieval", NeurIPS 2023. A T5 reads the ids of the history and
-    writes the id of the next item; beam search over the candidates' ids ranks them by their probability.
+    Rajput et al., "Recommender Systems with Generative Retrieval", NeurIPS 2023. A T5 or a decoder-only backbone reads
+    the ids of the history and writes the id of the next item; beam search over the candidates' ids ranks them by their
+    probability.
     """
 
     decoding_keys: tuple[str, ...] = ("num_beams", "normalizer")
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
-        tokens, encoded = self.encode(interaction)
-        return {"generation": self.generation_loss(encoded, tokens, interaction[self.ITEM_ID])}
+        learned, _ = self.training_pass(interaction)
+        return {"generation": learned.loss()}
 
     def generate(self, users: EncodedUsers, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """The k most probable candidates, -1 where the beams reach fewer, and the mean log-probabilities of their

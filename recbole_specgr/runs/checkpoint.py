@@ -15,6 +15,7 @@ import torch
 from recbole.model.abstract_recommender import AbstractRecommender
 from torch import nn
 
+from recbole_specgr.backbones.architectures import architecture_of
 from recbole_specgr.runs.folder import LAST
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
@@ -100,11 +101,17 @@ def restore_model(model: AbstractRecommender, checkpoint: dict[str, Any], path: 
     """Put a checkpoint's parameters into `model`.
 
     Raises:
-        UserError: they are of another model, or of this model with other sizes.
+        UserError: they are of another model, or of this model with another backbone or other sizes.
     """
     name, theirs, ours = type(model).__name__, checkpoint["state_dict"], model.state_dict()
     if checkpoint["model"] != name:
         raise UserError(f"{path} is a checkpoint of {checkpoint['model']}, not of {name}.")
+    wanted, found = architecture_of(ours), architecture_of(theirs)
+    if wanted != found:
+        raise UserError(
+            f"{path} does not fit this {name}: its backbone is [architecture: {found}], this one's is [architecture: "
+            f"{wanted}]. Take the architecture that it was trained with, or train again."
+        )
     faults = [f"{key} is missing" for key in ours.keys() - theirs.keys()]
     faults += [f"{key} is not a parameter of the model" for key in theirs.keys() - ours.keys()]
     faults += [

@@ -1,4 +1,4 @@
-"""A run as files for others: its T5 as `transformers` has it, everything else in safetensors, and a model card."""
+"""A run as files for others: its backbone as `transformers` has it, the rest in safetensors, and a model card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr import __version__
-from recbole_specgr.backbones.t5 import T5
+from recbole_specgr.backbones.architectures import AnyBackbone
+from recbole_specgr.backbones.transformers_files import FILES as BACKBONE_FILES
+from recbole_specgr.backbones.transformers_files import load, save
 from recbole_specgr.data.splits.contract import described
 from recbole_specgr.items.catalogue import ITEMS
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
@@ -29,7 +31,6 @@ from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.quiet import quiet_transformers
 
 MANIFEST, WEIGHTS, CARD = "recbole_specgr.json", "recbole_specgr.safetensors", "README.md"
-T5_FILES = ("config.json", "generation_config.json", "model.safetensors")  # as `save_pretrained` names them
 _PREFIX = "backbone."
 _MACHINE = {
     "data_path": "dataset",
@@ -43,9 +44,9 @@ _FORMAT = 1
 
 
 def export_run(run: Path, to: Path) -> str:
-    """Write the finished run `run` to the folder `to`: for a model with a T5, the files that
-    `transformers.T5ForConditionalGeneration.from_pretrained` reads; all other parameters; ids, text vectors, items and
-    settings as the run has them; the result and a model card. Parts of a composite model get folders of their own.
+    """Write the finished run `run` to the folder `to`: for a model with a backbone, the files that `from_pretrained` of
+    `transformers` reads, of a T5 or a Llama; all other parameters; ids, text vectors, items and settings as the run
+    has them; the result and a model card. Parts of a composite model get folders of their own.
 
     Returns:
         What was written, in a line.
@@ -65,9 +66,11 @@ def export_run(run: Path, to: Path) -> str:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(*_NOT_COPIED))
-        for part, module in _folders(model).items():
-            _export_weights(run / part, temporary / part, _t5(module))
-        card = _card(run, to.name, has_t5=_t5(model) is not None)
+        classes = {
+            part: _export_weights(run / part, temporary / part, _backbone(module))
+            for part, module in _folders(model).items()
+        }
+        card = _card(run, to.name, classes[Path()])
         (temporary / CARD).write_text(card, encoding="utf-8")
         if to.is_dir():
             to.rmdir()
@@ -102,7 +105,7 @@ def import_run(folder: Path, to: Path | None = None) -> str:
     temporary = to.with_name(f".{to.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns(*T5_FILES, MANIFEST, WEIGHTS, CARD))
+        shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns(*BACKBONE_FILES, MANIFEST, WEIGHTS, CARD))
         for file in sorted(folder.rglob(MANIFEST)):
             _import_weights(file.parent, temporary / file.parent.relative_to(folder))
         temporary.replace(to)
@@ -122,13 +125,14 @@ def _folders(model: SequentialRecommender, folder: Path = Path()) -> dict[Path, 
     return found
 
 
-def _t5(model: SequentialRecommender) -> T5 | None:
-    """The T5 that a model generates with."""
+def _backbone(model: SequentialRecommender) -> AnyBackbone | None:
+    """What a model generates with."""
     return model.backbone if isinstance(model, GenerativeRecommender) else None
 
 
-def _export_weights(run: Path, to: Path, backbone: T5 | None) -> None:
-    """The settings and the last checkpoint of a run, or of a part of one."""
+def _export_weights(run: Path, to: Path, backbone: AnyBackbone | None) -> str | None:
+    """The settings and the last checkpoint of a run, or of a part of one. Returns the name of the `transformers` class
+    that reads the backbone; None where there is none."""
     from safetensors.torch import save_file
 
     settings = read_settings(run)
@@ -140,15 +144,15 @@ def _export_weights(run: Path, to: Path, backbone: T5 | None) -> None:
         raise UserError(f"{checkpoint['model']} keeps more than parameters in its checkpoint, and can't be exported.")
     state = dict(checkpoint["state_dict"])
     manifest = {"format": _FORMAT, "version": __version__, "model": checkpoint["model"], "stage": stage}
+    backbone_class = None
     if backbone is not None:
-        from recbole_specgr.backbones.transformers_weights import to_transformers
-
         with quiet_transformers():
-            to_transformers(backbone).save_pretrained(to)
+            backbone_class = save(backbone, to)
         state = {name: tensor for name, tensor in state.items() if not name.startswith(_PREFIX)}
     if state:
         save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, to / WEIGHTS)
     (to / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return backbone_class
 
 
 def _import_weights(folder: Path, to: Path) -> None:
@@ -163,14 +167,10 @@ def _import_weights(folder: Path, to: Path) -> None:
                 f"version reads format {_FORMAT}. Use that version."
             )
         state: dict[str, Tensor] = {}
-        if (folder / T5_FILES[-1]).is_file():
-            from transformers import T5ForConditionalGeneration
-
-            from recbole_specgr.backbones.transformers_weights import from_transformers
-
+        if (folder / BACKBONE_FILES[-1]).is_file():
             with quiet_transformers():
-                t5 = from_transformers(T5ForConditionalGeneration.from_pretrained(folder))
-            state = {f"{_PREFIX}{name}": tensor for name, tensor in t5.state_dict().items()}
+                backbone = load(folder)
+            state = {f"{_PREFIX}{name}": tensor for name, tensor in backbone.state_dict().items()}
         if (folder / WEIGHTS).is_file():
             state |= load_file(folder / WEIGHTS)
     except UserError:
@@ -194,7 +194,7 @@ def _require_libraries() -> None:
 # -- the card ----------------------------------------------------------------------------------------------------------
 
 
-def _card(run: Path, name: str, has_t5: bool) -> str:
+def _card(run: Path, name: str, backbone_class: str | None) -> str:
     record, settings = read_record(run / RESULT), read_mapping(run / CONFIG)
     result, protocol = record["metrics"]["test"], record["protocol"]
     table = three_part_table(result, settings["metrics"], settings["topk"])
@@ -215,15 +215,15 @@ recommender = Recommender.load("my_run")
 recommender.recommend([["item token", "a later item token"]], k=10)
 ```
 """
-    t5 = """
-The T5 alone, which reads and writes semantic ids (`semantic_ids.npz`), loads into transformers:
+    backbone = f"""
+The backbone alone, which reads and writes semantic ids (`semantic_ids.npz`), loads into transformers:
 
 ```python
-from transformers import T5ForConditionalGeneration
+from transformers import {backbone_class}
 
-T5ForConditionalGeneration.from_pretrained("FOLDER")
+{backbone_class}.from_pretrained("{name}")
 ```
-""".replace("FOLDER", name)
+"""
     return f"""\
 ---
 {yaml.safe_dump(head, sort_keys=False).strip()}
@@ -245,4 +245,4 @@ An item is unseen when no training interaction has it. Protocol {record["protoco
 
 ## Use
 
-{use}{t5 if has_t5 else ""}"""
+{use}{backbone if backbone_class else ""}"""

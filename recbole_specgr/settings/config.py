@@ -24,6 +24,7 @@ from recbole_specgr.settings.checks import (
 from recbole_specgr.settings.datasets import find_dataset
 from recbole_specgr.settings.device import find_device
 from recbole_specgr.settings.eval_args import check_eval_args, with_split
+from recbole_specgr.settings.following import following
 from recbole_specgr.settings.foreign import left_out, without_foreign
 from recbole_specgr.settings.layer_files import (
     check_names,
@@ -274,6 +275,7 @@ class Config(RecBoleConfig):
         layers = [with_split(layer) for layer in layers] + of_user
         self.internal_config_dict = stack(layers, known)
         self._given = [key for layer in layers if not layer.usual for key in dotted(layer.values)]
+        self.internal_config_dict |= following(self.internal_config_dict, self._given)
         split = split_class(self.internal_config_dict["split"])
         try:
             check_eval_args(layers, split.eval_args(self.internal_config_dict))

@@ -1,14 +1,20 @@
 """Settings of inference tuned on the valid phase after training, in one pass over its users."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from logging import getLogger
 from typing import Any
 
 import torch
+from recbole.config import Config
 
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation.collector import evaluated_rows
+from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 
@@ -18,6 +24,7 @@ class Tuning:
 
     Attributes:
         metric: the valid_metric it was chosen by.
+        unseen_share: the share of unseen targets that it was chosen for; None: valid's own.
         grid: setting -> the values that were tried, every combination of them.
         points: each combination with all its metrics on the valid phase, in the grid's order.
         choice: the best combination; of equal ones the first.
@@ -25,6 +32,7 @@ class Tuning:
     """
 
     metric: str
+    unseen_share: float | None
     grid: dict[str, list[Any]]
     points: list[dict[str, Any]]
     choice: dict[str, Any]
@@ -33,7 +41,13 @@ class Tuning:
 
     def record(self) -> dict[str, Any]:
         """Plain data for the result record."""
-        return {"metric": self.metric, "grid": self.grid, "choice": self.choice, "points": self.points}
+        return {
+            "metric": self.metric,
+            "unseen_share": self.unseen_share,
+            "grid": self.grid,
+            "choice": self.choice,
+            "points": self.points,
+        }
 
 
 @torch.no_grad()
@@ -68,14 +82,22 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     except BaseException:
         model.decoding.update(before)
         raise
-    scores = [trainer.score_of(result) for result in results]
+    share = trainer.config["tune_unseen_share"]
+    scores = [
+        trainer.score_of(result) if share is None else at_share(result, trainer.valid_metric, share)
+        for result in results
+    ]
     best = scores.index(max(scores) if trainer.valid_metric_bigger else min(scores))
     model.decoding.update(points[best])
     score, result = trainer._valid_epoch(eval_data, show_progress)
     chosen = ", ".join(f"{key} {value}" for key, value in points[best].items())
-    getLogger().info(f"tuned on valid, {len(points)} settings tried: {chosen} ({trainer.valid_metric} {score:.4f})")
+    weighted = "" if share is None else f" for {share:.0%} unseen targets"
+    getLogger().info(
+        f"tuned on valid{weighted}, {len(points)} settings tried: {chosen} ({trainer.valid_metric} {score:.4f})"
+    )
     return Tuning(
         metric=trainer.valid_metric,
+        unseen_share=share,
         grid=grid,
         points=[{**point, "metrics": result} for point, result in zip(points, results)],
         choice=points[best],
@@ -84,7 +106,43 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     )
 
 
-def check_grid(grid: dict[str, list[Any]], decoding: dict[str, Any], model: str) -> None:
+def at_share(result: dict[str, float], metric: str, share: float) -> float:
+    """What an overall metric would be if `share` of the targets were unseen: its two parts, weighted by that."""
+    return (1 - share) * result[f"in_sample_{metric}"] + share * result[f"unseen_{metric}"]
+
+
+def check_tuning(config: Config, decoding: Mapping[str, Any], valid: InductiveDataset) -> None:
+    """Check what is to be tuned before anything is trained.
+
+    Args:
+        config: `tune`, `tune_unseen_share` and `valid_metric` are read.
+        decoding: the model's settings of inference.
+        valid: the valid view.
+
+    Raises:
+        UserError: a setting that this model can't change after training; a share where valid has but one part, or where
+            the metric is of one.
+    """
+    if not config["tune"]:
+        return
+    check_grid(config["tune"], decoding, config["model"])
+    share, metric = config["tune_unseen_share"], config["valid_metric"]
+    if share is None:
+        return
+    if split_key(metric)[0]:
+        raise UserError(
+            f"[tune_unseen_share: {share}] weights the two parts of an overall metric, but [valid_metric: {metric}] is "
+            f"of one part. Take an overall one, or leave tune_unseen_share out."
+        )
+    seen = valid.seen[valid.inter_feat[valid.iid_field]]
+    if seen.all() or not seen.any():
+        raise UserError(
+            f"[tune_unseen_share: {share}] weights in-sample and unseen targets, but all targets of the valid phase "
+            f"are {'in-sample' if seen.all() else 'unseen'}. Leave it out."
+        )
+
+
+def check_grid(grid: dict[str, list[Any]], decoding: Mapping[str, Any], model: str) -> None:
     """Raise UserError for a setting that this model can't change after training."""
     for key in grid.keys() - decoding.keys():
         raise UserError(

@@ -18,6 +18,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.data.dataset import InductiveDataset
+from recbole_specgr.data.times import in_seconds
 from recbole_specgr.system.errors import UserError
 
 
@@ -44,9 +45,11 @@ class Windows:
                 f"[MAX_ITEM_LIST_LENGTH: {width}]: a window of one interaction is a row. Take a longer one, or "
                 f"--train_on=rows."
             )
-        users, items, _ = view.interactions
+        users, items, times = view.interactions
         self.users, self.items = torch.from_numpy(users), torch.from_numpy(items)
+        self.times = torch.from_numpy(in_seconds(times))
         self.fields = view.uid_field, view.item_id_list_field, view.item_list_length_field, view.iid_field
+        self.time_field = view.time_list_field
         self.is_target = torch.zeros(len(items) + 1, dtype=torch.bool)
         self.is_target[view.rows] = True
         windows = _cut(view.rows.numpy(), view.starts.numpy(), width)
@@ -60,8 +63,9 @@ class Windows:
         return len(self.first)
 
     def __getitem__(self, index: Tensor) -> Interaction:
-        """The windows of `index` `[B]`: user_id `[B]`, item_id_list `[B, S]` padded with 0 on the right, item_length
-        `[B]`, and item_id `[B, S]`, what came after each position; 0 where nothing is learned. S is the longest's."""
+        """The windows of `index` `[B]`: user_id `[B]`, item_id_list and timestamp_list `[B, S]` padded with 0 on the
+        right, item_length `[B]`, and item_id `[B, S]`, what came after each position; 0 where nothing is learned. S is
+        the longest's."""
         length = self.length[index]
         offset = torch.arange(int(length.max()))
         place = self.first[index, None] + offset
@@ -73,6 +77,7 @@ class Windows:
             {
                 user: self.users[self.first[index]],
                 history: self.items[place.where(inside, 0)].where(inside, 0),
+                self.time_field: self.times[place.where(inside, 0)].where(inside, 0),
                 lengths: length,
                 target: self.items[after.where(learned, 0)].where(learned, 0),
             }

@@ -350,7 +350,16 @@ def test_any_index_gives_those_rows(views, index):
     view = views[0]
     whole, batch = view[:], view[index]
     rows = np.arange(len(view))[index.numpy() if isinstance(index, torch.Tensor) else index].copy()
-    assert set(batch.columns) == {"user_id", "item_id", "timestamp", "item_id_list", "item_length", "title", "genre"}
+    assert set(batch.columns) == {
+        "user_id",
+        "item_id",
+        "timestamp",
+        "item_id_list",
+        "item_length",
+        "timestamp_list",
+        "title",
+        "genre",
+    }
     for field in batch.columns:
         assert torch.equal(batch[field], whole[field][rows])
     assert set(view.__getitem__(index, join=False).columns) == set(batch.columns) - {"title", "genre"}

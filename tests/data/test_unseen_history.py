@@ -34,10 +34,12 @@ def test_only_seen_items_stay_in_their_order():
     items = torch.randint(1, 30, (200, 8), generator=generator)
     items = items.where(torch.arange(8) < length[:, None], 0)
     before = Interaction({"item_id_list": items, "item_length": length, "user_id": torch.arange(200)})
-    after = without_unseen(before, "item_id_list", "item_length", seen)
+    before.update(Interaction({"timestamp_list": items * 1000}))
+    after = without_unseen(before, "item_id_list", "item_length", seen, ("timestamp_list", "rating_list"))
     assert histories(after) == filtered(histories(before), seen)
     assert (after["item_id_list"].ne(0).sum(1) == after["item_length"]).all() and (after["item_length"] > 0).all()
     assert torch.equal(after["user_id"], before["user_id"])
+    assert torch.equal(after["timestamp_list"], after["item_id_list"] * 1000)  # each stays with its item
     assert torch.equal(before["item_id_list"], items)  # the batch itself is left alone
     assert any(not any(seen[item] for item in row) for row in histories(before))  # the odd case is among them
 

@@ -8,7 +8,7 @@ from unittest import mock
 import decoding_oracles as oracle
 import pytest
 import torch
-from decoding_worlds import DSIWorld, World
+from decoding_worlds import ARCHITECTURES, DSIWorld, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,8 +25,9 @@ from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 @torch.no_grad()
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("k", "num_beams"), [(10, 3), (5, 10), (60, 60), (3, 500)])
-def test_beam_search_gives_the_oracles_lists(seed: int, k: int, num_beams: int) -> None:
-    world = World(seed)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_beam_search_gives_the_oracles_lists(seed: int, k: int, num_beams: int, architecture: str) -> None:
+    world = World(seed, architecture=architecture)
     subset = None if seed % 2 else world.subset
     index = PrefixIndex(world.tokens, subset)
     result = world.beam_search(index, k, num_beams)
@@ -67,6 +68,7 @@ def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 10_000),
+    architecture=st.sampled_from(ARCHITECTURES),
     digits=st.integers(2, 5),
     n_items=st.integers(2, 30),
     whole=st.booleans(),
@@ -81,10 +83,10 @@ def test_as_many_beams_as_prefixes_rank_the_whole_catalogue() -> None:
     pool=st.sampled_from([None, 3, 12]),
 )
 def test_draft_verify_gives_the_oracles_lists(
-    seed, digits, n_items, whole, k, draft_size, num_beams, accept_threshold, without, users_leave, pool
+    seed, architecture, digits, n_items, whole, k, draft_size, num_beams, accept_threshold, without, users_leave, pool
 ):
     codes = 6 if digits == 2 else 4
-    world = World(seed, n_items=n_items, digits=digits, codes=codes, users=4)
+    world = World(seed, n_items=n_items, digits=digits, codes=codes, users=4, architecture=architecture)
     world.subset[1] = True  # never empty
     index = PrefixIndex(world.tokens, None if whole else world.subset)
     choices = {"draft_size": draft_size, "num_beams": num_beams, "accept_threshold": accept_threshold}
@@ -129,8 +131,9 @@ def verify_against_oracle(
 @torch.no_grad()
 @pytest.mark.parametrize("digits", [6, 7, 8])
 @pytest.mark.parametrize("accept_threshold", [-50.0, -2.0, -1.3])
-def test_long_ids_give_the_oracles_lists(digits: int, accept_threshold: float) -> None:
-    world = World(digits, n_items=30, digits=digits, codes=3, users=3)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_long_ids_give_the_oracles_lists(digits: int, accept_threshold: float, architecture: str) -> None:
+    world = World(digits, n_items=30, digits=digits, codes=3, users=3, architecture=architecture)
     index = PrefixIndex(world.tokens, world.subset)
     verify_against_oracle(world, index, 12, draft_size=7, num_beams=9, accept_threshold=accept_threshold)
     items = world.beam_search(index, 12, 9).items
@@ -210,15 +213,16 @@ def test_unseen_items_below_generated_prefixes_end_the_list(seed, digits, n_item
 
 
 @torch.no_grad()
-def test_weights_that_are_nan_are_an_error_and_not_a_list() -> None:
-    world = World(0)
+@pytest.mark.parametrize(("architecture", "last_norm"), zip(ARCHITECTURES, ("decoder_norm", "norm"), strict=True))
+def test_weights_that_are_nan_are_an_error_and_not_a_list(architecture: str, last_norm: str) -> None:
+    world = World(0, architecture=architecture)
     index, draft_scores = PrefixIndex(world.tokens), world.draft_scores
     for users_leave in (True, False):
         world.draft_scores = draft_scores * float("nan")
         with pytest.raises(ValueError, match="drafter's scores hold NaN"):
             world.draft_verify(index, 5, DraftVerifySettings(), users_leave=users_leave)
     world.draft_scores = draft_scores
-    world.backbone.decoder_norm.weight.fill_(float("nan"))
+    world.backbone.get_submodule(last_norm).weight.fill_(float("nan"))
     with pytest.raises(ValueError, match="probabilities are NaN"):
         world.beam_search(index, 5, 5)
     for users_leave in (True, False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from decoding_worlds import World
+from decoding_worlds import ARCHITECTURES, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,8 +45,9 @@ class CountsNodes:
 @torch.no_grad()
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("static", [True, False])
-def test_what_was_looked_up_is_not_computed_again(together: bool, static: bool) -> None:
-    world = World(3)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_was_looked_up_is_not_computed_again(together: bool, static: bool, architecture: str) -> None:
+    world = World(3, architecture=architecture)
     index = PrefixIndex(world.tokens)
     backbone = CountsNodes(world.backbone)
     prefixes = PrefixStore(backbone, world.memory, index, world.slices, 10, static)

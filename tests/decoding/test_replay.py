@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from decoding_worlds import World
+from decoding_worlds import ARCHITECTURES, World
 from operation_recorder import record_operations
 from torch import Tensor, nn
 
@@ -65,10 +65,13 @@ def runs_of(world: World, index: PrefixIndex, settings: DraftVerifySettings, k: 
 
 @torch.no_grad()
 @pytest.mark.parametrize("without", SWITCHES)
-def test_nothing_is_read_back_from_the_device(without: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_nothing_is_read_back_from_the_device(
+    without: str | None, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # knows no such device
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda _: False)
-    world = World(1)
+    world = World(1, architecture=architecture)
     world.backbone.float()
     index = on_meta(PrefixIndex(world.tokens, world.subset))
     world.backbone.to("meta")
@@ -87,8 +90,9 @@ def test_nothing_is_read_back_from_the_device(without: str | None, monkeypatch: 
 @pytest.mark.parametrize(
     ("without", "threshold"), [*((switch, -1.7) for switch in SWITCHES), (None, -50.0), (None, 0.0)]
 )
-def test_a_recording_gives_the_lists_of_other_users(without: str | None, threshold: float) -> None:
-    world, others = World(2), World(3)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_recording_gives_the_lists_of_other_users(without: str | None, threshold: float, architecture: str) -> None:
+    world, others = (World(seed, architecture=architecture) for seed in (2, 3))
     index = PrefixIndex(world.tokens, world.subset)
     settings = DraftVerifySettings(8, 6, threshold, **({without: False} if without else {}))
     replay = Replay(record_operations)

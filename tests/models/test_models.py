@@ -17,12 +17,14 @@ from operation_recorder import record_operations
 from serving_oracles import assert_same_up_to_ties, forget_unseen
 from tiny_runs import TINY_SPECGR, TINY_T5, lists, run
 
-from recbole_specgr.backbones import T5
+from recbole_specgr.backbones import T5, DecoderOnly
 from recbole_specgr.decoding.replay import Replay
 from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.quick_start import load_data_and_model
+from recbole_specgr.runs.folder import read_config
 from recbole_specgr.serving import Recommender
+from recbole_specgr.serving.export import export_run, import_run
 from recbole_specgr.settings.registry import list_models
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import make_trainer
@@ -233,8 +235,8 @@ class GenerativeCase(ModelCase):
         ranked = []
         for precision in ("fp32", "bf16"):
             _, model, _, _, _, test = load_data_and_model(trained["run_dir"], {"decoding_precision": precision})
-            t5 = next(module for module in model.modules() if isinstance(module, T5))
-            assert (t5.decoding_dtype == torch.bfloat16) == (precision == "bf16")
+            backbone = next(module for module in model.modules() if isinstance(module, T5 | DecoderOnly))
+            assert (backbone.decoding_dtype == torch.bfloat16) == (precision == "bf16")
             batch, candidates = next(iter(test))[0], test._dataset.candidates
             ranked.append(model.eval().full_sort_topk(batch, 10, candidates))
             check_ranked(ranked[-1], len(batch), 10, candidates)
@@ -299,6 +301,10 @@ class TestLIGER(GenerativeCase):
     model = "LIGER"
     settings = {**TINY_T5, "projection_sizes": [16], "embedding_dropout": 0.1, "learning_rate": 0.003}
 
+    def test_it_is_not_built_on_a_decoder_alone(self, folder) -> None:
+        with pytest.raises(UserError, match=r"LIGER can't be built on it. Take --architecture=encoder_decoder"):
+            run(self.model, folder, **self.settings, architecture="decoder_only")
+
 
 class TestSpecGRPP(GenerativeCase):
     model = "SpecGRPP"
@@ -347,6 +353,64 @@ class TestSpecGR_Aux(GenerativeCase):
     }
 
 
+DECODER_ONLY = {"architecture": "decoder_only"}
+
+
+class TestDecoderOnlyTIGER(TestTIGER):
+    settings = {**TestTIGER.settings, **DECODER_ONLY}
+
+    def test_it_is_trained_on_windows_where_nothing_else_is_said(self, trained, folder) -> None:
+        assert read_config(Path(trained["run_dir"]))["train_on"] == "windows"
+        rows = run(self.model, folder, **self.settings, train_on="rows")
+        assert read_config(Path(rows["run_dir"]))["train_on"] == "rows"
+        losses = [epoch["loss"] for epoch in rows["record"]["training"]["train"]["history"]]
+        assert losses[-1] < losses[0]
+
+    @pytest.mark.parametrize("other", [{"architecture": "encoder_decoder"}, {"architecture": "encoder"}])
+    def test_another_architecture_than_the_runs_is_refused(self, trained, other) -> None:
+        message = (
+            r"backbone is \[architecture: decoder_only\]|must be encoder_decoder or decoder_only, but is \[encoder\]"
+        )
+        with pytest.raises(UserError, match=message):
+            load_data_and_model(trained["run_dir"], other)
+
+    @torch.no_grad()
+    def test_it_goes_to_transformers_and_comes_back(self, trained, tmp_path) -> None:
+        from transformers import LlamaForCausalLM
+
+        run_dir = Path(trained["run_dir"])
+        export_run(run_dir, tmp_path / "out")
+        assert "LlamaForCausalLM.from_pretrained" in (tmp_path / "out" / "README.md").read_text()
+        _, model, *_ = load_data_and_model(run_dir)
+        model.eval()
+        stream = model.item_tokens(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
+        logits = LlamaForCausalLM.from_pretrained(tmp_path / "out").eval()(input_ids=stream).logits[:, -1:]
+        ours = model.backbone.decode(model.backbone.encode(stream), stream, model.tokens[[6]])[:, :1]
+        torch.testing.assert_close(ours, logits, atol=1e-5, rtol=1e-4)
+        import_run(tmp_path / "out", tmp_path / "back")
+        histories = [["i3", "i14", "i15"], ["i9"]]
+        expected, again = (
+            Recommender.load(folder, device="cpu").recommend(histories, 10) for folder in (run_dir, tmp_path / "back")
+        )
+        assert again.items == expected.items
+
+
+class TestDecoderOnlyTIGER_C(TestTIGER_C):
+    settings = {**TestTIGER_C.settings, **DECODER_ONLY}
+
+
+class TestDecoderOnlyDSI(TestDSI):
+    settings = {**TestDSI.settings, **DECODER_ONLY}
+
+
+class TestDecoderOnlySpecGRPP(TestSpecGRPP):
+    settings = {**TestSpecGRPP.settings, **DECODER_ONLY}
+
+
+class TestDecoderOnlySpecGR_Aux(TestSpecGR_Aux):
+    settings = {**TestSpecGR_Aux.settings, **DECODER_ONLY}
+
+
 class TextSequenceCase(ModelCase):
     settings = {
         "epochs": 4,
@@ -373,6 +437,38 @@ class TestRPG(ModelCase):
         "unseen_bonus": 0.3,
     }
     recommends_new_items = True
+
+
+class TestSpecGRPP_RPG(ModelCase):
+    model = "SpecGRPP_RPG"
+    settings = {
+        **TestRPG.settings,
+        "map_size": 16,
+        "draft_size": 10,
+        "accept_threshold": -2.2,
+        "unseen_bonus": 0.0,
+        "tune": None,
+    }
+    recommends_new_items = True
+
+    def test_drafts_are_the_nearest_by_text_and_verified_digit_by_digit(self, trained) -> None:
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        model.eval()
+        model.decoding.update(accept_threshold=-99.0, draft_size=10)
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        items, length = batch["item_id_list"], batch["item_length"]
+        mapped = model.item_map(model.features)
+        for row in range(8):
+            history = items[row, : length[row]]
+            read = torch.stack([model.digit_embedding[range(8), model.codes[item]].mean(0) for item in history])
+            state = model.transformer((read + mapped[history])[None])[0, -1]
+            cosines = torch.nn.functional.cosine_similarity(state[None], mapped)
+            drafts = cosines.masked_fill(~candidates, -9).topk(10).indices
+            log_probs = model.heads(state[None], model.digit_embedding)[:, 0].log_softmax(-1)
+            scores = log_probs[range(8), model.codes[drafts]].mean(1)
+            result = model.speculate(batch[[row]], 10, candidates)
+            assert set(result.items[0].tolist()) == set(drafts.tolist())
+            torch.testing.assert_close(result.scores[0], scores.sort(descending=True)[0])
 
 
 class TestSpecGR_AuxOnRPG(ModelCase):
@@ -417,6 +513,27 @@ class TestSASRec_T(TextSequenceCase):
 
 class TestTextSASRec(TextSequenceCase):
     model = "TextSASRec"
+
+
+HSTU = {
+    "epochs": 4,
+    "train_batch_size": 64,
+    "hidden_size": 16,
+    "n_layers": 1,
+    "n_heads": 2,
+    "MAX_ITEM_LIST_LENGTH": 10,
+}
+
+
+class TestHSTU(ModelCase):
+    model = "HSTU"
+    settings = {**HSTU, "learning_rate": 0.01, "n_negatives": 20}
+
+
+class TestTextHSTU(ModelCase):
+    model = "TextHSTU"
+    settings = {**HSTU, "map_size": 8, "temperature": 0.2}  # scores of a few, compared to 1e-6 and kept as float32
+    recommends_new_items = True
 
 
 class TestRecformer(ModelCase):

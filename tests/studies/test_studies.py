@@ -41,6 +41,8 @@ TUNED = {
     "TIGER_C": {"tune": {"epsilon": [0.1]}},
     "SpecGRPP": {"epochs": 1, "contrastive_batch_size": 512, "stages": {"finetune": {"epochs": 1}}},
 }
+TUNED["TextSASRec"] = TUNED["SASRec"]
+TUNED["SpecGRPP_RPG"] = {**TUNED["RPG"], "tune": {"unseen_bonus": [0.0]}}
 for drafting in ("SpecGRPP", "SpecGR_Aux"):
     few = {"draft_size": [10], "num_beams": [10], "accept_threshold": [-2.0]}
     TUNED[drafting] = {**TUNED.get(drafting, {}), "draft_size": 10, "tune": few}

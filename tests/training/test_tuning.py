@@ -3,8 +3,10 @@
 import json
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from conftest import write_tiny_dataset
 from tiny_runs import TINY_T5, run
 
@@ -12,6 +14,7 @@ from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import make_trainer
+from recbole_specgr.training.tuning import check_tuning
 
 SHORT = {**TINY_T5, "epochs": 2}
 GRIDS = {
@@ -75,6 +78,36 @@ def test_nothing_is_tuned_where_the_grid_is_empty(folder: Path) -> None:
 def test_a_setting_that_needs_training_is_an_error(folder: Path) -> None:
     with pytest.raises(UserError, match=r"\[tune.d_model\]: TIGER has no setting of this name that can change after"):
         run("TIGER", folder, **{**SHORT, "epochs": 1}, tune={"d_model": [8, 16]})
+
+
+def test_tuning_for_a_share_of_unseen_targets(folder: Path) -> None:
+    grid = {"epsilon": [0.0, 0.3, 1.0]}
+    settings = {**SHORT, **SETTINGS["TIGER_C"]}
+    result = run("TIGER_C", folder, **settings, tune=grid, tune_unseen_share=0.75)
+    tuning = result["record"]["tuning"]
+    assert tuning["unseen_share"] == 0.75
+    weighted = []
+    for point in tuning["points"]:
+        metrics = point["metrics"]
+        weighted.append(0.25 * metrics["in_sample_ndcg@10"] + 0.75 * metrics["unseen_ndcg@10"])
+    assert tuning["choice"] == {"epsilon": grid["epsilon"][weighted.index(max(weighted))]}
+    overall = [point["metrics"]["ndcg@10"] for point in tuning["points"]]
+    assert weighted.index(max(weighted)) != overall.index(max(overall)), "valid's own share chooses the same"
+    assert result["best_valid_score"] == overall[weighted.index(max(weighted))]
+
+
+def test_a_share_of_unseen_targets_wants_an_overall_metric(folder: Path) -> None:
+    settings = {**SHORT, "epochs": 1, "valid_metric": "unseen_NDCG@10"}
+    with pytest.raises(UserError, match=r"\[tune_unseen_share: 0.5\] weights the two parts of an overall metric"):
+        run("TIGER_C", folder, **settings, tune={"epsilon": [0.0, 0.5]}, tune_unseen_share=0.5)
+
+
+def test_a_share_of_unseen_targets_wants_both_parts() -> None:
+    config = {"tune": {"epsilon": [0.0]}, "tune_unseen_share": 0.5, "valid_metric": "NDCG@10", "model": "TIGER_C"}
+    valid = SimpleNamespace(seen=torch.tensor([False, True, True]), inter_feat={"item_id": torch.tensor([1, 2, 1])})
+    valid.iid_field = "item_id"
+    with pytest.raises(UserError, match=r"all targets of the valid phase are in-sample. Leave it out"):
+        check_tuning(config, {"epsilon": 0.0}, valid)
 
 
 class TestGridOfLayers:

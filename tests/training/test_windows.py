@@ -46,6 +46,7 @@ def view_of(users: list[list[bool]], width: int) -> SimpleNamespace:
         iid_field="item_id",
         item_id_list_field="item_id_list",
         item_list_length_field="item_length",
+        time_list_field="timestamp_list",
     )
 
 

@@ -1,0 +1,61 @@
+"""The backbones by name: what the setting `architecture` chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from recbole_specgr.backbones.decoder_only import DecoderOnly, DecoderOnlyConfig
+from recbole_specgr.backbones.t5 import T5, T5Config
+
+AnyBackbone = T5 | DecoderOnly
+
+
+def encoder_decoder(settings: Mapping[str, Any], vocab_size: int) -> T5:
+    """A T5 with `num_layers` layers in the encoder and as many in the decoder."""
+    return T5(
+        T5Config(
+            vocab_size=vocab_size,
+            d_model=settings["d_model"],
+            d_kv=settings["d_kv"],
+            d_ff=settings["d_ff"],
+            num_layers=settings["num_layers"],
+            num_decoder_layers=settings["num_layers"],
+            num_heads=settings["num_heads"],
+            dropout_rate=settings["dropout_rate"],
+        )
+    )
+
+
+def decoder_only(settings: Mapping[str, Any], vocab_size: int) -> DecoderOnly:
+    """A decoder of the T5's size: as many layers as its two stacks together, with feed-forward layers of as many
+    parameters, whose three matrices are two thirds as wide as two would be."""
+    return DecoderOnly(
+        DecoderOnlyConfig(
+            vocab_size=vocab_size,
+            d_model=settings["d_model"],
+            d_kv=settings["d_kv"],
+            d_ff=-(-2 * settings["d_ff"] // 3 // 8) * 8,
+            num_layers=2 * settings["num_layers"],
+            num_heads=settings["num_heads"],
+            dropout_rate=settings["dropout_rate"],
+        )
+    )
+
+
+#: How each is built from a model's settings and the size of the vocabulary.
+ARCHITECTURES: dict[str, Callable[[Mapping[str, Any], int], AnyBackbone]] = {
+    "encoder_decoder": encoder_decoder,
+    "decoder_only": decoder_only,
+}
+#: A parameter that only this one has, by the end of its name.
+_TOLD_BY = {"encoder_decoder": "backbone.encoder_norm.weight", "decoder_only": "backbone.norm.weight"}
+
+
+def architecture_of(names: Iterable[str]) -> str | None:
+    """The architecture of the backbone whose parameters are among the names of a model's; None where there is none."""
+    names = list(names)
+    for architecture, end in _TOLD_BY.items():
+        if any(name.endswith(end) for name in names):
+            return architecture
+    return None

@@ -1,0 +1,39 @@
+"""Backbones as files of `transformers`: the T5 as a `T5ForConditionalGeneration`, the decoder-only one as a
+`LlamaForCausalLM`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from recbole_specgr.backbones import llama_weights, transformers_weights
+from recbole_specgr.backbones.architectures import AnyBackbone
+from recbole_specgr.backbones.t5 import T5
+
+FILES = ("config.json", "generation_config.json", "model.safetensors")  # as `save_pretrained` names them
+CLASSES = {"t5": "T5ForConditionalGeneration", "llama": "LlamaForCausalLM"}  # by what `config.json` calls the model
+
+
+def save(backbone: AnyBackbone, folder: Path) -> str:
+    """Write it for `from_pretrained`, and return the name of the class that reads it."""
+    if isinstance(backbone, T5):
+        transformers_weights.to_transformers(backbone).save_pretrained(folder)
+        return CLASSES["t5"]
+    llama_weights.to_transformers(backbone).save_pretrained(folder)
+    return CLASSES["llama"]
+
+
+def load(folder: Path) -> AnyBackbone:
+    """What `save` wrote, or a model of the same kinds.
+
+    Raises:
+        OSError, ValueError, KeyError: the files are damaged, or of a model that no backbone is.
+    """
+    import transformers
+
+    kind = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))["model_type"]
+    if kind not in CLASSES:
+        raise ValueError(f"its model is a [{kind}], but a backbone is one of {', '.join(CLASSES)}")
+    theirs = getattr(transformers, CLASSES[kind]).from_pretrained(folder)
+    weights = transformers_weights if kind == "t5" else llama_weights
+    return weights.from_transformers(theirs)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_specgr.models.item_tables import NewItems
+from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.losses import ranking_loss
+from recbole_specgr.models.parallel_recommender import ParallelRecommender, PredictedDigits
+from recbole_specgr.models.residual_map import ResidualMap
+from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.models.verifying import ReadUsers
+from recbole_specgr.semantic_ids import SemanticIds
+
+
+class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
+    """SpecGR++ on RPG: one model whose state before the next item drafts it by its text and verifies it by its digits.
+
+    SpecGR++ is Ding et al., AAAI 2026; RPG is Hou et al., KDD 2025; their combination is this project's. Where it
+    departs from SpecGR++ on a T5:
+
+    - Users' vectors are the states of the causal transformer. Every position of a history has one, so a pass over a
+      window learns to draft at each of them.
+    - Items' vectors come from their text and not from their digits, for digits tell little about new items.
+    - The contrast is with all seen items (Eq. 4 with every seen item in the batch) from the beginning, since their
+      vectors cost one map a step. So there is one stage, and no fine-tuning with frozen vectors after it.
+    - With `read_text` the transformer reads the items' text vectors beside their digits, as LIGER's encoder does.
+
+    The loss is `drafting_weight * L_CE + L_Gen`, L_Gen being RPG's.
+    """
+
+    needs = ("semantic_ids", "text_vectors")
+    item_tables = ("codes", "seen", "features", "seen_row")
+    item_caches = ("_table",)
+
+    def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds, text_vectors: np.ndarray) -> None:
+        super().__init__(config, dataset, semantic_ids)
+        # Not saved: they are the data set's, and its next version may have more items.
+        self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
+        self.register_buffer("seen_items", self.seen.nonzero().squeeze(1), persistent=False)
+        row = torch.zeros(self.n_items, dtype=torch.long)
+        row[self.seen_items] = torch.arange(1, len(self.seen_items) + 1)
+        self.register_buffer("seen_row", row, persistent=False)  # 1-based among the seen, 0 for all others
+        width, d_text = config["hidden_size"], self.features.size(1)
+        self.item_map = ResidualMap(d_text, width, config["map_size"], config["map_dropout_prob"])
+        self.item_map.centre.copy_(self.features[self.seen_items].mean(0))
+        self.read_text = config["read_text"]
+        self.drafting_weight = config["drafting_weight"]
+        self.drafting_temperature = config["drafting_temperature"]
+        self.decoding = {key: config[key] for key in self.decoding_keys}
+        self.list_length = max(config["topk"])
+        self._table: Tensor | None = None
+
+    # -- vectors -------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def item_table(self, chunk: int = 8192) -> Tensor:
+        """Mapped text of all items `[n_items, width]`, row 0 zeros; kept until the parameters may change."""
+        if self._table is None:
+            table = torch.cat([self.item_map(part) for part in self.features.split(chunk)])
+            table[0] = 0
+            self._table = table
+        return self._table
+
+    def embed(self, items: Tensor, text: Tensor | None = None) -> Tensor:
+        """Items `[B, S]` -> what is read `[B, S, width]`. `text`: theirs, mapped, where it is at hand."""
+        digits = super().embed(items)
+        if not self.read_text:
+            return digits
+        return digits + (self.item_table()[items] if text is None else text)
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
+        """`drafting_weight * L_CE` and `L_Gen` of the targets, of rows or of windows."""
+        items, length = self.history(interaction)
+        seen = self.item_map(self.features[self.seen_items])
+        table = F.pad(seen, (0, 0, 1, 0))
+        states = self.transformer(self.embed(items, table[self.seen_row[items]]))
+        states, targets = learned_positions(states, length, interaction[self.ITEM_ID])
+        users, vectors = F.normalize(states, dim=-1), F.normalize(seen, dim=-1)
+        drafting = ranking_loss(users, vectors, self.seen_row[targets] - 1, self.drafting_temperature)
+        return {"ranking": self.drafting_weight * drafting, "generation": self.digit_loss(states, targets)}
+
+    # -- inference -----------------------------------------------------------------------------------------------------
+
+    @property
+    def verifier(self) -> SpecGRPP_RPG:
+        return self
+
+    def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
+        """Cosines of the states to the items' mapped text over the temperature."""
+        assert isinstance(users, PredictedDigits)
+        vectors = F.normalize(self.item_table(), dim=-1)
+        return F.normalize(users.states, dim=-1) @ vectors.T / self.drafting_temperature
+
+    # -- items that arrive later, and parameters that change -----------------------------------------------------------
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        rows = super().new_rows(new)
+        return {**rows, "features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
+
+    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"_table": self.item_map(new.features.to(self.features))}
+
+    def train(self, mode: bool = True) -> SpecGRPP_RPG:
+        self._table = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._table = None

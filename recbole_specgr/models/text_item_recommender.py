@@ -1,0 +1,126 @@
+"""What the models that read histories as sequences of text vectors share: the items' table and an inductive ranking."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+
+from recbole_specgr.models.contract import ScoresItems
+from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.models.learned_positions import learned_positions
+
+
+class TextItemRecommender(ItemTables, ScoresItems, SequentialRecommender):
+    """A causal encoder of histories whose item table is a function of the items' frozen text vectors.
+
+    An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items
+    only; each of them is embedded once a step, for the histories and as a candidate. The encoder is causal, so every
+    position of a history can be learned in one pass.
+
+    Subclasses set `adaptor`, a module from text vectors `[n, d_text]` to `[n, hidden_size]`, and have `read_history`.
+    They may override `project` and `item_loss`.
+
+    Attributes:
+        features: text vectors `[n_items, d_text]`, row 0 zeros.
+        temperature: what scores are divided by.
+    """
+
+    inductive = True
+    needs = ("text_vectors",)
+    trains_on: tuple[str, ...] = ("windows", "rows")
+    input_type = InputType.POINTWISE
+    item_tables = ("features", "seen_row")
+    item_caches = ("_table",)
+
+    def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
+        super().__init__(config, dataset)
+        self.hidden_size = config["hidden_size"]
+        self.temperature = 1.0
+        # Not saved: they are the data set's, and its next version may have more items.
+        self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
+        seen = dataset.seen.nonzero().squeeze(1)
+        row = torch.zeros(self.n_items, dtype=torch.long)
+        row[seen] = torch.arange(1, len(seen) + 1)
+        self.register_buffer("seen_items", seen, persistent=False)
+        self.register_buffer("seen_row", row, persistent=False)  # 1-based among the seen, 0 for all others
+        self.adaptor: nn.Module = nn.Identity()
+        self._table: Tensor | None = None
+
+    # -- vectors -------------------------------------------------------------------------------------------------------
+
+    def read_history(self, embedded: Tensor, interaction: Interaction) -> Tensor:
+        """The state `[B, S, hidden_size]` after each position of the histories.
+
+        Args:
+            embedded: their items' rows of the table `[B, S, hidden_size]`, S being the longest history's length.
+        """
+        raise NotImplementedError
+
+    def project(self, vectors: Tensor) -> Tensor:
+        """Bring users' or items' vectors `[n, hidden_size]` into the space in which inner products rank."""
+        return vectors
+
+    def item_loss(self, users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+        """The loss of projected users `[n, d]` whose targets `[n]` are rows of the projected items `[m, d]`."""
+        return F.cross_entropy(users @ items.T / self.temperature, targets)
+
+    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """Items `[B, S]`, cut to the longest history of the batch, and lengths `[B]`."""
+        length = interaction[self.ITEM_SEQ_LEN]
+        return interaction[self.ITEM_SEQ][:, : int(length.max())], length
+
+    @torch.no_grad()
+    def item_table(self, chunk: int = 8192) -> Tensor:
+        """Adapted text of all items `[n_items, hidden_size]`, row 0 zeros; kept until the parameters may change."""
+        if self._table is None:
+            table = torch.cat([self.adaptor(part) for part in self.features.split(chunk)])
+            table[0] = 0
+            self._table = table
+        return self._table
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
+
+    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"_table": self.adaptor(new.features.to(self.features))}
+
+    def item_vectors(self) -> Tensor:
+        """Vectors of all items `[n_items, hidden_size]`, to be ranked by inner product with `user_vectors`."""
+        return self.project(self.item_table())
+
+    def user_vectors(self, interaction: Interaction) -> Tensor:
+        """Vectors of a batch's users `[B, hidden_size]`."""
+        items, length = self.history(interaction)
+        states = self.read_history(self.item_table()[items], interaction)
+        return self.project(self.gather_indexes(states, length - 1))
+
+    def train(self, mode: bool = True) -> TextItemRecommender:
+        self._table = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._table = None
+
+    # -- RecBole's contract --------------------------------------------------------------------------------------------
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor | dict[str, Tensor]:
+        """Cross entropy of the targets among seen items, of rows or of windows."""
+        items, length = self.history(interaction)
+        seen = self.adaptor(self.features[self.seen_items])
+        table = F.pad(seen, (0, 0, 1, 0))
+        states = self.read_history(table[self.seen_row[items]], interaction)
+        users, targets = learned_positions(states, length, interaction[self.ITEM_ID])
+        return self.item_loss(self.project(users), self.project(seen), self.seen_row[targets] - 1)
+
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`; a softmax over the candidates makes them the model's probabilities."""
+        return self.user_vectors(interaction) @ self.item_vectors().T / self.temperature
