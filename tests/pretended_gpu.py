@@ -28,7 +28,7 @@ from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
 
-GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
+GPU, CPU, META = torch.device("cuda", 0), torch.device("cpu"), torch.device("meta")
 PACKAGE = f"{Path(__file__).resolve().parent.parent / 'recbole_specgr'}/"
 NOT_CALLERS = __file__, str(Path(torch.__file__).parent), "<"
 
@@ -74,6 +74,8 @@ class PretendedGpu:
 
     def device_of(self, x: Tensor) -> torch.device | None:
         """None for what an operation of torch made for its own use: it is where it is used."""
+        if x.is_meta:
+            return META
         _, device = self._devices.get(x.untyped_storage()._cdata, (None, CPU))
         return device
 
@@ -164,6 +166,8 @@ class PretendedGpu:
 
         def make(*args: Any, device: Any = None, **kwargs: Any) -> Tensor:
             wanted = CPU if device is None else _device(device)
+            if wanted == META:
+                return function(*args, device=device, **kwargs)
             if device is None and of_argument:
                 wanted = self.device_of(args[0])
             generator = kwargs.get("generator")
@@ -194,6 +198,8 @@ class PretendedGpu:
             here, wanted = self.device_of(x), self.device_of(x) if device is None else _device(device)
             if here == wanted:
                 return function(x, **kwargs)
+            if META in (here, wanted):
+                return function(x, device=wanted, **kwargs)
             if here == GPU:
                 self.read()
             with self._patched():
@@ -341,6 +347,8 @@ def reads(name: str, args: tuple, kwargs: dict) -> bool:
 
 def _device(device: Any) -> torch.device:
     device = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    if device == META:
+        return META
     if device.type not in ("cpu", "cuda") or device.index not in (None, 0):
         raise RuntimeError(f"there is no device {device}")
     return GPU if device.type == "cuda" else CPU
