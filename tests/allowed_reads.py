@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 LONGEST = "once a batch: its longest history decides the shapes of all that follows"
+LEARNED = "once a step on windows: how many positions are learned decides the shape"
 CANDIDATES = "once a batch where the candidates come in another tensor: whether they are the same"
 GIVEN_ITEMS = "scores of given items, for ensembles and explanations: a digit that no item needs is not computed"
 A_REQUEST = "once a request, when its lists are ready or an item is explained"
@@ -18,17 +19,20 @@ ALLOWED = {
     # training
     "training/meter.py": "mean losses once an epoch, and twice a second where a bar is drawn",
     "training/recbole_loop.py": "RecBole's own epoch looks at the loss of every step",
-    "models/learned_positions.py": "once a step on windows: how many positions are learned decides the shape",
+    "models/learned_positions.py": LEARNED,
+    "backbones/decoder_only.py: training_pass": LEARNED,
+    "models/generative_recommender.py: training_pass": LEARNED,
     "models/losses.py: batch_contrast": "once a step: how many different targets the batch has decides the shape",
     "models/unisrecpretrain.py: calculate_loss": "once a step: how many different targets the batch has",
     "models/specgrpp.py": "which items are seen, once a step of fine-tuning; whether it has begun, once a stage",
     "models/recformer.py": "how long the longest text is; transformers' Longformer reads 13 times a layer",
     # a batch of users
     "models/generative_recommender.py: history": LONGEST,
-    "models/text_sequence_recommender.py: history": LONGEST,
-    "models/rpg.py: history": LONGEST,
+    "models/text_item_recommender.py: history": LONGEST,
+    "models/parallel_recommender.py: history": LONGEST,
+    "models/hstu.py: states": LONGEST,
     "models/generative_recommender.py: index": CANDIDATES,
-    "models/rpg.py: candidate_items": CANDIDATES,
+    "models/parallel_recommender.py: candidate_items": CANDIDATES,
     "models/liger.py: rank_users": "once a batch: which candidates are unseen",
     "models/itemcocount.py: scores": "once a batch: how many neighbours the last items have",
     "decoding/unseen_mix.py: append_unseen": "once a batch: which candidates are unseen",
@@ -54,7 +58,7 @@ ALLOWED = {
     "serving/request.py": A_REQUEST,
     "serving/explain.py": A_REQUEST,
     "models/generative_recommender.py: digits": A_REQUEST,
-    "models/rpg.py: digits": A_REQUEST,
+    "models/parallel_recommender.py: digits": A_REQUEST,
     "models/speculative_recommender.py: reasons": A_REQUEST,
     "serving/state.py": "once when items come or go",
 }
