@@ -25,7 +25,7 @@ from tabulate import tabulate
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]  # need no install
 
 from benchmarks.architectures import architectures  # noqa: E402
-from benchmarks.bench import PAPER, TINY, Bench  # noqa: E402
+from benchmarks.bench import Bench  # noqa: E402
 from benchmarks.data import catalogue, drafting, importing  # noqa: E402
 from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_decoding  # noqa: E402
 from benchmarks.parallel import parallel_digits  # noqa: E402
@@ -60,7 +60,7 @@ SECTIONS = {
 def run_section(name: str, device: str, quick: bool, tiny: bool, data: Path | None) -> dict[str, Any]:
     """One section's table, with the peak memory of its process in GB: of the GPU where it is on one."""
     keep_freed_memory()  # as run_recbole.py does
-    bench = Bench(device, quick or tiny, data, TINY if tiny else PAPER)
+    bench = Bench(device, quick, data, tiny)
     title, header, rows = SECTIONS[name](bench)
     return {
         "section": name,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +44,7 @@ SECTIONS = {  # of the benchmark, with a limit each; ours against transformers f
     "phases": 40,
     "matmul": 20,
 }
+ON_A_CPU = 10  # times the limits, which are a GPU's
 QUICK = ("machine", "tests-tiger", "speed-tiger_training", "speed-tiger_decoding")  # parts of a dry run
 
 
@@ -61,7 +63,7 @@ def parts(device: str, quick: bool, folder: Path) -> list[Part]:
     for name, limit in SECTIONS.items():
         words = ["scripts/benchmark.py", f"--device={device}", f"--only={name}", *(["--tiny"] if quick else [])]
         found.append(_python(f"speed-{name}", words, folder, limit, by_tables(f"speed-{name}")))
-    return found
+    return found if device == "cuda" else [replace(part, limit=ON_A_CPU * part.limit) for part in found]
 
 
 def _python(name: str, words: list[str], folder: Path, limit: float, judge) -> Part:

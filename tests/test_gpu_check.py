@@ -17,7 +17,7 @@ sys.path.append(str(ROOT / "scripts"))
 import benchmark
 import gpu_check
 from benchmarks import decoding
-from benchmarks.bench import TINY, Bench, Times
+from benchmarks.bench import Bench, Times
 from gpu_checks.judges import by_status, by_tests
 from gpu_checks.parts import Outcome, Part, Verdict, run_part
 from gpu_checks.report import markdown
@@ -28,7 +28,7 @@ def python(name: str, code: str, limit: float = 60, judge=None) -> Part:
 
 
 def test_the_dry_run_passes_and_its_report_says_what_ran(tmp_path) -> None:
-    command = [sys.executable, "scripts/gpu_check.py", "--device=cpu", "--quick", f"--out={tmp_path}"]
+    command = [sys.executable, "scripts/gpu_check.py", "--device=cpu", "--quick", "--minutes=60", f"--out={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "gpu_check.json").read_text())
@@ -104,5 +104,5 @@ def test_sections_of_the_benchmark_keep_to_the_device(section, monkeypatch) -> N
     monkeypatch.setattr(Bench, "times", once)
     monkeypatch.setattr(decoding, "recorded", lambda model, run: run)  # CUDA graphs are CUDA's
     with PretendedGpu():
-        title, header, rows = benchmark.SECTIONS[section](Bench("cuda", True, None, TINY))
+        title, header, rows = benchmark.SECTIONS[section](Bench("cuda", True, None, tiny=True))
     assert title and rows and all(len(row) == len(header) for row in rows)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 
@@ -37,11 +36,11 @@ class Times:
 class Bench:
     """What the sections share: the device, how often to repeat, and a model on ml-100k."""
 
-    def __init__(
-        self, device: str, quick: bool, data: Path | None, sizes: Mapping[str, int] = MappingProxyType(PAPER)
-    ) -> None:
-        self.device, self.quick, self.data, self.sizes = torch.device(device), quick, data, sizes
-        self.repeats = 3 if quick else 7
+    def __init__(self, device: str, quick: bool, data: Path | None, tiny: bool = False) -> None:
+        self.device, self.quick, self.data = torch.device(device), quick or tiny, data
+        self.sizes = TINY if tiny else PAPER
+        self.side = 512 if tiny else 4096  # of the matrices that say how fast the machine multiplies
+        self.repeats = 3 if self.quick else 7
 
     def times(self, *runs: Callable[[], object], repeats: int | None = None) -> list[Times]:
         """How long each of the runs takes, after one call that is not counted.

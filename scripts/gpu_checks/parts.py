@@ -87,11 +87,12 @@ def run_part(part: Part, folder: Path, seconds_left: float) -> Outcome:
 
 def _status(part: Part, log: Path, limit: float) -> int | None:
     """The command's exit status; None where it was ended at its limit, and with it what it had started."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with log.open("wb") as output:
         process = subprocess.Popen(
             part.command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **part.environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **part.environment},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

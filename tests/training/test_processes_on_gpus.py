@@ -15,6 +15,8 @@ from tiny_runs import TINY_SPECGR
 
 # No dropout: each process draws its own.
 SETTINGS = {**TINY_SPECGR, "epochs": 2, "dropout_rate": 0.0, "text_dim": 16, "tokenizer.method": "rqkmeans"}
+# A machine without a network may not know its own name, by which gloo would look for a device.
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def result(folder: Path, use_gpu: bool, processes: int, **settings) -> dict:
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
     done = subprocess.run(
         [sys.executable, *launch, "-m", "recbole_specgr", "--model=SpecGRPP", "--dataset=tiny", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **LOOPBACK},
         cwd=folder,
         capture_output=True,
         text=True,
