@@ -279,7 +279,7 @@ class DecoderOnly(nn.Module):
             history = KeysValues(split_heads(key, heads), split_heads(value, heads))
         else:
             x, history = encoded[..., -self.config.d_model :], self._keys_values(encoded)[-1]
-        x = x[torch.arange(len(tokens), device=tokens.device), self._last(tokens)]
+        x = x[torch.arange(len(tokens), device=tokens.device), self._last(tokens)].to(self.embedding.weight.dtype)
         x = layer.after(x, history, self._mask(distance > 0))
         return F.normalize(self.dropout(self.norm(x)), dim=1)
 
