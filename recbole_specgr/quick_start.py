@@ -97,7 +97,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     test_result = trainer.evaluate(test_data, load_best_model=False, show_progress=progress)
     logger.info("test\n" + three_part_table(test_result, config["metrics"], config["topk"]))
 
-    record = build_record(config, test, trainer, valid_result, test_result, parameters)
+    record = build_record(config, valid, test, trainer, valid_result, test_result, parameters)
     if tuning:
         record["tuning"] = tuning.record()
     if not config["rank"]:

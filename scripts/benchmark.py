@@ -26,6 +26,7 @@ from benchmarks.data import catalogue, drafting, importing  # noqa: E402
 from benchmarks.decoding import digits, phases, specgr_decoding, subsets, tiger_decoding  # noqa: E402
 from benchmarks.parallel import parallel_digits  # noqa: E402
 from benchmarks.profile import profile  # noqa: E402
+from benchmarks.scale import scale  # noqa: E402
 from benchmarks.training import matmul, specgr_training, tiger_training, windows_training  # noqa: E402
 
 from recbole_specgr.system.allocator import keep_freed_memory  # noqa: E402
@@ -47,6 +48,7 @@ SECTIONS = {
         parallel_digits,
         catalogue,
         drafting,
+        scale,
         importing,
     )
 }

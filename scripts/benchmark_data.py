@@ -1,8 +1,9 @@
-"""Speed of the importer, of the Amazon metadata reader and of rqkmeans, on made-up data in the sources' formats.
+"""Speed of the importer, of the Amazon metadata reader, of rqkmeans and of loading, on made-up data.
 
-python scripts/benchmark_data.py [--interactions N] [--megabytes N] [--items N]
+python scripts/benchmark_data.py [--interactions N] [--megabytes N] [--items N] [--loaded N] [--loaded_by_recbole N]
 
-`importer`, `metadata` and `rqkmeans` measure one thing each and may be called from elsewhere.
+`importer`, `metadata`, `rqkmeans` and `loading` measure one thing each and may be called from elsewhere. RecBole's own
+loading is measured on fewer interactions, for it takes minutes and gigabytes for ten millions.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import multiprocessing
 import resource
 import shutil
 import sys
@@ -18,13 +20,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.csv
 from tabulate import tabulate
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]  # need no install
 
-from recbole_specgr.importing.amazon_reviews import read_metadata
-from recbole_specgr.importing.importer import import_dataset
-from recbole_specgr.semantic_ids import build_tokenizer
+from scaling.process import peak  # noqa: E402
+
+from recbole_specgr.importing.amazon_reviews import read_metadata  # noqa: E402
+from recbole_specgr.importing.importer import import_dataset  # noqa: E402
+from recbole_specgr.semantic_ids import build_tokenizer  # noqa: E402
 
 _WORDS = ("quest", "arena", "legend", "puzzle", "galaxy", "kingdom", "racing", "shadow", "island", "of", "the", "and")
 
@@ -88,6 +94,65 @@ def rqkmeans(
     return time.perf_counter() - started
 
 
+def loading(interactions: int, by_recbole: bool = False) -> list[tuple[str, float, float, float]]:
+    """What it takes to load as many interactions, of a tenth as many users and items: first from the files, then, but
+    for RecBole's own loading, from the cache.
+
+    Returns:
+        For each: what it is; seconds of a processor; seconds that passed; the most GB of the process.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_log(Path(folder), interactions)
+        for what in ["RecBole's own"] if by_recbole else ["from the files", "into the cache", "from the cache"]:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found.append((what, *pool.apply(_loaded, (folder, what))))
+    return found
+
+
+def _loaded(folder: str, what: str) -> tuple[float, float, float]:
+    from recbole.data.dataset import Dataset
+
+    from recbole_specgr.data import loading_cache
+    from recbole_specgr.data.dataset import InductiveDataset
+    from recbole_specgr.settings.config import Config
+
+    if what == "from the files":
+        loading_cache.WORTH = sys.maxsize
+    settings = {"data_path": folder, "cache_path": f"{folder}/cache", "text_fields": ["title"], "use_gpu": False}
+    config = Config("SASRec", "log", config_dict={**settings, "load_col": None})
+    processor, started = time.process_time(), time.perf_counter()
+    if what == "RecBole's own":
+        Dataset(config)
+    else:
+        InductiveDataset(config).build()
+    taken = time.process_time() - processor, time.perf_counter() - started
+    return *taken, peak() / 1e9
+
+
+def write_log(folder: Path, interactions: int) -> None:
+    """RecBole's atomic files of so many interactions, with ids as long as Amazon's, and items with titles."""
+    rng, n = np.random.default_rng(0), max(interactions // 10, 1)
+    users = pyarrow.array([f"A{number:027}" for number in range(n)])
+    items = pyarrow.array([f"B{number:09}" for number in range(n)])
+    place = folder / "log"
+    place.mkdir()
+    plain = pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    with open(place / "log.inter", "wb") as file:
+        file.write(b"user_id:token\titem_id:token\ttimestamp:float\n")
+        for start in range(0, interactions, 10**6):
+            size = min(10**6, interactions - start)
+            columns = {
+                "user": users.take(pyarrow.array(rng.integers(n, size=size))),
+                "item": items.take(pyarrow.array((rng.random(size) ** 2 * n).astype(int))),
+                "time": rng.integers(1_400_000_000_000, 1_690_000_000_000, size),
+            }
+            pyarrow.csv.write_csv(pyarrow.table(columns), file, plain)
+    with open(place / "log.item", "w") as file:
+        file.write("item_id:token\ttitle:token\n")
+        file.writelines(f"{item}\tItem number {number} of many\n" for number, item in enumerate(items.to_pylist()))
+
+
 def _row(item: str, texts: list[str]) -> bytes:
     images = [{"thumb": f"https://example.com/{n}.jpg", "large": f"https://example.com/{n}l.jpg"} for n in range(6)]
     row = {
@@ -111,7 +176,19 @@ def main() -> None:
     parser.add_argument("--interactions", type=int, default=2_000_000)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--loaded", type=int, default=10_000_000)
+    parser.add_argument("--loaded_by_recbole", type=int, default=1_000_000)
+    parser.add_argument("--only_loading", action="store_true")
     options = parser.parse_args()
+    found = {size: loading(size, size != options.loaded) for size in (options.loaded_by_recbole, options.loaded)}
+    lines = [
+        (what, f"{size:,}", f"{processor:.1f}", f"{passed:.1f}", f"{peak:.1f}")
+        for size, rows in found.items()
+        for what, processor, passed, peak in rows
+    ]
+    print(tabulate(lines, headers=("loading", "interactions", "processor, s", "passed, s", "peak, GB")), flush=True)
+    if options.only_loading:
+        return
     rows = []
     for end, compressed in (("", False), (".gz", True)):
         rows.append((f"metadata, .jsonl{end}", f"{metadata(options.megabytes, compressed):,.0f} MB/s"))

@@ -8,28 +8,27 @@ time, line of the file), so a history is two numbers, where the user starts and 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Callable
-from logging import getLogger
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from recbole.data.dataset import Dataset, SequentialDataset
+from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from scipy.sparse import spmatrix
 
 from recbole_specgr.data.ids import check_ids
-from recbole_specgr.data.splits.contract import PHASES, Interactions, Split
-from recbole_specgr.data.times import exact_times, in_seconds
+from recbole_specgr.data.loading import NO_FILTER, LoadedDataset
+from recbole_specgr.data.loading_cache import LoadingCache
+from recbole_specgr.data.splits.contract import PHASES, Interactions
+from recbole_specgr.data.times import in_seconds
 from recbole_specgr.settings.named_classes import split_class
 from recbole_specgr.settings.presets import DataSize
-from recbole_specgr.system.delimited import lines_in_fields
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.processes import first_rank_first
 
 #: RecBole's settings that decide which interactions there are.
 FILTERS = (
@@ -38,12 +37,11 @@ FILTERS = (
     "user_inter_num_interval",
     "item_inter_num_interval",
 )
-NO_FILTER = (None, "[0,inf)")
 RULES = {"ties": "line of the interaction file", "repeats": "first of every (user, item)"}
 Index = int | slice | list | np.ndarray | torch.Tensor
 
 
-class InductiveDataset(SequentialDataset):
+class InductiveDataset(LoadedDataset):
     """Sequences in three phases, and what each phase may rank.
 
     The data set and the three views that `build` returns share all arrays and have
@@ -61,84 +59,28 @@ class InductiveDataset(SequentialDataset):
     """
 
     phase: str | None = None
-    split: Split
-    repeats: bool
-    inter_feat: Any  # a frame while RecBole loads it, an Interaction from `build` on
 
-    # ---- loading: RecBole's pipeline, with exact times -------------------------------------------------------------
+    # ---- loading ---------------------------------------------------------------------------------------------------
 
     def _from_scratch(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # RecBole's own pandas calls, dozens of lines a run
-            try:
+        """From the files, or from what the cache keeps of them. With several processes the first one fills the cache,
+        and all of them read the same pages of memory."""
+        cache = LoadingCache.of(self.config)
+        if cache is None:
+            super()._from_scratch()
+            return
+        with first_rank_first():
+            kept = cache.read()
+            if kept is None:
                 super()._from_scratch()
-            except UserError:
-                raise
-            except (ValueError, KeyError) as error:  # a setting names a column that the files do not have
-                reason = f"there is no [{error.args[0]}]" if isinstance(error, KeyError) else str(error)
-                raise UserError(
-                    f"RecBole can't read the data set [{self.dataset_name}] with these settings: {reason}."
-                ) from error
-
-    def _load_data(self, token: str, dataset_path: str) -> None:
-        if self.config["benchmark_filename"] is not None:
-            raise UserError(
-                f"benchmark_filename [{self.config['benchmark_filename']}] brings its own split; "
-                "InductiveDataset splits one .inter file itself, as [split] says. Remove the setting."
-            )
-        self._check_files(Path(dataset_path), token)
-        super()._load_data(token, dataset_path)
-        if self.time_field not in self.inter_feat:
-            raise UserError(
-                f"The time field [{self.time_field}] (TIME_FIELD) was not loaded from {token}.inter; its loaded "
-                f"columns are {list(self.inter_feat.columns)}. Check TIME_FIELD, load_col and unload_col."
-            )
-
-    def _check_files(self, folder: Path, token: str) -> None:
-        """Raises UserError for a stray quote, which RecBole's reader would let swallow the rows after it."""
-        if self.config["encoding"] != "utf-8":
-            return
-        for path in (folder / f"{token}.{suffix}" for suffix in ("inter", "item", "user")):
-            inside = lines_in_fields(path, self.config["field_separator"]) if path.is_file() else 0
-            if inside:
-                getLogger().warning(
-                    f"{path}: quoted fields put {inside:,} lines into the rows before them. If these should be rows of "
-                    f"their own, write each quote twice and the field in quotes."
-                )
-
-    def _remove_duplication(self) -> None:
-        """Keeps the first of every (user, item), and the order of the file (RecBole's own sort is not stable)."""
-        if self.config["rm_dup_inter"] not in (None, "first"):
-            raise UserError(
-                f"rm_dup_inter [{self.config['rm_dup_inter']}]: the protocol keeps the first of a repeated "
-                "(user, item). Leave the setting empty."
-            )
-        self._check_field("uid_field", "iid_field")
-        frame = self.inter_feat
-        exact_times(frame[self.time_field].to_numpy(), self.time_field)
-        in_time = frame.sort_values(self.time_field, kind="stable")
-        repeats = in_time.index[in_time.duplicated([self.uid_field, self.iid_field])]
-        self.repeats = len(repeats) > 0
-        frame.drop(repeats, inplace=True)
-
-    def _data_filtering(self) -> None:
-        super()._data_filtering()
-        # Here and not later: `normalize_all` would rescale the times, and RecBole's tensors are float32.
-        self._times = exact_times(self.inter_feat[self.time_field].to_numpy(), self.time_field)
-
-    def _remap(self, remap_list: list) -> None:
-        """RecBole's, but item texts of one token keep their own length (numpy would pad all to the longest)."""
-        if len(remap_list) != 1 or remap_list[0][1:] not in self._text_tokens():
-            super()._remap(remap_list)
-            return
-        feature, field, _ = remap_list[0]
-        codes, texts = pd.factorize(feature[field].to_numpy())
-        feature[field] = codes + 1
-        self.field2id_token[field] = np.array(["[PAD]", *texts], dtype=object)
-        self.field2token_id[field] = {text: number for number, text in enumerate(self.field2id_token[field])}
-
-    def _text_tokens(self) -> list[tuple[str, FeatureType]]:
-        return [(field, FeatureType.TOKEN) for field in self.config["text_fields"] or ()]
+                self._to_tensors()
+                cache.write(self)
+                kept = cache.read()  # in place of this process' own copy
+        if kept is not None:
+            self._get_preset()
+            self._get_field_from_config()
+            kept.restore(self)
+            self._mark()
 
     def _data_processing(self) -> None:
         super()._data_processing()
@@ -152,29 +94,42 @@ class InductiveDataset(SequentialDataset):
             check_ids(self.field2id_token[field][1:], f"{self.dataset_name}, field [{field}]")
         frame = self.inter_feat
         users, items = (frame[field].to_numpy() for field in (self.uid_field, self.iid_field))
-        self.fingerprint = self._fingerprint(users, items, self._times)
         found = Interactions(users, items, self._times, self.field2id_token[self.iid_field])
+        self.fingerprint = self._fingerprint(found)
         self.split = split_class(self.config["split"])(found, self.config)
         self.inter_feat = frame.iloc[self.split.order].reset_index(drop=True)
         del self._times
+        self._mark()
+
+    def _mark(self) -> None:
+        """The tensors over the split's arrays."""
         self.rows = torch.arange(len(self.split.order))
         self.starts = torch.from_numpy(self.split.starts)
         self.seen = torch.from_numpy(self.split.seen)
         self.first_seen = torch.from_numpy(self.split.first_seen)
+        self._history_items = torch.from_numpy(self.split.items)
+        self._history_times = torch.from_numpy(in_seconds(self.split.times))
+        self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
+        self.time_list_field = self.time_field + self.config["LIST_SUFFIX"]
 
-    def _fingerprint(self, users: np.ndarray, items: np.ndarray, times: np.ndarray) -> str:
+    def _fingerprint(self, found: Interactions) -> str:
         """sha256 of the filtered interactions by token: equal data give it whatever RecBole's internal ids are."""
         digest = hashlib.sha256()
         ranks = []
-        for field, ids in ((self.uid_field, users), (self.iid_field, items)):
-            used, inverse = np.unique(ids, return_inverse=True)
+        for field, ids in ((self.uid_field, found.users), (self.iid_field, found.items)):
+            used = np.flatnonzero(np.bincount(ids))
             tokens = self.id2token(field, used)
-            order = np.argsort(tokens)
+            order = np.argsort(_sortable(tokens))
             digest.update("\0".join(tokens[order].tolist()).encode() + b"\1")
-            ranks.append(np.argsort(order)[inverse])
-        order = np.lexsort((times, ranks[0]))
-        for column in (*ranks, times):
-            digest.update(np.ascontiguousarray(column[order], dtype="<i8").tobytes())
+            rank = np.zeros(used[-1] + 1, dtype=np.int64)
+            rank[used[order]] = np.arange(len(used))
+            ranks.append(rank)
+        # The order of (rank of the user, time): that of (user, time), with the users' stretches in another order.
+        order = found.by_user_and_time
+        order = order[np.argsort(ranks[0][found.users[order]], kind="stable")]
+        for rank, ids in zip(ranks, (found.users, found.items), strict=True):
+            digest.update(np.ascontiguousarray(rank[ids[order]], dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(found.times[order], dtype="<i8").tobytes())
         return digest.hexdigest()
 
     @property
@@ -203,6 +158,11 @@ class InductiveDataset(SequentialDataset):
         return Counter(dict(zip(items.tolist(), counts.tolist())))
 
     @property
+    def phase_rows(self) -> int:
+        """How many targets the phase has; a view has fewer rows where `valid_rows` draws some of them."""
+        return int((self.split.targets & (self.split.phases == PHASES.index(self.phase or "test"))).sum())
+
+    @property
     def candidates(self) -> torch.Tensor:
         """BoolTensor [n_items]: what this phase ranks; on the whole data set what test ranks."""
         return torch.from_numpy(self.split.rankable(self.phase or "test"))
@@ -222,25 +182,30 @@ class InductiveDataset(SequentialDataset):
     # ---- views -----------------------------------------------------------------------------------------------------
 
     def build(self) -> list[InductiveDataset]:
-        """The train, valid and test views. Raises UserError when one of them has no target."""
+        """The train, valid and test views; of valid only `valid_rows` rows where that is set.
+
+        Raises:
+            UserError: one of them has no target.
+        """
         if isinstance(self.inter_feat, pd.DataFrame):
-            self._change_feat_format()
-            self._drop_unused_col()
+            self._to_tensors()
         views = []
         for number, phase in enumerate(PHASES):
             rows = np.flatnonzero(self.split.targets & (self.split.phases == number))
             if len(rows) == 0:
                 why = self.split.why_empty(phase)
                 raise UserError(f"The {phase} phase of [{self.dataset_name}] is empty: {why}")
+            if phase == "valid" and self.config["valid_rows"]:
+                rows = sample(rows, self.config["valid_rows"], self.config["seed"])
             views.append(self._view(phase, torch.from_numpy(rows)))
         return views
 
+    def _to_tensors(self) -> None:
+        self._change_feat_format()
+        self._drop_unused_col()
+
     def _change_feat_format(self) -> None:
         Dataset._change_feat_format(self)  # past SequentialDataset's, which would materialise every history
-        self._history_items = torch.from_numpy(self.split.items)
-        self._history_times = torch.from_numpy(in_seconds(self.split.times))
-        self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
-        self.time_list_field = self.time_field + self.config["LIST_SUFFIX"]
         for field, kind, length in (
             (self.item_id_list_field, FeatureType.TOKEN_SEQ, self.max_item_list_len),
             (self.item_list_length_field, FeatureType.TOKEN, 1),
@@ -298,6 +263,20 @@ class InductiveDataset(SequentialDataset):
     def inter_matrix(self, form: str = "coo", value_field: str | None = None) -> spmatrix:
         """[n_users, n_items] of this view's targets (RecBole's own needs materialised histories)."""
         return Dataset.inter_matrix(self, form, value_field)
+
+
+def sample(rows: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """`size` of the rows, or all where there are no more, in their order: the same for the same seed."""
+    drawn = np.random.default_rng(seed).permutation(len(rows))[:size]
+    return rows[np.sort(drawn)]
+
+
+def _sortable(tokens: np.ndarray) -> np.ndarray:
+    """The tokens as bytes where they are ASCII: they are in the same order, and compared faster."""
+    try:
+        return tokens.astype("S")
+    except UnicodeEncodeError:
+        return tokens
 
 
 class _ViewFeature(Interaction):

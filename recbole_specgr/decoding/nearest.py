@@ -1,4 +1,4 @@
-"""Drafting from catalogues of millions: the nearest item vectors are found by faiss, instead of scoring all items."""
+"""Catalogues of millions: the nearest item vectors are found by an index of faiss, instead of scoring all items."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ class NearestItems:
     Args:
         vectors: of all items `[n_items, d]`.
         items: those to search among `[n]`.
-        factory: faiss' description of an index, such as `Flat` (exact), `HNSW32` or `IVF1024,Flat`.
+        factory: faiss' description of an index, such as `HNSW32` or `IVF1024,Flat`.
+        setting: the name of the setting that gives it, for messages.
 
     Raises:
         UserError: faiss does not know the description, or can't build it for so few items.
     """
 
-    def __init__(self, vectors: Tensor, items: Tensor, factory: str) -> None:
+    def __init__(self, vectors: Tensor, items: Tensor, factory: str, setting: str = "draft_index") -> None:
         self.items = items
         rows = vectors[items].detach().float().cpu().contiguous().numpy()
         try:
@@ -32,7 +33,7 @@ class NearestItems:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(
-                f"[draft_index: {factory}] can't be built by faiss for {len(items):,} items ({reason}). Take Flat, or "
+                f"[{setting}: {factory}] can't be built by faiss for {len(items):,} items ({reason}). Take Flat, or "
                 f"another of faiss' index descriptions."
             ) from error
 

@@ -1,11 +1,14 @@
 """Scores -> ranked lists of item ids, and the check that a list given by a model is one."""
 
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
 
 from recbole_specgr.system.errors import UserError
 
 EMPTY = -1  # fills a list that has fewer than k items
+SCORES_AT_ONCE = 2**26  # the most scores, users x items, that ranking holds at a time: 256 MB in float32
 
 
 def comparable(scores: Tensor) -> Tensor:
@@ -45,6 +48,40 @@ def rank_scores(scores: Tensor, k: int, allowed: Tensor) -> Tensor:
     values, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
     ranked = items.gather(1, order).masked_fill_(values == -torch.inf, EMPTY)
     return torch.nn.functional.pad(ranked, (0, k - ranked.size(1)), value=EMPTY)
+
+
+def blocks(total: int, each: int) -> Iterator[slice]:
+    """Stretches of `total` things in their order, each of which has `each` numbers a thing: as long as
+    `SCORES_AT_ONCE` lets them be, and no shorter than one."""
+    size = max(1, SCORES_AT_ONCE // max(each, 1))
+    return (slice(start, min(start + size, total)) for start in range(0, total, size))
+
+
+def rank_blocks(scores_of: Callable[[slice], Tensor], users: int, k: int, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """`rank_scores` without ever holding the scores of all items: they are computed for a stretch of the items at a
+    time, and each user's k best so far are kept.
+
+    Args:
+        scores_of: a stretch of the items -> its scores `[users, m]`, which may be overwritten.
+        users: number of rows.
+        allowed: BoolTensor [n_items].
+
+    Returns:
+        Items `[users, k]` as `rank_scores` gives them, and their scores `[users, k]`, -inf beside -1.
+    """
+    items = torch.empty(users, 0, dtype=torch.long, device=allowed.device)
+    scores = torch.empty(users, 0, device=allowed.device)
+    for block in blocks(len(allowed), users):
+        of_block = scores_of(block)
+        best = rank_scores(of_block, k, allowed[block])
+        missing = best == EMPTY
+        values = of_block.gather(1, best.clamp(min=0)).masked_fill_(missing, -torch.inf)
+        # The kept items stand first and have smaller ids, so a stable sort leaves equals in the order of their ids.
+        items = torch.cat([items, (best + block.start).masked_fill_(missing, EMPTY)], dim=1)
+        scores = torch.cat([scores.to(values), values], dim=1)
+        order = comparable(scores).sort(dim=1, descending=True, stable=True).indices[:, :k]
+        items, scores = items.gather(1, order), scores.gather(1, order)
+    return items, scores
 
 
 def check_ranked(ranked: Tensor, rows: int, k: int, candidates: Tensor) -> None:

@@ -23,7 +23,7 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor
 
-from recbole_specgr.evaluation.ranking import rank_scores
+from recbole_specgr.evaluation.ranking import EMPTY, blocks, rank_scores
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.system.errors import UserError
 
@@ -139,6 +139,7 @@ class ModelContract:
         decoding: settings of inference, by name, which may change without training. Tuning, studies and serving change
             them; whoever ranks reads them at each call.
         part_configs: the settings of the models that it is made of, by name. The models themselves are in `parts`.
+        approximation: where its lists are not the exact ones, how far they are from them, as plain data for the record.
     """
 
     inductive: bool = False
@@ -156,6 +157,7 @@ class ModelContract:
     # A model without such settings has none that one could change.
     decoding: MutableMapping[str, Any] = cast("MutableMapping[str, Any]", MappingProxyType({}))
     part_configs: Mapping[str, Config] = MappingProxyType({})
+    approximation: Mapping[str, Any] = MappingProxyType({})
     n_items: int
     ITEM_SEQ: str
     ITEM_SEQ_LEN: str
@@ -277,12 +279,21 @@ class ScoresItems(ModelContract):
         return scores.view(len(interaction), -1)
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
-        return self.score_all(interaction).gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
+        parts = blocks(len(interaction), self.n_items)  # no more users at a time than there is room for their scores
+        scores = [self.score_all(interaction[part]).gather(1, items[part].clamp(min=0)) for part in parts]
+        return torch.cat(scores).masked_fill(items < 0, -torch.inf)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
-        scores = users.once("scores", lambda: self.score_all(users.interaction))
-        items = rank_scores(scores if users.shared is None else scores.clone(), k, candidates)  # may overwrite them
-        return RankedList(items, scores.gather(1, items.clamp(min=0)))
+        def ranked() -> RankedList:
+            lists, scores = [], []
+            for part in blocks(len(users.interaction), self.n_items):
+                of_part = self.score_all(users.interaction[part])
+                lists.append(rank_scores(of_part, k, candidates))  # may overwrite other items' scores
+                scores.append(of_part.gather(1, lists[-1].clamp(min=0)))
+            items = torch.cat(lists)
+            return RankedList(items, torch.cat(scores).masked_fill(items == EMPTY, -torch.inf))
+
+        return users.once(("list", k), ranked)
 
 
 class RanksByList(ModelContract):

@@ -9,12 +9,12 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_specgr.models.contract import ScoresItems
 from recbole_specgr.models.hstu_reader import HSTUReader, item_loss
 from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class HSTU(ScoresItems, SequentialRecommender):
+class HSTU(RanksByVectors, SequentialRecommender):
     """HSTU over items' ids: pointwise gated attention with biases of relative position and time.
 
     Zhai et al., "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
@@ -29,6 +29,7 @@ class HSTU(ScoresItems, SequentialRecommender):
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.temperature, self.n_negatives = config["temperature"], config["n_negatives"]
+        self.ranking_index = config["ranking_index"]
         self.item_embedding = nn.Embedding(self.n_items, config["hidden_size"], padding_idx=0)
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)
         self.reader = HSTUReader(config, self.max_seq_length)
@@ -53,9 +54,9 @@ class HSTU(ScoresItems, SequentialRecommender):
         users, items = F.normalize(users, dim=-1), F.normalize(self.item_embedding.weight[self.seen_items], dim=-1)
         return item_loss(users, items, self.seen_row[targets], self.temperature, self.n_negatives)
 
-    @torch.no_grad()
-    def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items `[B, n_items]`: cosines over the temperature."""
+    def user_vectors(self, interaction: Interaction) -> Tensor:
         states, length = self.states(interaction)
-        users = F.normalize(self.gather_indexes(states, length - 1), dim=-1)
-        return users @ F.normalize(self.item_embedding.weight, dim=-1).T / self.temperature
+        return F.normalize(self.gather_indexes(states, length - 1), dim=-1)
+
+    def item_vectors(self, items: slice = ALL) -> Tensor:
+        return F.normalize(self.item_embedding.weight[items], dim=-1)

@@ -22,15 +22,15 @@ class ItemCoCount(TrainingFreeRecommender):
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         users, items, _ = dataset.train_interactions
-        used = csr_matrix(
-            (np.ones(len(items), dtype=np.float32), (users, items)), shape=(users.max() + 1, self.n_items)
-        )
-        together = (used.T @ used).tocsr()
+        ones, shape = np.ones(len(items), dtype=np.int8), (users.max() + 1, self.n_items)
+        of_users = csr_matrix((ones, (users, items)), shape=shape)
+        of_items = of_users.T.tocsr()
         popularity = np.bincount(items, minlength=self.n_items) / (len(items) + 1)  # below 1: it decides between equals
         for name, values in (
-            ("first", together.indptr.astype(np.int64)),
-            ("item", together.indices.astype(np.int64)),
-            ("users", together.data),
+            ("first_item", of_users.indptr.astype(np.int64)),  # where each user's items begin
+            ("items", of_users.indices.astype(np.int64)),
+            ("first_user", of_items.indptr.astype(np.int64)),  # where each item's users begin
+            ("users", of_items.indices.astype(np.int64)),
             ("popularity", popularity.astype(np.float32)),
         ):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
@@ -39,9 +39,23 @@ class ItemCoCount(TrainingFreeRecommender):
         items, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         last = items.gather(1, (length - 1)[:, None]).squeeze(1)
         scores = self.popularity.repeat(len(last), 1)
-        # All entries of the last items' rows of the sparse matrix, one after the other.
-        start, count = self.first[last], self.first[last + 1] - self.first[last]
-        row = torch.arange(len(last), device=last.device).repeat_interleave(count)
-        entry = torch.arange(len(row), device=last.device) + (start - (count.cumsum(0) - count))[row]
-        scores[row, self.item[entry]] += self.users[entry]
-        return scores
+        row, entry = entries(self.first_user, last)
+        which, item = entries(self.first_item, self.users[entry])
+        place = (row[which], self.items[item])
+        return scores.index_put_(place, scores.new_ones(()), accumulate=True)
+
+
+def entries(first: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """All entries of some rows of a sparse matrix, one row after the other.
+
+    Args:
+        first: where each row's entries begin, and where the last row's end `[n + 1]`.
+        rows: `[m]`.
+
+    Returns:
+        For each entry, its place in `rows` and its number in the matrix, both `[e]`.
+    """
+    start, count = first[rows], first[rows + 1] - first[rows]
+    place = torch.arange(len(rows), device=rows.device).repeat_interleave(count)
+    number = torch.arange(len(place), device=rows.device) - (count.cumsum(0) - count)[place]
+    return place, start[place] + number

@@ -11,7 +11,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.backbones import T5
-from recbole_specgr.evaluation.ranking import comparable
+from recbole_specgr.evaluation.ranking import blocks, rank_blocks
 from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
@@ -91,9 +91,9 @@ class LIGER(GenerativeRecommender):
             self._projected = torch.cat([self.projection(part) for part in self.features.split(chunk)])
         return self._projected
 
-    def item_vectors(self) -> Tensor:
-        """Unit vectors of all items `[n_items, d]`."""
-        return F.normalize(self.projected_text(), dim=1)
+    def item_vectors(self, items: slice) -> Tensor:
+        """Unit vectors of a stretch of the items `[m, d]`."""
+        return F.normalize(self.projected_text()[items], dim=1)
 
     def train(self, mode: bool = True) -> LIGER:
         self._projected = None
@@ -130,8 +130,10 @@ class LIGER(GenerativeRecommender):
     @torch.no_grad()
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         """The dense scores of given items `[B, n]`; -inf beside -1."""
-        scores = self.user_vectors(*self.encode(interaction)) @ self.item_vectors().T
-        return scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
+        vectors, everything = self.user_vectors(*self.encode(interaction)), self.item_vectors(slice(None))
+        given = items.clamp(min=0)
+        parts = [(vectors[part] @ everything.T).gather(1, given[part]) for part in blocks(len(items), self.n_items)]
+        return torch.cat(parts).masked_fill(items < 0, -torch.inf)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The scores are the dense ones."""
@@ -142,15 +144,16 @@ class LIGER(GenerativeRecommender):
             (n, num_beams),
             lambda: self.beam_search(users, index, n, num_beams)[0],
         )
-        scores = comparable(self.user_vectors(users.tokens, users.encoded) @ self.item_vectors().T)
-        allowed = torch.zeros_like(scores, dtype=torch.bool)
-        allowed[:, index.items[~self.seen[index.items]]] = True
-        allowed.scatter_(1, generated.clamp(min=0), True)
-        allowed[:, 0] = False  # where fewer than n were generated
-        best, items = scores.masked_fill(~allowed, -torch.inf).topk(min(k, scores.size(1)), dim=1)
-        pad = (0, k - items.size(1))
-        items = F.pad(items.masked_fill(best == -torch.inf, -1), pad, value=-1)
-        return RankedList(items, F.pad(best, pad, value=-torch.inf))
+        vectors, new = self.user_vectors(users.tokens, users.encoded), candidates & ~self.seen
+
+        def scores(items: slice) -> Tensor:
+            allowed = new[items].repeat(len(vectors), 1)
+            inside = (generated >= max(items.start, 1)) & (generated < items.stop)  # -1 where fewer were generated
+            row, place = inside.nonzero(as_tuple=True)
+            allowed[row, generated[row, place] - items.start] = True
+            return (vectors @ self.item_vectors(items).T).masked_fill(~allowed, -torch.inf)
+
+        return RankedList(*rank_blocks(scores, len(vectors), k, candidates))
 
 
 class Scale:

@@ -7,6 +7,9 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.evaluation.ranking import rank_scores
+from recbole_specgr.models.contract import RankedList, Users
+from recbole_specgr.models.ranking import without
 from recbole_specgr.models.training_free import TrainingFreeRecommender
 
 
@@ -21,6 +24,7 @@ class MostPop(TrainingFreeRecommender):
         end = times.max() + 1 if dataset.split.train_end is None else dataset.split.train_end
         counts = self.count(items, times, end, config)
         self.register_buffer("counts", torch.from_numpy(counts.astype(np.float32)), persistent=False)
+        self._best: tuple[Tensor, Tensor] | None = None  # the candidates that were ranked last, and their best [n]
 
     def count(self, items: np.ndarray, times: np.ndarray, end: int, config: Config) -> np.ndarray:
         """How popular each item is, float64 [n_items].
@@ -33,3 +37,15 @@ class MostPop(TrainingFreeRecommender):
 
     def scores(self, interaction: Interaction) -> Tensor:
         return self.counts.repeat(len(interaction), 1)
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        """The list for everyone, without what each user's history holds: the items are ranked once a phase."""
+        history = users.interaction[self.ITEM_SEQ]
+        items = self.best(k + history.size(1), candidates).expand(len(history), -1)
+        return without(RankedList(items, self.counts[items.clamp(min=0)]), history, k)
+
+    def best(self, n: int, candidates: Tensor) -> Tensor:
+        """The n best candidates, -1 where there are fewer: `[n]`. The last list is kept."""
+        if self._best is None or len(self._best[1]) != n or not torch.equal(self._best[0], candidates):
+            self._best = candidates, rank_scores(self.counts[None].clone(), n, candidates)[0]
+        return self._best[1]

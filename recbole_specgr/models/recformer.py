@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from recbole_specgr.backbones.longformer import load_longformer
 from recbole_specgr.backbones.t5 import at_least_float32
 from recbole_specgr.items.items import Items
-from recbole_specgr.models.contract import Part, Pretrained, ScoresItems
+from recbole_specgr.models.contract import Part, Pretrained
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
+from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.attribute_tokens import PAD, START, special_id, tokenize
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
 
 
-class Recformer(ItemTables, ScoresItems, SequentialRecommender):
+class Recformer(ItemTables, RanksByVectors, SequentialRecommender):
     """A language model reads the history as text and finds the next item by its text.
 
     Li et al., "Text Is All You Need: Learning Language Representations for Sequential Recommendation", KDD 2023. Items
@@ -70,6 +71,7 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
     ) -> None:
         super().__init__(config, dataset)
         self.max_tokens, self.temperature = config["max_tokens"], config["temperature"]
+        self.ranking_index = config["ranking_index"]
         self.window = config["attention_window"]
         self.pad, self.start = special_id(attribute_tokenizer, "pad"), special_id(attribute_tokenizer, "start")
         self.item_padding = {"words": self.pad, "types": PAD}
@@ -134,16 +136,16 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
         return columns[0], columns[1], columns[2]
 
     @torch.no_grad()
-    def item_vectors(self, chunk: int = 256) -> Tensor:
-        """Vectors of all items `[n_items, d]`, the padding item's being 0; kept as the stage wants it."""
+    def item_vectors(self, items: slice = ALL, chunk: int = 256) -> Tensor:
+        """Vectors of items `[m, d]`, the padding item's being 0; those of all items are kept as the stage wants it."""
         if not self.is_encoded:
             self.longformer.eval()
-            items = torch.arange(1, self.n_items, device=self.words.device)
-            for part in items.split(chunk):
+            everything = torch.arange(1, self.n_items, device=self.words.device)
+            for part in everything.split(chunk):
                 self.item_table[part] = self.read(part[:, None], torch.ones_like(part))
             self.longformer.train(self.training)
             self.is_encoded.fill_(True)
-        return self.item_table
+        return self.item_table[items]
 
     def embed_items(self, items: Tensor) -> Tensor:
         """Vectors of single `items` `[n]` by the Longformer as it is: `[n, d]`."""
@@ -205,8 +207,3 @@ class Recformer(ItemTables, ScoresItems, SequentialRecommender):
             return batch_contrast(self.user_vectors(interaction), targets, self.embed_items, self.temperature)
         items = self.item_vectors()[self.seen_items]
         return ranking_loss(self.user_vectors(interaction), items, self.seen_row[targets], self.temperature)
-
-    @torch.no_grad()
-    def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items `[B, n_items]`."""
-        return self.user_vectors(interaction) @ self.item_vectors().T / self.temperature

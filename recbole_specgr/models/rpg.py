@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recbole_specgr.decoding.graph_search import ItemGraph, graph_search
 from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
-from recbole_specgr.evaluation.ranking import rank_scores
+from recbole_specgr.evaluation.ranking import SCORES_AT_ONCE, rank_blocks
 from recbole_specgr.models.contract import RankedList, ScoresItems, Users
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.models.learned_positions import learned_positions
@@ -60,10 +60,16 @@ class RPG(ParallelRecommender, ScoresItems):
             beam, steps = self.decoding["graph_beam"], self.decoding["graph_steps"]
             graph = self.graph(candidates)
             return RankedList(*graph_search(graph, users.log_probs, self.codes, self.bonus, k, beam, steps))
-        of_all = users.once("scores", lambda: log_likelihood_of_all(users.log_probs, self.codes))
-        scores = of_all + self.bonus
-        items = rank_scores(scores.clone(), k, candidates)
-        return RankedList(items, scores.gather(1, items.clamp(min=0)))
+        bonus, few = self.bonus, len(users.log_probs) * self.n_items <= SCORES_AT_ONCE
+
+        def likelihoods(items: slice) -> Tensor:
+            return log_likelihood_of_all(users.log_probs, self.codes[items])
+
+        def scores(items: slice) -> Tensor:
+            kept = users.once(("scores", items.start), lambda: likelihoods(items)) if few else likelihoods(items)
+            return kept + bonus[items]
+
+        return RankedList(*rank_blocks(scores, len(users.log_probs), k, candidates))
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         scores = log_likelihood(self.encode_users(interaction).log_probs, self.codes, items)

@@ -7,6 +7,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.evaluation.ranking import comparable
 from recbole_specgr.models.composite_recommender import CompositeRecommender
 from recbole_specgr.models.contract import ModelContract, Part, ScoresItems
 from recbole_specgr.models.ranking import Ranker
@@ -38,14 +39,27 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
         self.verifier.prepare_decoding(config)
-        self.unseen_history = config["unseen_history"]
+        self.unseen_history, self.draft_pool_size = config["unseen_history"], config["draft_pool"]
 
     @property
     def verifier(self) -> Verifier:
         backbone: Verifier = self.part("backbone")
         return backbone
 
+    @property
+    def drafter(self) -> Ranker:
+        return Ranker(self.part("drafter"), self.verifier.seen, self.unseen_history)
+
     def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
-        scores = Ranker(self.part("drafter"), self.verifier.seen, self.unseen_history).score_all(interaction)
+        scores = self.drafter.score_all(interaction)
         assert scores is not None, "check_parts refuses a drafter that has no scores"
         return scores
+
+    def encode_users(self, interaction: Interaction) -> ReadUsers:
+        return self.verifier.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
+
+    def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
+        if not self.draft_pool_size:
+            return super().draftable(users, candidates)
+        best = self.drafter.rank(users.interaction, self.draft_pool_size, candidates)
+        return best.items, comparable(best.scores)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recbole_specgr.backbones.architectures import AnyBackbone
 from recbole_specgr.decoding.nearest import NearestItems
+from recbole_specgr.evaluation.ranking import rank_blocks
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
@@ -16,6 +17,8 @@ from recbole_specgr.models.verifying import ReadUsers
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.system.processes import fraction_of_rows, share_of
+
+EXACT = "Flat"  # faiss' name of the index that compares with all items, which a product of matrices does faster
 
 
 class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
@@ -147,7 +150,10 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         if not self.draft_pool_size:
             return super().draftable(users, candidates)
         assert isinstance(users, EncodedUsers)
-        index, vectors = self.index(candidates), self.item_vectors()
+        index, vectors, size = self.index(candidates), self.item_vectors(), self.draft_pool_size
+        own = users.vectors
+        if self.draft_index == EXACT:
+            return rank_blocks(lambda items: own @ vectors[items].T, len(own), min(size, len(index.items)), candidates)
         if self._nearest is None or self._nearest[0] is not index or self._nearest[1] is not vectors:
             self._nearest = index, vectors, NearestItems(vectors, index.items, self.draft_index)
-        return self._nearest[2].search(users.vectors, self.draft_pool_size)
+        return self._nearest[2].search(own, size)

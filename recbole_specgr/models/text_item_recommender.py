@@ -12,12 +12,12 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_specgr.models.contract import ScoresItems
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class TextItemRecommender(ItemTables, ScoresItems, SequentialRecommender):
+class TextItemRecommender(ItemTables, RanksByVectors, SequentialRecommender):
     """A causal encoder of histories whose item table is a function of the items' frozen text vectors.
 
     An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items
@@ -29,7 +29,6 @@ class TextItemRecommender(ItemTables, ScoresItems, SequentialRecommender):
 
     Attributes:
         features: text vectors `[n_items, d_text]`, row 0 zeros.
-        temperature: what scores are divided by.
     """
 
     inductive = True
@@ -42,7 +41,7 @@ class TextItemRecommender(ItemTables, ScoresItems, SequentialRecommender):
     def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset)
         self.hidden_size = config["hidden_size"]
-        self.temperature = 1.0
+        self.ranking_index = config["ranking_index"]
         # Not saved: they are the data set's, and its next version may have more items.
         self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
         seen = dataset.seen.nonzero().squeeze(1)
@@ -91,9 +90,9 @@ class TextItemRecommender(ItemTables, ScoresItems, SequentialRecommender):
     def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"_table": self.adaptor(new.features.to(self.features))}
 
-    def item_vectors(self) -> Tensor:
-        """Vectors of all items `[n_items, hidden_size]`, to be ranked by inner product with `user_vectors`."""
-        return self.project(self.item_table())
+    def item_vectors(self, items: slice = ALL) -> Tensor:
+        """Vectors of items `[m, hidden_size]`."""
+        return self.project(self.item_table()[items])
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, hidden_size]`."""
@@ -119,8 +118,3 @@ class TextItemRecommender(ItemTables, ScoresItems, SequentialRecommender):
         states = self.read_history(table[self.seen_row[items]], interaction)
         users, targets = learned_positions(states, length, interaction[self.ITEM_ID])
         return self.item_loss(self.project(users), self.project(seen), self.seen_row[targets] - 1)
-
-    @torch.no_grad()
-    def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items `[B, n_items]`; a softmax over the candidates makes them the model's probabilities."""
-        return self.user_vectors(interaction) @ self.item_vectors().T / self.temperature

@@ -27,6 +27,7 @@ PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
 
 def build_record(
     config: Config,
+    valid: Any,
     dataset: Any,
     trainer: Any,
     valid_result: dict[str, float] | None,
@@ -36,6 +37,7 @@ def build_record(
     """The record of a finished run.
 
     Args:
+        valid: the valid view.
         dataset: the test view.
         trainer: after `fit` and the evaluation of test.
         parameters: number of all and of trained parameters.
@@ -60,6 +62,7 @@ def build_record(
         "protocol_hash": protocol_hash(protocol),
         "settings": what_it_is(config.to_dict()),
         "data": {**interaction_statistics(dataset.split), "candidates": int(dataset.candidates.sum())},
+        "validation": {"rows": len(valid), "of": valid.phase_rows},
         "training": {
             progress.stage: {
                 "epochs": progress.epoch,
@@ -74,6 +77,7 @@ def build_record(
             for progress in trainer.progress.values()
         },
         "test": trainer.latency.summary(),
+        **({"approximation": dict(trainer.model.approximation)} if trainer.model.approximation else {}),
         "parameters": parameters,
         "peak_memory_mb": _peak_memory(config["device"]),
         **environment(config),

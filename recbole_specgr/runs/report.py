@@ -42,7 +42,9 @@ def describe_data(train: InductiveDataset, valid: InductiveDataset, test: Induct
     def part(view: InductiveDataset) -> str:
         targets = view.inter_feat[view.iid_field]
         unseen = f", {(~view.seen[targets]).float().mean():.1%} unseen" if view.phase != "train" else ""
-        return f"{view.phase} {len(view):,} rows{unseen}"
+        phase_rows = view.phase_rows
+        of_all = f" drawn from {phase_rows:,}" if len(view) < phase_rows else ""
+        return f"{view.phase} {len(view):,} rows{of_all}{unseen}"
 
     candidates, seen = int(test.candidates.sum()), int(test.seen.sum())
     return f"{'; '.join(map(part, (train, valid, test)))}; {seen:,} of {candidates:,} items seen"

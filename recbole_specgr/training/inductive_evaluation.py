@@ -94,6 +94,7 @@ class InductiveEvaluation(TrainerMixin):
             dataset.protocol,
             dataset.phase,
             [self.config[key] for key in ("eval_batch_size", "topk", "metrics", "unseen_history", "repeatable")],
+            *([dataset.rows.numpy()] if len(dataset) < dataset.phase_rows else []),
         )
         earlier, done = shards.found()
         seconds: dict[int, float] = {}

@@ -53,13 +53,13 @@ def test_the_setting_decides_what_a_transductive_model_reads(model, setting, tin
     network = model_of(config, train._dataset)
     trainer = make_trainer(config, network)
     read = []
-    predict = type(network).full_sort_predict
+    encode = type(network).encode_users
 
     def watched(self, interaction):
         read.extend(histories(interaction))
-        return predict(self, interaction)
+        return encode(self, interaction)
 
-    monkeypatch.setattr(type(network), "full_sort_predict", watched)
+    monkeypatch.setattr(type(network), "encode_users", watched)
     trainer.evaluate(test, load_best_model=False)
     given = histories(test._dataset[torch.arange(len(test._dataset))])
     dropped = filtered(given, test._dataset.seen)

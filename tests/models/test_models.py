@@ -245,6 +245,18 @@ class TestSpecGR_Aux(GenerativeCase):
         "accept_threshold": -3.0,
     }
 
+    @torch.no_grad()
+    def test_a_pool_of_all_items_drafts_what_all_scores_draft(self, trained) -> None:
+        _, model, _, _, _, test = load_data_and_model(trained["run_dir"])
+        model = model.double().eval()
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        expected = model.full_sort_topk(batch, 20, candidates)
+        model.draft_pool_size = model.n_items
+        assert torch.equal(model.full_sort_topk(batch, 20, candidates), expected)
+        model.draft_pool_size = 15  # more than is drafted in the first round, fewer than in all
+        lists = model.full_sort_topk(batch, 20, candidates)
+        assert candidates[lists[lists >= 0]].all()
+
 
 DECODER_ONLY = {"architecture": "decoder_only"}
 

@@ -42,6 +42,10 @@ class ByTime(Split):
         self.held_back = launch > ALWAYS
         super().__init__(interactions, settings, exists_from=launch)
 
+    @classmethod
+    def restored(cls, content: Mapping[str, Any]) -> Split:
+        return super().restored({**content, "cuts": tuple(content["cuts"])})
+
     def divide(self) -> np.ndarray:
         return phases_at(self.times, self.cuts)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,14 @@ class Interactions:
     items: np.ndarray
     times: np.ndarray
     item_tokens: np.ndarray
+
+    @cached_property
+    def by_user_and_time(self) -> np.ndarray:
+        """int64 [N]: the interactions in the order of user and time; equal ones in the order of the file."""
+        first, span = int(self.times.min()), int(self.times.max()) - int(self.times.min()) + 1
+        if (int(self.users.max()) + 1) * span > np.iinfo(np.int64).max:  # both don't fit into one number
+            return np.lexsort((self.times, self.users))
+        return np.argsort(self.users * span + (self.times - first), kind="stable")
 
 
 class Split(ABC):
@@ -68,7 +77,7 @@ class Split(ABC):
         items, times, n_items = interactions.items, interactions.times, len(interactions.item_tokens)
         self.first_seen = first_times(items, times, n_items)
         self.interacted = self.first_seen < NEVER
-        order = np.lexsort((times, interactions.users))  # stable, so the order of the file decides between equals
+        order = interactions.by_user_and_time
         if exists_from is not None:
             self.first_seen = np.maximum(self.first_seen, exists_from)
             order = order[times[order] >= exists_from[items[order]]]
@@ -79,6 +88,13 @@ class Split(ABC):
         self.phases = self.divide()
         self.seen = np.zeros(n_items, dtype=bool)
         self.seen[self.items[self.phases == 0]] = True
+
+    @classmethod
+    def restored(cls, content: Mapping[str, Any]) -> Split:
+        """A split with the attributes that another one had, as `vars` gives them, but with lists for tuples."""
+        split = object.__new__(cls)
+        vars(split).update(content)
+        return split
 
     @abstractmethod
     def divide(self) -> np.ndarray:

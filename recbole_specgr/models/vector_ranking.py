@@ -1,0 +1,102 @@
+"""What the models share that rank by inner products of users' and items' vectors."""
+
+from __future__ import annotations
+
+from logging import getLogger
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_specgr.decoding.nearest import NearestItems
+from recbole_specgr.evaluation.ranking import EMPTY, rank_blocks
+from recbole_specgr.models.contract import RankedList, ScoresItems, Users
+from recbole_specgr.models.ranking import without
+
+ALL = slice(None)
+
+
+class RanksByVectors(ScoresItems):
+    """Ranks all candidates a stretch of the catalogue at a time, or those that an index of faiss finds.
+
+    Subclasses give `user_vectors` and `item_vectors`.
+
+    Attributes:
+        temperature: what inner products are divided by.
+        lists_history: what the history holds may stand in the user's list.
+        ranking_index: faiss' description of the index that finds the best items; None: all are compared.
+    """
+
+    temperature: float = 1.0
+    lists_history: bool = True
+    ranking_index: str | None = None
+    _index: tuple[Tensor, Tensor, NearestItems] | None = None  # with the candidates and a vector that it was made of
+
+    def user_vectors(self, interaction: Interaction) -> Tensor:
+        """Vectors of a batch's users `[B, d]`."""
+        raise NotImplementedError
+
+    def item_vectors(self, items: slice = ALL) -> Tensor:
+        """Vectors of a stretch of the items `[m, d]`."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`; -inf for the history's where it may not be listed. A softmax over the
+        candidates makes them the probabilities of a model that is trained by a softmax."""
+        scores = self.user_vectors(interaction) @ self.item_vectors().T / self.temperature
+        return scores if self.lists_history else scores.scatter_(1, interaction[self.ITEM_SEQ], -torch.inf)
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        def ranked() -> RankedList:
+            vectors = self.user_vectors(users.interaction)
+            if self.lists_history:
+                return self.nearest(vectors, k, candidates)
+            history = users.interaction[self.ITEM_SEQ]
+            return without(self.nearest(vectors, k + history.size(1), candidates), history, k)
+
+        return users.once(("list", k), ranked)
+
+    def nearest(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
+        """The k candidates of largest inner product with each user's vector `[B, d]`."""
+        return self._exact(users, k, candidates) if self.ranking_index is None else self._found(users, k, candidates)
+
+    def _exact(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
+        def scores(items: slice) -> Tensor:
+            return users @ self.item_vectors(items).T / self.temperature
+
+        return RankedList(*rank_blocks(scores, len(users), k, candidates))
+
+    def _found(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
+        items, scores = self._nearest_items(users, k, candidates).search(users, k)
+        items, order = items.sort(dim=1)  # equal scores come in the order of their ids, as everywhere
+        scores, order = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
+        missing = (0, k - items.size(1))
+        return RankedList(
+            torch.nn.functional.pad(items.gather(1, order), missing, value=EMPTY),
+            torch.nn.functional.pad(scores / self.temperature, missing, value=-torch.inf),
+        )
+
+    def _nearest_items(self, users: Tensor, k: int, candidates: Tensor) -> NearestItems:
+        """The index of the candidates, which is made anew when they or the vectors have changed."""
+        assert self.ranking_index is not None
+        sample = self.item_vectors(slice(0, 64)).clone()
+        known = self._index
+        if known is None or not (torch.equal(known[0], candidates) and torch.equal(known[1], sample)):
+            items = candidates.nonzero().squeeze(1)
+            index = NearestItems(self.item_vectors(), items, self.ranking_index, "ranking_index")
+            self._index = candidates, sample, index
+            self.approximation = self._measured(users, k, candidates, index)
+        return self._index[2]  # type: ignore[index]
+
+    def _measured(self, users: Tensor, k: int, candidates: Tensor, index: NearestItems) -> dict[str, Any]:
+        """What share of the exact lists of these users the index finds; it goes into the log, too."""
+        exact, found = self._exact(users, k, candidates).items, index.search(users, k)[0]
+        listed = exact != EMPTY
+        recall = float(((exact[:, :, None] == found[:, None, :]).any(2) & listed).sum() / listed.sum().clamp(min=1))
+        getLogger().info(
+            f"ranking_index {self.ranking_index}: it finds {recall:.1%} of the {k} items of the exact lists, measured "
+            f"on {len(users):,} users and {int(candidates.sum()):,} items"
+        )
+        return {"index": self.ranking_index, "recall": round(recall, 5), "k": k, "users": len(users)}

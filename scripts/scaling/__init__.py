@@ -1,0 +1,1 @@
+"""What `scripts/scale.py` computes and measures."""

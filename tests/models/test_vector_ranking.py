@@ -1,0 +1,122 @@
+"""Ranking a stretch of the catalogue at a time gives the lists of ranking all scores; an index, its recall."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from training_cases import NARROW
+
+import recbole_specgr.evaluation.ranking as ranking
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
+from recbole_specgr.evaluation.ranking import rank_blocks, rank_scores
+from recbole_specgr.models.ranking import Ranker
+from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.settings.config import Config
+from recbole_specgr.system.errors import UserError
+
+DENSE = ["UniSRec", "SASRec_T", "TextSASRec", "SemanticKNN"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 1000])
+@pytest.mark.parametrize("k", [1, 10, 40])
+def test_blocks_of_any_size_give_the_list_of_all_scores(size, k, monkeypatch):
+    rng = np.random.default_rng(0)
+    table = torch.from_numpy(rng.integers(4, size=(5, 33)).astype(np.float32))  # nearly all are tied
+    table[:, 20:25] = -torch.inf
+    allowed = torch.from_numpy(rng.random(33) < 0.7)
+    expected = [
+        sorted((i for i in range(33) if allowed[i] and row[i] > -torch.inf), key=lambda i, row=row: (-row[i], i))[:k]
+        for row in table
+    ]
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", size * len(table))
+    widths: list[int] = []
+
+    def scores_of(items: slice) -> torch.Tensor:
+        widths.append(items.stop - items.start)
+        return table[:, items].clone()
+
+    items, scores = rank_blocks(scores_of, len(table), k, allowed)
+    assert items.tolist() == [row + [-1] * (k - len(row)) for row in expected]
+    assert torch.equal(items, rank_scores(table.clone(), k, allowed))
+    assert torch.equal(scores, table.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf))
+    assert max(widths) == min(size, 33) and sum(widths) == 33
+
+
+def prepared(name: str, settings: dict, **more):
+    """The model in float64, where products do not depend on their shape up to float32, a ranker and a batch."""
+    narrow = {} if name in ("SemanticKNN", "ItemCoCount", "Recformer") else NARROW
+    config = Config(name, "tiny", config_dict={**settings, **narrow, **more})
+    torch.manual_seed(0)
+    train, _, test = InductiveDataset(config).build()
+    model = model_of(config, train).double().eval()
+    return model, Ranker(model, test.seen, "drop"), test[torch.arange(len(test))], test.candidates
+
+
+@pytest.mark.parametrize("name", [*DENSE, "SASRec", "ItemCoCount"])
+def test_lists_do_not_depend_on_how_many_scores_fit(name, tiny_dataset, monkeypatch):
+    _, ranker, batch, candidates = prepared(name, tiny_dataset)
+    whole = ranker.rank(batch, 20, candidates)
+    plain = rank_scores(ranker.score_all(ranker.as_read(batch)), 20, ranker.rankable(candidates))
+    assert torch.equal(whole.items, plain)
+    given = ranker.score_items(batch, whole.items, candidates)
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 9 * len(batch))
+    blocked = ranker.rank(batch, 20, candidates)
+    assert torch.equal(blocked.items, plain)
+    torch.testing.assert_close(blocked.scores, whole.scores)
+    torch.testing.assert_close(ranker.score_items(batch, whole.items, candidates), given)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_an_exact_index_finds_the_exact_lists(name, tiny_dataset):
+    model, ranker, batch, candidates = prepared(name, tiny_dataset)
+    exact = ranker.rank(batch, 20, candidates)
+    model.ranking_index = "Flat"
+    found = ranker.rank(batch, 20, candidates)
+    same = (found.items[:, :, None] == exact.items[:, None, :]).any(2).float().mean()
+    assert same > 0.99  # faiss computes in float32, in which few neighbours may change places
+    torch.testing.assert_close(found.scores, exact.scores, rtol=1e-3, atol=1e-3)
+
+
+def test_an_index_is_made_anew_for_other_vectors_and_other_candidates(tiny_dataset):
+    model, ranker, batch, candidates = prepared("SASRec_T", tiny_dataset, ranking_index="Flat")
+    fewer = candidates.clone()
+    fewer[ranker.rank(batch, 1, candidates).items[0]] = False
+    for allowed in (fewer, candidates):
+        assert fewer[ranker.rank(batch, 20, allowed).items].all() == (allowed is fewer)
+    before = ranker.rank(batch, 20, candidates).items
+    model.train()
+    with torch.no_grad():
+        model.adaptor.weight.neg_()
+    model.eval()
+    model.ranking_index, exact = None, None
+    exact = ranker.rank(batch, 20, candidates).items
+    model.ranking_index = "Flat"
+    again = ranker.rank(batch, 20, candidates).items
+    assert not torch.equal(before, again)
+    assert (again[:, :, None] == exact[:, None, :]).any(2).float().mean() > 0.99
+
+
+def test_recall_is_measured_and_stated(tiny_dataset, caplog):
+    model, ranker, batch, candidates = prepared("SemanticKNN", tiny_dataset)
+    exact = ranker.rank(batch, 10, candidates).items
+    model.ranking_index = "IVF8,Flat"  # one of its eight cells is searched
+    with caplog.at_level(logging.INFO):
+        found = model.nearest(model.user_vectors(batch), 10, ranker.rankable(candidates)).items
+    plain = model._exact(model.user_vectors(batch), 10, ranker.rankable(candidates)).items
+    share = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(found.tolist(), plain.tolist())])
+    assert 0 < share < 1 and exact.shape == found.shape
+    assert model.approximation == {"index": "IVF8,Flat", "recall": round(share, 5), "k": 10, "users": len(batch)}
+    assert f"finds {share:.1%} of the 10 items" in caplog.text
+
+
+def test_the_record_has_the_recall_and_an_exact_run_none(tiny_dataset):
+    for index in (None, "Flat"):
+        result = run_recbole("SemanticKNN", "tiny", config_dict={**tiny_dataset, "ranking_index": index})
+        assert ("approximation" in result["record"]) == (index is not None)
+    assert result["record"]["approximation"]["index"] == "Flat"
+    with pytest.raises(UserError, match=r"\[ranking_index: nonsense\] can't be built"):
+        run_recbole("SemanticKNN", "tiny", config_dict={**tiny_dataset, "ranking_index": "nonsense"})
