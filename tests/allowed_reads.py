@@ -34,7 +34,7 @@ ALLOWED = {
     "models/generative_recommender.py: index": CANDIDATES,
     "models/parallel_recommender.py: candidate_items": CANDIDATES,
     "models/liger.py: scores": "once a batch: which candidates are unseen",
-    "models/mostpop.py: best": "once a set of candidates: its list is one for all users",
+    "models/mostpop.py: best": CANDIDATES,
     "models/itemcocount.py: entries": "twice a batch: how many users the last items have, and how many items these",
     "decoding/unseen_mix.py: append_unseen": "once a batch: which candidates are unseen",
     "decoding/checks.py": "once a batch, after decoding: whether a score was NaN",
