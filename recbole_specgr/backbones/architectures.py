@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from recbole_specgr.backbones.decoder_only import DecoderOnly, DecoderOnlyConfig
+from recbole_specgr.backbones.decoder_only import DecoderOnly
+from recbole_specgr.backbones.llama_layer import DecoderOnlyConfig
 from recbole_specgr.backbones.t5 import T5, T5Config
 
 AnyBackbone = T5 | DecoderOnly

@@ -20,120 +20,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_specgr.backbones.attention import KeysValues, attend_weighed, merge_heads, split_heads
-from recbole_specgr.backbones.blocks import Dropout, RMSNorm
+from recbole_specgr.backbones.blocks import Dropout
 from recbole_specgr.backbones.contract import TrainingPass
+from recbole_specgr.backbones.llama_layer import DecoderOnlyConfig, Layer, norm
 from recbole_specgr.backbones.path_attention import PathAttention
 from recbole_specgr.backbones.precision import at_least_float32, in_decoding_precision
 from recbole_specgr.backbones.rotary import Rotation
 from recbole_specgr.backbones.token_tree import Memory, NewNodes, NodeRows, TokenTree
 
 
-@dataclass(frozen=True)
-class DecoderOnlyConfig:
-    """Sizes.
-
-    Attributes:
-        d_kv: width of an attention head, an even number.
-        d_ff: inner width of the feed-forward layers, which have three matrices.
-        rope_theta: base of the wavelengths of the rotary positions.
-
-    Raises:
-        ValueError: an odd `d_kv`.
-    """
-
-    vocab_size: int
-    d_model: int = 64
-    d_kv: int = 64
-    d_ff: int = 688
-    num_layers: int = 8
-    num_heads: int = 4
-    dropout_rate: float = 0.1
-    rope_theta: float = 10_000.0
-    rms_norm_eps: float = 1e-6
-    pad_token_id: int = 0
-
-    def __post_init__(self) -> None:
-        if self.d_kv % 2:
-            raise ValueError(f"d_kv is [{self.d_kv}], but rotary positions turn pairs of a head: it must be even")
-
-    @property
-    def inner_dim(self) -> int:
-        return self.num_heads * self.d_kv
-
-
-class Attention(nn.Module):
-    """Attention of every token to itself and those before it; positions come in by turning queries and keys."""
-
-    def __init__(self, config: DecoderOnlyConfig) -> None:
-        super().__init__()
-        self.heads, self.inner = config.num_heads, config.inner_dim
-        self.scale = config.d_kv**-0.5
-        self.qkv = nn.Linear(config.d_model, 3 * config.inner_dim, bias=False)
-        self.o = nn.Linear(config.inner_dim, config.d_model, bias=False)
-
-    def forward(self, x: Tensor, turn: Rotation) -> Tensor:
-        """`x` `[B, n, d_model]`, a sequence from its first token on -> `[B, n, d_model]`."""
-        turned, value = self.qkv(x).split([2 * self.inner, self.inner], -1)
-        query, key, value = (split_heads(part, self.heads) for part in (*turn(turned).chunk(2, -1), value))
-        read = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self.o(merge_heads(read))
-
-    def query_key_value(self, x: Tensor, turn: Rotation) -> tuple[Tensor, Tensor]:
-        """Nodes `[R, d_model]` -> their queries, scaled, `[R, H * d]`, and keys and values `[R, 2 * H * d]`."""
-        turned, value = self.qkv(x).split([2 * self.inner, self.inner], -1)
-        query, key = turn(turned).chunk(2, -1)
-        return query * self.scale, torch.cat([key, value], -1)
-
-    def keys_values(self, x: Tensor, turn: Rotation) -> KeysValues:
-        """Of a sequence `[B, n, d_model]` what later tokens attend to."""
-        key, value = F.linear(x, self.qkv.weight[self.inner :]).chunk(2, -1)
-        return KeysValues(split_heads(turn(key), self.heads), split_heads(value, self.heads))
-
-
-class GatedFeedForward(nn.Module):
-    """SwiGLU: `wo(silu(gate(x)) * up(x))`, with gate and up in one matrix."""
-
-    def __init__(self, config: DecoderOnlyConfig) -> None:
-        super().__init__()
-        self.wi = nn.Linear(config.d_model, 2 * config.d_ff, bias=False)
-        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.wi(x).chunk(2, -1)
-        return self.wo(F.silu(gate) * up)
-
-
-class Layer(nn.Module):
-    def __init__(self, config: DecoderOnlyConfig) -> None:
-        super().__init__()
-        self.attention_norm, self.attention = norm(config), Attention(config)
-        self.ff_norm, self.ff = norm(config), GatedFeedForward(config)
-        self.dropout = Dropout(config.dropout_rate)
-
-    def forward(self, x: Tensor, turn: Rotation) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), turn))
-        return x + self.dropout(self.ff(self.ff_norm(x)))
-
-
-def norm(config: DecoderOnlyConfig) -> RMSNorm:
-    return RMSNorm(config.d_model, config.rms_norm_eps)
-
-
 @dataclass
 class StreamMemory(Memory):
     """The keys and values of histories, each layer's. The last token of each is left out: it is the tree's root.
 
+    Positions are counted from there, so that nodes of one depth have the same position for all users.
+
     Attributes:
         root: the last token of each history `[B]`.
-        root_position: its position `[B]`.
     """
 
     root: Tensor
-    root_position: Tensor
 
     def select(self, users: Tensor) -> StreamMemory:
-        chosen = cast("StreamMemory", super().select(users))
-        return replace(chosen, root=self.root[users], root_position=self.root_position[users])
+        return replace(cast("StreamMemory", super().select(users)), root=self.root[users])
 
 
 class DecoderOnly(nn.Module):
@@ -209,8 +118,8 @@ class DecoderOnly(nn.Module):
             labels[rows, last] = of_rows
         stream = continued(tokens, count, labels[rows, last, :-1])
         states = self.states(stream)[:, digits:].unflatten(1, (items, digits))
-        learned = labels[:, :, 0] > 0
-        return StreamPass(self, states[learned], labels[learned])
+        learned = labels[:, :, 0].flatten().nonzero().squeeze(1)  # counted once; a mask would be at every use
+        return StreamPass(self, states.flatten(0, 1)[learned], labels.flatten(0, 1)[learned])
 
     def decode(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
         """Teacher forcing: logits `[B, L, vocab_size]` of the tokens that follow the histories, labels[:, 0], ..."""
@@ -223,23 +132,64 @@ class DecoderOnly(nn.Module):
 
     @in_decoding_precision
     def encode(self, tokens: Tensor) -> Tensor:
-        """What goes into each layer, and the last states, side by side: `[B, S, (num_layers + 1) * d_model]`."""
-        turn = self._turn(torch.arange(tokens.size(1), device=tokens.device))
-        x, kept = self.dropout(self.embedding(tokens)), []
-        for layer in self.layers:
-            kept.append(x)
-            x = layer(x, turn)
-        return torch.cat([*kept, self.dropout(self.norm(x))], -1)
+        """Each layer's keys and values and what goes into the last layer, side by side:
+        `[B, S, num_layers * 2 * H * d + d_model]`. Positions are counted from the last token.
 
+        What comes out of the last layer is wanted after the last token only, if at all: `vectors` computes it.
+        """
+        kept: list[Tensor] = []
+        x = self._read(tokens, self._turn(self._distance(tokens)), kept)
+        return torch.cat([*kept, x.to(kept[0].dtype)], -1)
+
+    def _read(self, tokens: Tensor, turn: Rotation, kept: list[Tensor] | None) -> Tensor:
+        """What goes into the last layer `[B, S, d_model]`; all layers' keys and values where they are kept."""
+        *layers, last = self._layers
+        x = self.dropout(self.embedding(tokens))
+        for layer in layers:
+            x = layer(x, turn, kept)
+        if kept is not None:
+            kept += last.attention.keys_values(last.attention_norm(x), turn)
+        return x
+
+    @in_decoding_precision
     def vectors(self, tokens: Tensor, encoded: Tensor | None = None) -> Tensor:
         """The state after the last token: of a history what predicts the next item, of an item what eos makes of it."""
-        states = self.states(tokens) if encoded is None else encoded[..., -self.config.d_model :]
-        rows = torch.arange(len(tokens), device=tokens.device)
-        return F.normalize(states[rows, self._count(tokens) - 1], dim=1)
+        distance, layer = self._distance(tokens), self._layers[-1]
+        if encoded is None:
+            turn = self._turn(distance)
+            x = self._read(tokens, turn, None)
+            key, value = layer.attention.keys_values(layer.attention_norm(x), turn)
+            heads = self.config.num_heads
+            history = KeysValues(split_heads(key, heads), split_heads(value, heads))
+        else:
+            x, history = encoded[..., -self.config.d_model :], self._keys_values(encoded)[-1]
+        x = x[torch.arange(len(tokens), device=tokens.device), self._last(tokens)].to(self.embedding.weight.dtype)
+        x = layer.after(x, history, self._mask(distance > 0))
+        return F.normalize(self.dropout(self.norm(x)), dim=1)
+
+    def _keys_values(self, encoded: Tensor) -> list[KeysValues]:
+        """Each layer's, of what `encode` gave."""
+        heads, layers = self.config.num_heads, self.config.num_layers
+        parts = encoded[..., : -self.config.d_model].unflatten(-1, (layers, 2, heads, -1)).transpose(1, 4)
+        return [KeysValues(parts[:, :, i, 0], parts[:, :, i, 1]) for i in range(layers)]
 
     def reader(self) -> DecoderOnly:
         """All of it."""
         return DecoderOnly(self.config)
+
+    def _last(self, tokens: Tensor) -> Tensor:
+        """The place of the last token of each stream `[B, S]`: `[B]`."""
+        return self._count(tokens) - 1
+
+    def _distance(self, tokens: Tensor) -> Tensor:
+        """The position of each token as it is seen from the last one: 0 there, below 0 before `[B, S]`."""
+        return torch.arange(tokens.size(1), device=tokens.device) - self._last(tokens)[:, None]
+
+    def _mask(self, hidden: Tensor) -> Tensor:
+        """Additive mask `[B, 1, 1, S]` of what is `hidden` `[B, S]`: there a number that stays finite in bfloat16."""
+        weight = self.embedding.weight
+        bias = torch.zeros(hidden.shape, dtype=weight.dtype, device=weight.device)
+        return bias.masked_fill_(hidden, torch.finfo(torch.bfloat16).min)[:, None, None, :]
 
     def _count(self, tokens: Tensor) -> Tensor:
         """How many tokens each stream `[B, S]` has; one at least, which may be padding `[B]`."""
@@ -254,17 +204,10 @@ class DecoderOnly(nn.Module):
     def memory(self, tokens: Tensor, encoded: Tensor | None = None) -> StreamMemory:
         """The history's keys and values, each layer's."""
         encoded = self.encode(tokens) if encoded is None else encoded
-        place, last = torch.arange(tokens.size(1), device=tokens.device), self._count(tokens) - 1
-        turn, inputs = self._turn(place), encoded.split(self.config.d_model, -1)
-        layers = [
-            layer.attention.keys_values(layer.attention_norm(x), turn)
-            for layer, x in zip(self._layers, inputs[:-1], strict=True)
-        ]
-        weight = self.embedding.weight
-        bias = torch.zeros(tokens.shape, dtype=weight.dtype, device=weight.device).masked_fill_(
-            place >= last[:, None], torch.finfo(torch.bfloat16).min
-        )
-        return StreamMemory(layers, bias[:, None, None, :], tokens.gather(1, last[:, None]).squeeze(1), last)
+        root = tokens.gather(1, self._last(tokens)[:, None]).squeeze(1)
+        before = max(1, tokens.size(1) - 1)  # the last place is nobody's: at most a root stands there
+        mask = self._mask(self._distance(tokens)[:, :before] >= 0)
+        return StreamMemory(self._keys_values(encoded[:, :before]), mask, root)
 
     @in_decoding_precision
     def extend(self, memory: Memory, tree: TokenTree, new: Sequence[NewNodes]) -> list[Tensor]:
@@ -275,10 +218,15 @@ class DecoderOnly(nn.Module):
         """
         assert isinstance(memory, StreamMemory)
         attend_to_paths = PathAttention([tree.grow(nodes) for nodes in new], self._no_bias)
-        rows, x, turn = NodeRows(new), *self._enter(memory, new)
-        heads = self.config.num_heads
+        rows, heads, inner = NodeRows(new), self.config.num_heads, self.config.inner_dim
+        turns = self._turn(torch.arange(1 + max(nodes.depth for nodes in new), device=memory.root.device))
+        weights = {nodes.depth: self._weights_at(turns[nodes.depth]) for nodes in new}
+        tokens = [nodes.tokens if nodes.depth else memory.root[:, None].expand_as(nodes.tokens) for nodes in new]
+        x = self.embedding(rows.pack(rows.joined(tokens, 1)[..., None]).squeeze(-1))
         for i, layer in enumerate(self._layers):
-            query, keys_values = layer.attention.query_key_value(layer.attention_norm(x), turn)
+            parts = zip(new, layer.attention_norm(x).split(rows.sizes), strict=True)
+            projected = rows.joined([F.linear(part, weights[nodes.depth][i]) for nodes, part in parts])
+            query, keys_values = projected.split([inner, 2 * inner], -1)
             history = memory.layers[i]
             read, weight = attend_weighed(
                 split_heads(rows.spread(query), heads), history.keys, history.values, memory.bias
@@ -290,14 +238,13 @@ class DecoderOnly(nn.Module):
             logits = at_least_float32(self.logits(self.norm(x)))
         return rows.log_probs(logits)
 
-    def _enter(self, memory: StreamMemory, new: Sequence[NewNodes]) -> tuple[Tensor, Rotation]:
-        """The embeddings of the valid new nodes `[R, d_model]`, and their turns."""
-        rows, tokens, positions = NodeRows(new), [], []
-        for nodes in new:
-            tokens.append(nodes.tokens if nodes.depth else memory.root[:, None].expand_as(nodes.tokens))
-            positions.append((memory.root_position + nodes.depth)[:, None].expand_as(nodes.tokens))
-        both = rows.pack(torch.stack([rows.joined(tokens, 1), rows.joined(positions, 1)], -1))
-        return self.embedding(both[:, 0]), self._turn(both[:, 1])
+    def _weights_at(self, turn: Rotation) -> Tensor:
+        """Each layer's `qkv` for nodes of one position `[num_layers, 3 * H * d, d_model]`: it gives their queries
+        scaled, and queries and keys turned. So many nodes of one depth need not be turned one by one."""
+        weights = torch.stack([layer.attention.qkv.weight for layer in self._layers])
+        query, key, value = weights.chunk(3, 1)
+        turned = turn(torch.cat([query * self.config.d_kv**-0.5, key], 1).transpose(1, 2))
+        return torch.cat([turned.transpose(1, 2), value], 1)
 
     def _no_bias(self, query: Tensor, key: Tensor) -> Tensor:
         """Positions `[q]` and `[k]` -> what is added to the scores `[heads, q, k]`: the turns know the positions."""

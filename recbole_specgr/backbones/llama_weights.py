@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from recbole_specgr.backbones.decoder_only import DecoderOnly, DecoderOnlyConfig
+from recbole_specgr.backbones.decoder_only import DecoderOnly
+from recbole_specgr.backbones.llama_layer import DecoderOnlyConfig
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

@@ -110,10 +110,10 @@ def test_a_window_learns_what_rows_of_its_targets_and_histories_learn(model, win
                 torch.testing.assert_close(single.loss(), expected)
                 torch.testing.assert_close(single.vectors, model.vectors(history))
                 torch.testing.assert_close(single.vectors, model.vectors(history, model.encode(history)))
-                total, count = total + float(expected), count + 1
+                total, count = total + expected.item(), count + 1
     learned = model.training_pass(tokens, labels)
     assert count == sum(LENGTHS) - 1
-    assert float(learned.loss()) == pytest.approx(total / count, rel=1e-5)
+    assert learned.loss().item() == pytest.approx(total / count, rel=1e-5)
     torch.testing.assert_close(learned.vectors, torch.cat(vectors))
 
 
@@ -168,6 +168,14 @@ def test_several_depths_can_be_added_at_once(model, batch, gradient: bool) -> No
 
 
 @torch.no_grad()
+def test_users_without_any_history_get_what_comes_first(model) -> None:
+    tokens, zero = torch.tensor([[BOS], [BOS]]), torch.zeros(2, 1, dtype=torch.long)
+    (got,) = model.extend(model.memory(tokens), TokenTree(CONFIG.num_layers, 1, 2), [NewNodes(zero, zero, 0)])
+    expected = model.decode(model.encode(tokens), tokens, zero + 5).log_softmax(-1)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_some_users_go_on_without_the_others(model, batch) -> None:
     tokens, _ = batch
     memory, tree = model.memory(tokens), TokenTree(CONFIG.num_layers, longest=2, capacity=4)
@@ -214,7 +222,7 @@ def test_a_model_without_dropout_is_the_same_in_training_and_evaluation(model, w
 
 def test_dropout_is_there_in_training_only(windows) -> None:
     model = DecoderOnly(replace(CONFIG, dropout_rate=0.5))
-    losses = [float(model.training_pass(*windows).loss()) for _ in range(2)]
+    losses = [model.training_pass(*windows).loss().item() for _ in range(2)]
     assert losses[0] != losses[1]
     model.eval()
-    assert float(model.training_pass(*windows).loss()) == float(model.training_pass(*windows).loss())
+    assert model.training_pass(*windows).loss() == model.training_pass(*windows).loss()

@@ -213,7 +213,7 @@ def test_unseen_items_below_generated_prefixes_end_the_list(seed, digits, n_item
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("architecture", "last_norm"), zip(ARCHITECTURES, ("decoder_norm", "norm"), strict=True))
+@pytest.mark.parametrize(("architecture", "last_norm"), list(zip(ARCHITECTURES, ("decoder_norm", "norm"))))
 def test_weights_that_are_nan_are_an_error_and_not_a_list(architecture: str, last_norm: str) -> None:
     world = World(0, architecture=architecture)
     index, draft_scores = PrefixIndex(world.tokens), world.draft_scores
