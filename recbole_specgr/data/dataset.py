@@ -125,8 +125,12 @@ class InductiveDataset(LoadedDataset):
             rank[used[order]] = np.arange(len(used))
             ranks.append(rank)
         # The order of (rank of the user, time): that of (user, time), with the users' stretches in another order.
-        order = found.by_user_and_time
-        order = order[np.argsort(ranks[0][found.users[order]], kind="stable")]
+        count = np.bincount(found.users)
+        begin = np.cumsum(count) - count
+        by_rank = np.flatnonzero(count)
+        by_rank = by_rank[np.argsort(ranks[0][by_rank])]
+        shift = begin[by_rank] - (np.cumsum(count[by_rank]) - count[by_rank])
+        order = found.by_user_and_time[np.arange(len(found.users)) + np.repeat(shift, count[by_rank])]
         for rank, ids in zip(ranks, (found.users, found.items), strict=True):
             digest.update(np.ascontiguousarray(rank[ids[order]], dtype="<i8").tobytes())
         digest.update(np.ascontiguousarray(found.times[order], dtype="<i8").tobytes())

@@ -117,7 +117,8 @@ class LoadedDataset(SequentialDataset):
         twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
         self.repeats = len(twice) > 0
         if self.repeats:
-            repeated = np.flatnonzero(np.isin(pairs, twice))
+            place = np.searchsorted(twice, pairs).clip(max=len(twice) - 1)
+            repeated = np.flatnonzero(twice[place] == pairs)
             in_time = repeated[np.argsort(times[repeated], kind="stable")]
             again = pd.Series(pairs[in_time]).duplicated().to_numpy()
             frame.drop(frame.index[in_time[again]], inplace=True)
