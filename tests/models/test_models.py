@@ -482,6 +482,15 @@ class TestSpecGRPP_RPG(ModelCase):
             assert set(result.items[0].tolist()) == set(drafts.tolist())
             torch.testing.assert_close(result.scores[0], scores.sort(descending=True)[0])
 
+    def test_the_same_lists_without_the_scores_of_all_items(self, trained) -> None:
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        wanted = model.eval().speculate(batch, 10, candidates)
+        model.draft_pool_size = model.decoding["draft_size"]
+        found = model.speculate(batch, 10, candidates)
+        assert model.encode_users(batch).draft_scores is None
+        assert torch.equal(found.items, wanted.items) and torch.equal(found.accepted, wanted.accepted)
+
 
 class TestSpecGR_AuxOnRPG(ModelCase):
     model = "SpecGR_Aux"
