@@ -2,6 +2,7 @@
 # make test        lint, types and tests
 # make lint        format and fix what the linter can
 # make benchmark   the speed table
+# make gpu-check    everything that needs a GPU, in ten minutes, and a report of it in build/gpu-check
 # make leaderboard  draw tables, plots and page anew from the records
 # make docs        the site of docs/ with the API reference, in build/site
 # make venv        only the environment, in .venv; the other targets make it when it is missing or out of date
@@ -19,7 +20,7 @@ TORCH ?= torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: venv demo test lint benchmark leaderboard docs clean
+.PHONY: venv demo test lint benchmark gpu-check leaderboard docs clean
 
 venv: $(STAMP)
 
@@ -50,6 +51,9 @@ lint: $(STAMP)
 
 benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmark.py
+
+gpu-check: $(STAMP)
+	$(BIN)/python scripts/gpu_check.py $(if $(DEVICE),--device=$(DEVICE))
 
 leaderboard: $(STAMP)
 	$(BIN)/python scripts/leaderboard.py --all

@@ -4,14 +4,56 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What a test runs on that asks for `gpu`.
+
+    Attributes:
+        is_real: it rounds otherwise than the CPU, and two runs of it may differ in the last digits.
+    """
+
+    is_real: bool
+
+    @property
+    def tolerance(self) -> float:
+        """How far float32 scores may be from the CPU's."""
+        return 1e-3 if self.is_real else 1e-5
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pretend-gpu", action="store_true", help="run the tests marked gpu on the pretended GPU")
+
+
+@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
+def gpu(request: pytest.FixtureRequest) -> Iterator[Gpu]:
+    """A GPU, on which the test runs: a pretended one, which takes note of every value that the host reads, and the
+    machine's own, where there is one."""
+    from allowed_reads import is_allowed
+    from pretended_gpu import PretendedGpu
+
+    if request.param == "real" and not request.config.getoption("--pretend-gpu"):
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA GPU")
+        yield Gpu(is_real=True)
+        return
+    with PretendedGpu() as pretended:
+        yield Gpu(is_real=False)
+    unexplained = [f"{place} ({times} times)" for place, times in pretended.reads.items() if not is_allowed(place)]
+    if unexplained:
+        pytest.fail("tests/allowed_reads.py has no reason for these reads: " + "; ".join(sorted(unexplained)), False)
 
 
 @pytest.fixture(scope="session")

@@ -118,8 +118,8 @@ class DecoderOnly(nn.Module):
             labels[rows, last] = of_rows
         stream = continued(tokens, count, labels[rows, last, :-1])
         states = self.states(stream)[:, digits:].unflatten(1, (items, digits))
-        learned = labels[:, :, 0] > 0
-        return StreamPass(self, states[learned], labels[learned])
+        learned = labels[:, :, 0].flatten().nonzero().squeeze(1)  # counted once; a mask would be at every use
+        return StreamPass(self, states.flatten(0, 1)[learned], labels.flatten(0, 1)[learned])
 
     def decode(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
         """Teacher forcing: logits `[B, L, vocab_size]` of the tokens that follow the histories, labels[:, 0], ..."""

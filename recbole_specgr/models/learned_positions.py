@@ -19,5 +19,6 @@ def learned_positions(states: Tensor, length: Tensor, targets: Tensor) -> tuple[
     """
     if targets.dim() == 1:
         return states[torch.arange(len(states), device=states.device), length - 1], targets
-    learned = targets > 0
-    return states[learned], targets[learned]
+    targets = targets.flatten()
+    learned = targets.nonzero().squeeze(1)  # a GPU is waited for once; a mask would have it counted at every use
+    return states.flatten(0, 1)[learned], targets[learned]

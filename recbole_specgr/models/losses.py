@@ -23,7 +23,8 @@ def contrastive_loss(users: Tensor, items: Tensor, targets: Tensor, temperature:
         targets: each row's position among the distinct targets `[B]`.
         temperature: tau.
     """
-    rows = torch.bincount(targets, minlength=len(items)).to(users.dtype).log()
+    # Not bincount, for whose shape the host would wait for the GPU.
+    rows = users.new_zeros(len(items)).index_add_(0, targets, users.new_ones(len(targets))).log()
     logits = users @ items.T / temperature + rows
     own = F.one_hot(targets, len(items)).to(users.dtype) * rows
     return F.cross_entropy(logits - own, targets)

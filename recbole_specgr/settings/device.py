@@ -16,7 +16,8 @@ def find_device(use_gpu: bool, gpu_id: Any, wait_minutes: float) -> dict[str, An
 
     Args:
         gpu_id: the GPU of a single process, the first where empty. Under torchrun, the GPUs of its processes in their
-            order, such as `0,1`; empty or one number lets each process take the GPU of its own local rank.
+            order, such as `0,1`, or `0,0` for two processes on one; empty or one number lets each process take the GPU
+            of its own local rank.
         wait_minutes: how long a process waits for the others.
 
     Returns:
@@ -27,14 +28,16 @@ def find_device(use_gpu: bool, gpu_id: Any, wait_minutes: float) -> dict[str, An
     """
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     rank, local_rank = int(os.environ.get("RANK", 0)), int(os.environ.get("LOCAL_RANK", 0))
-    index = _gpu_index(_gpu_numbers(gpu_id), world_size, local_rank)
+    numbers = _gpu_numbers(gpu_id)
+    index = _gpu_index(numbers, world_size, local_rank)
     cuda = bool(use_gpu) and torch.cuda.is_available()
     device = torch.device("cuda", index) if cuda else torch.device("cpu")
     if cuda:
         if index >= torch.cuda.device_count():
             raise UserError(f"There is no GPU {index}: this machine shows {torch.cuda.device_count()}.")
         torch.cuda.set_device(device)
-    join_processes(cuda, wait_minutes)
+    # nccl refuses processes that share a GPU; gloo sends their tensors by way of the CPU.
+    join_processes(cuda and len(set(numbers)) == len(numbers), wait_minutes)
     return {
         "device": device,
         "single_spec": world_size == 1,

@@ -23,10 +23,11 @@ T = TypeVar("T")
 _ordered = False  # inside first_rank_first
 
 
-def join_processes(cuda: bool, minutes: float) -> None:
-    """Join the other processes of torchrun's environment: nccl for GPU tensors, gloo for CPU tensors.
+def join_processes(nccl: bool, minutes: float) -> None:
+    """Join the other processes of torchrun's environment: gloo for CPU tensors and plain values, nccl for GPU tensors.
 
     Args:
+        nccl: without it gloo takes the GPU tensors, too.
         minutes: how long a process waits for the others, here and in everything that follows.
 
     Raises:
@@ -36,7 +37,7 @@ def join_processes(cuda: bool, minutes: float) -> None:
         return
     try:
         dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=datetime.timedelta(minutes=float(minutes))
+            "cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=datetime.timedelta(minutes=float(minutes))
         )
     except dist.DistStoreError as error:
         raise UserError(
@@ -55,6 +56,11 @@ def leave_processes() -> None:
 def world() -> tuple[int, int]:
     """This process's rank and the number of processes."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def backends() -> str:
+    """What carries tensors between the processes, such as `cpu:gloo,cuda:nccl`; "" for a single process."""
+    return str(dist.get_backend_config()) if dist.is_initialized() else ""
 
 
 @contextmanager
@@ -95,6 +101,12 @@ def _wait_for(succeeded: Tensor) -> None:
         ) from error
     if not succeeded:
         raise UserError("The first process failed; its message says why.")
+
+
+def wait_for_all() -> None:
+    """Go on when every process is here. A file that the first one wrote before it is there for the others after it."""
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def gather_rows(rows: Tensor) -> Tensor:

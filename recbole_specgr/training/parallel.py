@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,11 +11,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, patch_environment
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor, nn
 
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.processes import backends
 from recbole_specgr.system.sharded_state import gathered
 from recbole_specgr.training.meter import named_losses
 
@@ -49,17 +53,15 @@ class Parallel:
 
     def __init__(self, model: nn.Module, config):
         self.spread = config["parallel"] == "fsdp" and config["world_size"] > 1
-        self.accelerator = Accelerator(
-            cpu=config["device"].type == "cpu",
-            mixed_precision="no",
-            device_placement=False,  # the model has its device, and batches are moved one by one
-            # Buffers never change in training, and text features are large.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
-        )
+        self.accelerator = _accelerator(config["device"])
         self.model = model
         self.trained = copy.deepcopy(model) if self.spread else model
         self.losses: Any = Losses(self.trained)  # then as FSDP or DDP has it
         if self.spread:
+            if config["device"].type == "cuda" and "nccl" not in backends():
+                raise UserError(
+                    f"[parallel: fsdp] needs a GPU for each process; by [gpu_id: {config['gpu_id']}] some share one."
+                )
             from torch.distributed.device_mesh import init_device_mesh  # seconds that few runs need
             from torch.distributed.fsdp import fully_shard
 
@@ -91,3 +93,21 @@ class Parallel:
     def clip(self, max_norm: float, norm_type: float = 2.0) -> None:
         """Scale the gradients down to a norm of `max_norm`."""
         self.accelerator.clip_grad_norm_(self.losses.parameters(), max_norm, norm_type)
+
+
+def _accelerator(device: torch.device) -> Accelerator:
+    """An accelerator on this process's device.
+
+    Accelerate keeps the first device it was given for the whole program, and takes the GPU of the local rank, where
+    `gpu_id` may name others.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)
+    own = {"local_rank": device.index} if device.type == "cuda" and "LOCAL_RANK" in os.environ else {}
+    with patch_environment(**own):
+        return Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="no",
+            device_placement=False,  # the model has its device, and batches are moved one by one
+            # Buffers never change in training, and text features are large.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
+        )

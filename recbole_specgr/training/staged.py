@@ -14,6 +14,7 @@ from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import remove_unfinished
 from recbole_specgr.system.interruption import Terminated, safe_points
+from recbole_specgr.system.processes import wait_for_all
 from recbole_specgr.training.activations import checkpoint_activations
 from recbole_specgr.training.epoch_report import EpochReports
 from recbole_specgr.training.generators import seed_generators
@@ -306,6 +307,5 @@ class StagedTrainer(RecBoleLoop, Validation):
         save_checkpoint(path, self.model, writes=self._leads)
 
     def _load(self, path: str | Path) -> None:
-        if not self.config["single_spec"]:
-            torch.distributed.barrier()
+        wait_for_all()
         restore_model(self.model, load_checkpoint(Path(path), self.device), Path(path))

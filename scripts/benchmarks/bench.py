@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 PAPER = {"d_model": 64, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_heads": 4}  # its Video Games model
+TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
 K = 50
 
 
@@ -35,9 +36,11 @@ class Times:
 class Bench:
     """What the sections share: the device, how often to repeat, and a model on ml-100k."""
 
-    def __init__(self, device: str, quick: bool, data: Path | None) -> None:
-        self.device, self.quick, self.data = torch.device(device), quick, data
-        self.repeats = 3 if quick else 7
+    def __init__(self, device: str, quick: bool, data: Path | None, tiny: bool = False) -> None:
+        self.device, self.quick, self.data = torch.device(device), quick or tiny, data
+        self.sizes = TINY if tiny else PAPER
+        self.side = 512 if tiny else 4096  # of the matrices that say how fast the machine multiplies
+        self.repeats = 3 if self.quick else 7
 
     def times(self, *runs: Callable[[], object], repeats: int | None = None) -> list[Times]:
         """How long each of the runs takes, after one call that is not counted.
@@ -71,8 +74,8 @@ class Bench:
             return torch.cuda.max_memory_allocated()
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    def model(self, name: str, sizes: Mapping[str, int] = PAPER, **settings):
-        """The model `name` on ml-100k, by default a T5 of the paper's sizes, and the train and test views."""
+    def model(self, name: str, sizes: Mapping[str, int] | None = None, **settings):
+        """The model `name` on ml-100k, by default a T5 of the benchmark's sizes, and the train and test views."""
         from recbole.utils import init_seed
 
         from recbole_specgr.building.build import model_of
@@ -80,7 +83,7 @@ class Bench:
         from recbole_specgr.settings.config import Config
 
         settings = {
-            **sizes,
+            **(self.sizes if sizes is None else sizes),
             "tokenizer": {"method": "rqkmeans", "codebook_size": 64},
             "MAX_ITEM_LIST_LENGTH": 20,
             "show_progress": False,

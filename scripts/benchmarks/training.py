@@ -29,8 +29,9 @@ def matmul(bench: Bench):
     return "float32 matrix products", ["shape", "GFLOP/s"], rows
 
 
-def matmul_rate(bench: Bench, m: int = 4096, k: int = 4096, n: int = 4096) -> float:
-    """Operations a second."""
+def matmul_rate(bench: Bench, *shape: int) -> float:
+    """Operations a second of matrices `[m, k]` and `[k, n]`, by default large square ones."""
+    m, k, n = shape or (bench.side,) * 3
     a, b = torch.randn(m, k, device=bench.device), torch.randn(k, n, device=bench.device)
     return 2 * m * k * n / bench.median(lambda: a @ b)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
+from threading import Event
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -23,8 +28,31 @@ from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.export import export_run, import_run
 from recbole_specgr.settings.registry import list_models
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.training import make_trainer
+from recbole_specgr.training.staged import StagedTrainer
 
 RECBOLE_MODELS = ("SASRec", "FDSA", "S3Rec")
+
+
+def with_epochs(settings: dict, epochs: int) -> dict:
+    """The settings with so many epochs a stage, also of parts."""
+    changed = {key: with_epochs(value, epochs) if isinstance(value, dict) else value for key, value in settings.items()}
+    return changed | ({"epochs": epochs} if "epochs" in changed else {})
+
+
+@contextmanager
+def interruption_in_the_second_epoch() -> Iterator[Event]:
+    """Ctrl-C in the middle of the second epoch of whatever stage has one first; the event says whether it came."""
+    came, step_done = Event(), StagedTrainer._step_done
+
+    def interrupted(trainer, progress, options, steps, step):
+        step_done(trainer, progress, options, steps, step)
+        if progress.epoch == 1 and step == 5:
+            came.set()
+            raise KeyboardInterrupt
+
+    with mock.patch.object(StagedTrainer, "_step_done", interrupted):
+        yield came
 
 
 class ModelCase:
@@ -105,6 +133,68 @@ class ModelCase:
         else:
             assert {item for items in after.items for item in items} & set(unseen)
 
+    # -- on a GPU; the fixture sees that no tensor is on another device and no value is read without a reason ----------
+
+    def test_a_gpu_trains_it_in_both_precisions(self, folder, gpu) -> None:
+        losses = {}
+        for precision in ("fp32", "bf16"):
+            settings = {**with_epochs(self.settings, 1), "use_gpu": True, "precision": precision}
+            trained = run(self.model, folder, **settings)
+            assert trained["record"]["hardware"]["device"] != "cpu"
+            assert all(isfinite(value) for value in trained["test_result"].values())
+            losses[precision] = [
+                epoch["loss"] for stage in trained["record"]["training"].values() for epoch in stage["history"]
+            ]
+        assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+
+    def test_a_gpu_ranks_as_the_cpu_does(self, trained, gpu) -> None:
+        ranked = []
+        for use_gpu in (False, True):
+            config, model, _, _, _, test = load_data_and_model(trained["run_dir"], {"use_gpu": use_gpu})
+            trainer = make_trainer(config, model)
+            metrics = trainer.evaluate(test, load_best_model=False)
+            batch, candidates = next(iter(test))[0].to(config["device"]), test._dataset.candidates.to(config["device"])
+            items = trainer.rows["rec.items"][: len(batch)].long()
+            scores = trainer.ranker(test._dataset).score_items(batch, items.to(config["device"]), candidates)
+            ranked.append((trainer.rows["rec.items"], metrics, scores))
+        (expected, metrics, scores), (found, theirs, on_gpu) = ranked
+        # Items whose scores round to the other side of each other's, or of SpecGR's threshold, change places.
+        assert (expected[:, :, None] == found[:, None, :]).any(2).float().mean() > 0.98
+        assert theirs == pytest.approx(metrics, abs=0.02)
+        if scores is not None:
+            assert on_gpu.device.type == "cuda"
+            torch.testing.assert_close(on_gpu.cpu(), scores, rtol=0, atol=gpu.tolerance)
+
+    def test_a_gpu_serves_as_the_cpu_does(self, trained, folder, gpu) -> None:
+        histories = [[f"i{user}", f"i{user + 3}", f"i{user + 40}"] for user in range(30)]
+        table = pd.read_csv(folder / "dataset" / "tiny" / "tiny.item", sep="\t", dtype=str)
+        served = []
+        for device in ("cpu", "cuda"):
+            recommender = Recommender.load(trained["run_dir"], device=device)
+            if self.recommends_new_items:
+                recommender.add_items(table.head(3).assign(**{"item_id:token": ["n1", "n2", "n3"]}))
+                recommender.remove_items(["n2"])
+            lists = recommender.recommend(histories, 10)
+            served.append((lists, [recommender.explain(histories[0], item, 10) for item in lists.items[0][:3]]))
+        (expected, reasons), (found, theirs) = served
+        assert_same_up_to_ties(expected, found, gpu.tolerance)
+        assert [why.place for why in theirs] == [why.place for why in reasons]
+        assert [len(why.digits) for why in theirs] == [len(why.digits) for why in reasons]
+
+    def test_a_gpu_goes_on_where_it_was_interrupted(self, folder, gpu) -> None:
+        settings = {**with_epochs(self.settings, 2), "use_gpu": True, "seed": 7}
+        whole = run(self.model, folder, **settings)
+        with interruption_in_the_second_epoch() as interrupted, suppress(KeyboardInterrupt):
+            run(self.model, folder, **settings, checkpoint_steps=3)
+        assert interrupted.is_set() == self.is_trained
+        again = run(
+            self.model, folder, **settings, checkpoint_steps=3, **({"resume": "auto"} if self.is_trained else {})
+        )
+        for stage, training in whole["record"]["training"].items():
+            losses = [epoch["loss"] for epoch in training["history"]]
+            resumed = [epoch["loss"] for epoch in again["record"]["training"][stage]["history"]]
+            assert resumed == (pytest.approx(losses, rel=0.02) if gpu.is_real else losses), stage
+
     def test_a_seed_decides_everything(self, trained, folder) -> None:
         again = run(self.model, folder, **self.settings)
         for stage, training in trained["record"]["training"].items():
@@ -153,6 +243,23 @@ class GenerativeCase(ModelCase):
             check_ranked(ranked[-1], len(batch), 10, candidates)
         found = (ranked[0][:, :, None] == ranked[1][:, None, :]).any(2)
         assert found.float().mean() > 0.9
+
+    @torch.no_grad()
+    def test_a_gpu_ranks_nearly_the_same_in_bfloat16_and_the_same_by_cuda_graphs(self, trained, gpu) -> None:
+        def ranked(**settings) -> torch.Tensor:
+            config, model, _, _, _, test = load_data_and_model(trained["run_dir"], {"use_gpu": True, **settings})
+            batch, candidates = next(iter(test))[0], test._dataset.candidates.to(config["device"])
+            users = batch[: len(batch) // 2].to(config["device"])
+            for _ in range(3 if gpu.is_real else 1):  # the second time it is recorded, the third replayed
+                found = model.eval().full_sort_topk(users, 10, candidates)
+            check_ranked(found, len(users), 10, candidates)
+            return found.cpu()
+
+        expected, in_bfloat16 = ranked(), ranked(decoding_precision="bf16")
+        assert (expected[:, :, None] == in_bfloat16[:, None, :]).any(2).float().mean() > 0.9
+        if not gpu.is_real:
+            return  # CUDA graphs are CUDA's; the next test records without a GPU
+        assert (ranked(cuda_graphs=True) == expected).all(1).float().mean() > 0.9
 
     @torch.no_grad()
     def test_replayed_decoding_gives_the_same_lists(self, trained) -> None:
@@ -393,6 +500,15 @@ class TestSpecGRPP_RPG(ModelCase):
             result = model.speculate(batch[[row]], 10, candidates)
             assert set(result.items[0].tolist()) == set(drafts.tolist())
             torch.testing.assert_close(result.scores[0], scores.sort(descending=True)[0])
+
+    def test_the_same_lists_without_the_scores_of_all_items(self, trained) -> None:
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        wanted = model.eval().speculate(batch, 10, candidates)
+        model.draft_pool_size = model.decoding["draft_size"]
+        found = model.speculate(batch, 10, candidates)
+        assert model.encode_users(batch).draft_scores is None
+        assert torch.equal(found.items, wanted.items) and torch.equal(found.accepted, wanted.accepted)
 
 
 class TestSpecGR_AuxOnRPG(ModelCase):

@@ -232,6 +232,16 @@ def group(request) -> dict:
     return METHODS[request.param]
 
 
+def test_a_gpu_fits_and_encodes_as_the_cpu_does(group, gpu):
+    features = clustered()
+    expected, found = (
+        build_tokenizer(group).fit(features, seed=0, device=device).encode(features) for device in ("cpu", "cuda")
+    )
+    assert found.shape == expected.shape and (found >= 0).all() and (found < build_tokenizer(group).codebook_size).all()
+    if not gpu.is_real:  # a network that is trained on another machine rounds otherwise, and so ends elsewhere
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_nearly_all_codes_in_use_and_groups_small(group):
     features = clustered()
     tokenizer = build_tokenizer(group).fit(features, seed=0)

@@ -114,9 +114,8 @@ def test_precisions(tmp_path):
         SentenceEncoder("any").encode(["", ""], tmp_path)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="mixed precision is for GPUs")
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_mixed_precision_is_near_full_precision(tiny_model, tmp_path, precision):
+def test_mixed_precision_is_near_full_precision_on_a_gpu(tiny_model, tmp_path, precision, gpu):
     texts = ["alien horror", "heat crime drama", "alien"]
     full, mixed = (
         SentenceEncoder(str(tiny_model), "cuda", kind).encode(texts, tmp_path / kind, show_progress=False)
