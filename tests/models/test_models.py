@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import write_tiny_dataset
 from operation_recorder import record_operations
+from recbole.data.interaction import Interaction
 from serving_oracles import assert_same_up_to_ties, forget_unseen
 from tiny_runs import TINY_SPECGR, TINY_T5, lists, run
 
@@ -417,6 +418,24 @@ class TestDecoderOnlyDSI(TestDSI):
 
 class TestDecoderOnlySpecGRPP(TestSpecGRPP):
     settings = {**TestSpecGRPP.settings, **DECODER_ONLY}
+
+    @torch.no_grad()
+    def test_windows_and_rows_of_the_same_targets_have_the_same_losses(self, trained) -> None:
+        """Of one window of two targets, and of two rows with their histories."""
+        _, model, *_ = load_data_and_model(trained["run_dir"])
+        model = model.double().eval()
+        items = torch.tensor([[3, 4, 0], [3, 4, 5]])
+        after = torch.tensor([[0, 5, 6]])
+        window = Interaction({"item_id_list": items[1:], "item_length": torch.tensor([3]), "item_id": after})
+        rows = Interaction(
+            {"item_id_list": items, "item_length": torch.tensor([2, 3]), "item_id": torch.tensor([5, 6])}
+        )
+        for stage in ("pretrain", "finetune"):
+            model.start_stage(stage)
+            losses = [model.calculate_loss(batch) for batch in (window, rows)]
+            assert losses[0].keys() == losses[1].keys() and len(losses[0]) == 2
+            for name, loss in losses[0].items():
+                torch.testing.assert_close(loss, losses[1][name])
 
 
 class TestDecoderOnlySpecGR_Aux(TestSpecGR_Aux):
