@@ -36,6 +36,7 @@ TRAINED = {
         "contrastive_batch_size": 99,
         "stages": {"pretrain": {}, "finetune": {"epochs": 2}},
     },
+    "SpecGRPP_decoder": {**T5, **SPECULATE, "stages": {"pretrain": {}, "finetune": {"epochs": 2}}},
     "SpecGR_Aux": {**T5, **SPECULATE, "drafter_settings": {k: v for k, v in UNISREC.items() if k[:3] != "MAX"}},
     "TIGER": T5,
     "LIGER": {**T5, "projection_sizes": [8], "input_dropout": 0.0, "embedding_dropout": 0.0, "tune": None},

@@ -12,39 +12,39 @@ from recbole_specgr.backbones.t5 import T5, T5Config
 AnyBackbone = T5 | DecoderOnly
 
 
-def encoder_decoder(settings: Mapping[str, Any], vocab_size: int) -> T5:
+def encoder_decoder(sizes: Mapping[str, Any], vocab_size: int) -> T5:
     """A T5 with `num_layers` layers in the encoder and as many in the decoder."""
     return T5(
         T5Config(
             vocab_size=vocab_size,
-            d_model=settings["d_model"],
-            d_kv=settings["d_kv"],
-            d_ff=settings["d_ff"],
-            num_layers=settings["num_layers"],
-            num_decoder_layers=settings["num_layers"],
-            num_heads=settings["num_heads"],
-            dropout_rate=settings["dropout_rate"],
+            d_model=sizes["d_model"],
+            d_kv=sizes["d_kv"],
+            d_ff=sizes["d_ff"],
+            num_layers=sizes["num_layers"],
+            num_decoder_layers=sizes["num_layers"],
+            num_heads=sizes["num_heads"],
+            dropout_rate=sizes["dropout_rate"],
         )
     )
 
 
-def decoder_only(settings: Mapping[str, Any], vocab_size: int) -> DecoderOnly:
+def decoder_only(sizes: Mapping[str, Any], vocab_size: int) -> DecoderOnly:
     """A decoder of the T5's size: as many layers as its two stacks together, with feed-forward layers of as many
     parameters, whose three matrices are two thirds as wide as two would be."""
     return DecoderOnly(
         DecoderOnlyConfig(
             vocab_size=vocab_size,
-            d_model=settings["d_model"],
-            d_kv=settings["d_kv"],
-            d_ff=-(-2 * settings["d_ff"] // 3 // 8) * 8,
-            num_layers=2 * settings["num_layers"],
-            num_heads=settings["num_heads"],
-            dropout_rate=settings["dropout_rate"],
+            d_model=sizes["d_model"],
+            d_kv=sizes["d_kv"],
+            d_ff=-(-2 * sizes["d_ff"] // 3 // 8) * 8,
+            num_layers=2 * sizes["num_layers"],
+            num_heads=sizes["num_heads"],
+            dropout_rate=sizes["dropout_rate"],
         )
     )
 
 
-#: How each is built from a model's settings and the size of the vocabulary.
+#: How each is built from a model's sizes, by the settings' names, and the size of the vocabulary.
 ARCHITECTURES: dict[str, Callable[[Mapping[str, Any], int], AnyBackbone]] = {
     "encoder_decoder": encoder_decoder,
     "decoder_only": decoder_only,

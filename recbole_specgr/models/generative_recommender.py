@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recbole_specgr.backbones.architectures import ARCHITECTURES, AnyBackbone
 from recbole_specgr.backbones.contract import TrainingPass
+from recbole_specgr.backbones.precision import at_least_float32
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
 from recbole_specgr.decoding.prefix_store import PrefixStore
@@ -31,6 +32,7 @@ from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.system.errors import UserError
 
+SIZES = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads", "dropout_rate")  # settings that a backbone is built from
 DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -100,13 +102,13 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
 
     def build_backbone(self, config: Config, vocab_size: int) -> AnyBackbone:
         """Raises UserError for an architecture that the model can't be built on."""
-        architecture = config["architecture"]
+        architecture = config["architecture"] or "encoder_decoder"  # a model of a user's own may not have the setting
         if architecture not in self.architectures:
             raise UserError(
                 f"[architecture: {architecture}]: {type(self).__name__} can't be built on it. Take --architecture="
                 f"{' or '.join(self.architectures)}."
             )
-        return ARCHITECTURES[architecture](config, vocab_size)
+        return ARCHITECTURES[architecture]({key: config[key] for key in SIZES}, vocab_size)
 
     def prepare_decoding(self, config: Config) -> None:
         """Take over the precision, and record decoding as CUDA graphs where `cuda_graphs` says so and there is a
@@ -169,6 +171,12 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
             targets = targets[:, : items.size(1)]
         learned = self.backbone.training_pass(self.item_tokens(items, length), self.tokens[targets])
         return learned, targets[targets > 0]
+
+    def generation_loss(self, encoded: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Eq. 5 for the target items `[B]` of rows that `encode` has read."""
+        labels = self.tokens[targets]
+        logits = self.backbone.decode(encoded, tokens, labels).flatten(0, 1)
+        return torch.nn.functional.cross_entropy(at_least_float32(logits), labels.flatten())
 
     # -- inference -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.evaluation.ranking import rank_blocks
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.losses import ranking_loss
@@ -52,7 +53,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
         self.item_map = ResidualMap(d_text, width, config["map_size"], config["map_dropout_prob"])
         self.item_map.centre.copy_(self.features[self.seen_items].mean(0))
         self.read_text = config["read_text"]
-        self.drafting_weight = config["drafting_weight"]
+        self.drafting_weight, self.draft_pool_size = config["drafting_weight"], config["draft_pool"]
         self.drafting_temperature = config["drafting_temperature"]
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
@@ -95,11 +96,24 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
     def verifier(self) -> SpecGRPP_RPG:
         return self
 
+    def drafting_scores(self, states: Tensor, items: slice = slice(None)) -> Tensor:
+        """Cosines of states `[B, width]` to the mapped text of a stretch of the items over the temperature `[B, m]`."""
+        vectors = F.normalize(self.item_table()[items], dim=-1)
+        return F.normalize(states, dim=-1) @ vectors.T / self.drafting_temperature
+
     def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
-        """Cosines of the states to the items' mapped text over the temperature."""
         assert isinstance(users, PredictedDigits)
-        vectors = F.normalize(self.item_table(), dim=-1)
-        return F.normalize(users.states, dim=-1) @ vectors.T / self.drafting_temperature
+        return self.drafting_scores(users.states)
+
+    def encode_users(self, interaction: Interaction) -> ReadUsers:
+        return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
+
+    def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
+        if not self.draft_pool_size:
+            return super().draftable(users, candidates)
+        assert isinstance(users, PredictedDigits)
+        states, size = users.states, min(self.draft_pool_size, int(candidates.sum()))
+        return rank_blocks(lambda items: self.drafting_scores(states, items), len(states), size, candidates)
 
     # -- items that arrive later, and parameters that change -----------------------------------------------------------
 

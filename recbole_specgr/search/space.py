@@ -11,7 +11,7 @@ One parameter a line, `name type range`; blank lines and what follows a `#` are 
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -58,6 +58,13 @@ class Space:
             name: kind.choices[0] if isinstance(kind, CategoricalDistribution) else kind.low
             for name, kind in self.distributions.items()
         }
+
+    def each(self) -> Iterator[dict[str, Any]]:
+        """What is to be checked before anything runs, as optuna samples it: every choice and both ends of every range,
+        each with the first value of the other parameters."""
+        for name, kind in self.distributions.items():
+            values = kind.choices if isinstance(kind, CategoricalDistribution) else (kind.low, kind.high)
+            yield from ({**self.first(), name: value} for value in values)
 
     def combinations(self) -> list[dict[str, Any]] | None:
         """All there is to try, as optuna samples it; None when there is no end to it."""

@@ -89,9 +89,10 @@ def run_search(search: Search, jobs: int) -> optuna.Study:
     """Run the trials that are missing, `jobs` at a time, and return the study.
 
     Raises:
-        UserError: the folder holds another search, or a parameter is no setting.
+        UserError: the folder holds another search, a parameter is no setting, or may get a value that can't be.
     """
-    search.config(search.space.settings(search.space.first()))  # an unknown setting is an error before anything runs
+    for sampled in search.space.each():
+        search.config(search.space.settings(sampled))
     study = search.study()
     missing = _prepare(study, search)
     context = multiprocessing.get_context("spawn")

@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import write_tiny_dataset
 from operation_recorder import record_operations
+from recbole.data.interaction import Interaction
 from serving_oracles import assert_same_up_to_ties, forget_unseen
 from tiny_runs import TINY_SPECGR, TINY_T5, lists, run
 
@@ -418,6 +419,24 @@ class TestDecoderOnlyDSI(TestDSI):
 class TestDecoderOnlySpecGRPP(TestSpecGRPP):
     settings = {**TestSpecGRPP.settings, **DECODER_ONLY}
 
+    @torch.no_grad()
+    def test_windows_and_rows_of_the_same_targets_have_the_same_losses(self, trained) -> None:
+        """Of one window of two targets, and of two rows with their histories."""
+        _, model, *_ = load_data_and_model(trained["run_dir"])
+        model = model.double().eval()
+        items = torch.tensor([[3, 4, 0], [3, 4, 5]])
+        after = torch.tensor([[0, 5, 6]])
+        window = Interaction({"item_id_list": items[1:], "item_length": torch.tensor([3]), "item_id": after})
+        rows = Interaction(
+            {"item_id_list": items, "item_length": torch.tensor([2, 3]), "item_id": torch.tensor([5, 6])}
+        )
+        for stage in ("pretrain", "finetune"):
+            model.start_stage(stage)
+            losses = [model.calculate_loss(batch) for batch in (window, rows)]
+            assert losses[0].keys() == losses[1].keys() and len(losses[0]) == 2
+            for name, loss in losses[0].items():
+                torch.testing.assert_close(loss, losses[1][name])
+
 
 class TestDecoderOnlySpecGR_Aux(TestSpecGR_Aux):
     settings = {**TestSpecGR_Aux.settings, **DECODER_ONLY}
@@ -481,6 +500,15 @@ class TestSpecGRPP_RPG(ModelCase):
             result = model.speculate(batch[[row]], 10, candidates)
             assert set(result.items[0].tolist()) == set(drafts.tolist())
             torch.testing.assert_close(result.scores[0], scores.sort(descending=True)[0])
+
+    def test_the_same_lists_without_the_scores_of_all_items(self, trained) -> None:
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        wanted = model.eval().speculate(batch, 10, candidates)
+        model.draft_pool_size = model.decoding["draft_size"]
+        found = model.speculate(batch, 10, candidates)
+        assert model.encode_users(batch).draft_scores is None
+        assert torch.equal(found.items, wanted.items) and torch.equal(found.accepted, wanted.accepted)
 
 
 class TestSpecGR_AuxOnRPG(ModelCase):

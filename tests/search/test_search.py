@@ -195,6 +195,8 @@ def test_the_trials_end_with_the_search_that_is_killed(place):
     ("text", "words", "message"),
     [
         ("hiden_size choice [8]", [], "[hiden_size]"),
+        ("hidden_size choice [8, big]", [], "is [big], from the search"),
+        ("hidden_dropout_prob uniform 0.1,1.5", [], "is [1.5], from the search"),
         ("hidden_size choice [8]", ["--hidden_size=8"], "fixed on the command line"),
         ("hidden_size choice [8]", ["--trials=0"], "[--trials]"),
         (None, [], "params_file"),
