@@ -7,11 +7,12 @@ from typing import Any
 
 from recbole.data.dataset import Dataset
 
+from recbole_specgr.building.collaborative import collaborative_of
 from recbole_specgr.building.plan import Plan, plan_model
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.items.items import Items
 from recbole_specgr.items.make import make_items
-from recbole_specgr.models.contract import Part
+from recbole_specgr.models.contract import LIST_SETTINGS, Part
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
@@ -21,7 +22,7 @@ def make_planned_items(plan: Plan, view: Dataset) -> dict[str, Items]:
     """What the model and each of its parts need of the items, made from the train view `view` and kept in the run's
     folder; by the names of `Plan.named`. Raises what `make_items` raises."""
     return {
-        name: make_items(part.config, view, part.model_class.needs, part.ids_from)
+        name: make_items(part.config, view, part.model_class.needs, collaborative_of(part.config, view), part.ids_from)
         for name, part in plan.named().items()
     }
 
@@ -48,6 +49,8 @@ def build_model(plan: Plan, dataset: Dataset | Catalogue, items: Mapping[str, It
         raise
     except ValueError as error:  # sizes that do not fit each other, such as a width and a number of attention heads
         raise UserError(f"[{plan.config['model']}] can't be built with these settings: {error}.") from error
+    if plan.model_class.compares_items and not name:  # lists of a part are what the whole is made of
+        model.decoding = {**model.decoding, **{key: plan.config[key] for key in LIST_SETTINGS}}
     if plan.trained_before:
         model.trained_before = True
     if plan.checkpoint:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from recbole.data.dataset import Dataset
 
+from recbole_specgr.building.collaborative import collaborative_of
 from recbole_specgr.building.plan import Plan
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items.items import Items
@@ -69,4 +70,4 @@ def _other_data(plan: Plan, name: str) -> tuple[Dataset, Items]:
     ours = plan.config.to_dict()
     config = Config(plan.config["model"], name, config_dict={key: ours[key] for key in SHARED})
     view = InductiveDataset(config).build()[0]
-    return view, make_items(config, view, plan.model_class.needs)
+    return view, make_items(config, view, plan.model_class.needs, collaborative_of(config, view))

@@ -10,6 +10,7 @@ import numpy as np
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
+from recbole_specgr.building.collaborative import collaborative_of
 from recbole_specgr.commands.usage import program
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.leaderboard.semantic_ids_page import comparison, text_report, write_page
@@ -116,7 +117,10 @@ class _Data:
 def _work(config: Config, data: _Data, label: str, folder: Path) -> dict:
     """Make (or take) the ids, measure them, print and keep what came out."""
     started = time.perf_counter()
-    made = (take_ids if config["semantic_ids"] else make_ids)(config, data.dataset, data.features)
+    if config["semantic_ids"]:
+        made = take_ids(config, data.dataset, data.features)
+    else:
+        made = make_ids(config, data.dataset, data.features, collaborative_of(config, data.dataset))
     report = {"dataset": config["dataset"], "ids": label, "levels_and_codes": list(made.ids.level_sizes)}
     report |= {"seconds": time.perf_counter() - started} | made.report | _quality(made, data)
     try:

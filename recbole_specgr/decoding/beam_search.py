@@ -85,15 +85,76 @@ def step(
         width: number of beams to keep.
         normalizer: what the probabilities of a prefix's next digit add up to 1 over (one of `NORMALIZERS`).
     """
+    child, _, scores = continuations(beams, log_probs, index, depth, first_token, normalizer)
+    best, choice = scores.flatten(1).topk(min(width, scores[0].numel()), dim=1)
+    return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
+
+
+def continuations(
+    beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int, normalizer: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All prefixes that continue the beams; arguments as in `step`.
+
+    Returns:
+        Their numbers in the prefix index, the columns of `log_probs` that are theirs, and their scores, -inf for those
+        that do not exist; each `[B, beams, children]`.
+    """
     child, exists = index.children(depth, beams.nodes)
     column = index.levels[depth + 1].token[child] - first_token
     log_probs_below = log_probs.gather(2, column).masked_fill(~exists, -torch.inf)
     if normalizer != "full":
         share = log_probs if normalizer == "level" else log_probs_below
         log_probs_below = log_probs_below - share.logsumexp(2, keepdim=True)
-    scores = (beams.scores[:, :, None] + log_probs_below).flatten(1)
-    best, choice = scores.topk(min(width, scores.size(1)), dim=1)
-    return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
+    return child, column, beams.scores[:, :, None] + log_probs_below
+
+
+def group_sizes(num_beams: int, groups: int) -> list[int]:
+    """How many beams each group has: as even as can be, the first ones one more where it does not go even."""
+    groups = min(groups, num_beams)
+    return [num_beams // groups + (number < num_beams % groups) for number in range(groups)]
+
+
+def grouped_step(
+    beams: Beams,
+    log_probs: Tensor,
+    index: PrefixIndex,
+    depth: int,
+    first_token: int,
+    sizes: Sequence[int],
+    penalty: float,
+    normalizer: str = "full",
+) -> Beams:
+    """The best continuations group by group: diverse beam search (Vijayakumar et al., AAAI 2018).
+
+    Each group continues its own beams only, so no popular prefix can take the places of all. The groups choose one
+    after another; a token counts `penalty` less for each beam of the groups before that chose it. No two beams are the
+    same prefix. Scores stay log-probabilities: the penalty decides what is kept, and nothing else.
+
+    Args:
+        beams: at `depth`, group after group; at depth 0 all groups continue the root.
+        sizes: beams of each group; a group that has fewer is filled up with beams of the score -inf.
+        penalty: in nats.
+
+    Returns:
+        As many beams as all groups have, group after group.
+    """
+    child, column, scores = continuations(beams, log_probs, index, depth, first_token, normalizer)
+    used = scores.new_zeros(len(scores), log_probs.size(2))
+    found, first = [], 0
+    for size in sizes:
+        own = slice(0, 1) if depth == 0 else slice(first, first + size)
+        choice_of = scores[:, own].flatten(1)
+        tokens = column[:, own].flatten(1)
+        _, choice = (choice_of - penalty * used.gather(1, tokens)).topk(min(size, choice_of.size(1)), dim=1)
+        best = choice_of.gather(1, choice)
+        chosen = Beams(child[:, own].flatten(1).gather(1, choice), own.start + choice // child.size(2), best)
+        used.scatter_add_(1, tokens.gather(1, choice), chosen.exist.to(used))
+        if depth == 0:  # the next group has to take others
+            scores = scores.scatter(2, choice[:, None], -torch.inf)
+        pad = (0, size - choice.size(1))
+        found.append((F.pad(chosen.nodes, pad), F.pad(chosen.parents, pad), F.pad(best, pad, value=-torch.inf)))
+        first += size
+    return Beams(*(torch.cat(parts, dim=1) for parts in zip(*found, strict=True)))
 
 
 def beam_search(
@@ -104,6 +165,9 @@ def beam_search(
     k: int,
     num_beams: int,
     normalizer: str = "full",
+    groups: int = 1,
+    group_penalty: float = 0.0,
+    temperature: float = 1.0,
 ) -> BeamSearchResult:
     """The k most probable items of each user that the beams reach. No value is read on the host.
 
@@ -116,6 +180,9 @@ def beam_search(
         num_beams: prefixes kept at each depth but the last, which keeps k. With as many beams as there are
             prefixes the list is exact.
         normalizer: what a digit's probabilities add up to 1 over, one of `NORMALIZERS`.
+        groups, group_penalty: of diverse beam search, see `grouped_step`; at the last digit all groups are one.
+        temperature: a digit's log-probabilities are divided by it. Other than 1, they are then made to add up to 1 over
+            the digit's level, unless the normaliser says `trie`.
 
     Raises:
         ValueError: for another normaliser.
@@ -123,7 +190,12 @@ def beam_search(
     if normalizer not in NORMALIZERS:
         raise ValueError(f"normalizer is [{normalizer}], but must be one of {', '.join(NORMALIZERS)}")
     users = memory.bias.size(0)
-    rows = users * sum(min(num_beams, level.nodes) for level in index.levels[:-1])
+    sizes = group_sizes(num_beams, groups)
+    most = [
+        num_beams if len(sizes) > 1 and depth else min(num_beams, level.nodes)
+        for depth, level in enumerate(index.levels)
+    ]
+    rows = users * sum(most[:-1])
     tree = TokenTree(len(memory.layers), index.n_digits, rows)
     beams = Beams.root(users, memory.bias)
     slots = beams.nodes
@@ -133,8 +205,14 @@ def beam_search(
         if depth == 0:
             is_nan = log_probs.isnan().any()
         first_slot = tree.slots - tokens.size(1)
-        width = k if depth == len(level_slices) - 1 else num_beams
-        beams = step(beams, log_probs, index, depth, columns.start, width, normalizer)
+        if temperature != 1:
+            log_probs = (log_probs / temperature).log_softmax(2)
+        if depth == len(level_slices) - 1:
+            beams = step(beams, log_probs, index, depth, columns.start, k, normalizer)
+        elif len(sizes) > 1:
+            beams = grouped_step(beams, log_probs, index, depth, columns.start, sizes, group_penalty, normalizer)
+        else:
+            beams = step(beams, log_probs, index, depth, columns.start, num_beams, normalizer)
         slots = first_slot + beams.parents
     items = torch.where(beams.exist, index.leaf_items(beams.nodes), -1)
     pad = (0, k - items.size(1))

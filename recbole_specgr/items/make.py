@@ -12,6 +12,7 @@ from recbole.data.dataset import Dataset
 
 from recbole_specgr.items.items import Items
 from recbole_specgr.semantic_ids import SemanticIds, load_semantic_ids
+from recbole_specgr.semantic_ids.fit import Collaborative
 from recbole_specgr.text.attribute_tokenizer import load_attribute_tokenizer
 from recbole_specgr.text.features import load_text_features
 from recbole_specgr.text.item_text import attribute_texts
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-def make_items(config: Config, view: Dataset, needs: Iterable[str], ids_from: str | None = None) -> Items:
+def make_items(
+    config: Config, view: Dataset, needs: Iterable[str], collaborative: Collaborative, ids_from: str | None = None
+) -> Items:
     """What `needs` names of the items, from the run's folder or the cache where it was made before.
 
     The run's folder, if there is one, keeps what is made.
@@ -29,6 +32,7 @@ def make_items(config: Config, view: Dataset, needs: Iterable[str], ids_from: st
         config: settings of the model that needs it.
         view: the train view.
         needs: names of attributes of `Items`.
+        collaborative: makes what a tokenizer may want to know of the items from who used them.
         ids_from: where the semantic ids come from, in place of the setting `semantic_ids`.
 
     Raises:
@@ -40,7 +44,7 @@ def make_items(config: Config, view: Dataset, needs: Iterable[str], ids_from: st
         return load_text_features(config, view)
 
     def semantic_ids() -> SemanticIds:
-        return load_semantic_ids(config, view, text_vectors, ids_from)
+        return load_semantic_ids(config, view, text_vectors, ids_from, collaborative)
 
     @functools.cache
     def attributes() -> dict[str, list[str]]:

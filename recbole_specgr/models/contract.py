@@ -19,9 +19,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
+import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
-from torch import Tensor
+from torch import Tensor, nn
 
 from recbole_specgr.evaluation.ranking import EMPTY, blocks, rank_scores
 from recbole_specgr.models.explaining import Reasons
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from recbole_specgr.items.items import Items
 
 T = TypeVar("T")
+LIST_SETTINGS = ("mmr_weight", "mmr_pool")  # of inference, of every model that compares items
 RECBOLE = "recbole.model.sequential_recommender."  # where RecBole's own models are
 
 
@@ -73,6 +75,11 @@ class RankedList:
     items: Tensor
     scores: Tensor
     round_of: Tensor | None = None
+
+    def at(self, places: Tensor) -> RankedList:
+        """The list that has only what stands at `places` `[B, k]`, in this order."""
+        round_of = None if self.round_of is None else self.round_of.gather(1, places)
+        return RankedList(self.items.gather(1, places), self.scores.gather(1, places), round_of)
 
     @classmethod
     def unscored(cls, items: Tensor) -> RankedList:
@@ -136,6 +143,8 @@ class ModelContract:
         compares_rows: the loss of the present stage compares the rows of a batch with each other, so a batch can't be
             taken in parts. Read by the trainer at the start of a stage.
         trained_before: its parameters come from a finished run and are not trained. Read by the trainer.
+        compares_items: it has `alike`, so that its lists can be made of items that are not all alike. `building` then
+            puts the settings of that (`LIST_SETTINGS`) into its `decoding`.
         decoding: settings of inference, by name, which may change without training. Tuning, studies and serving change
             them; whoever ranks reads them at each call.
         part_configs: the settings of the models that it is made of, by name. The models themselves are in `parts`.
@@ -154,6 +163,7 @@ class ModelContract:
     history_columns: tuple[str, ...] = ()
     compares_rows: bool = False
     trained_before: bool = False
+    compares_items: bool = False
     # A model without such settings has none that one could change.
     decoding: MutableMapping[str, Any] = cast("MutableMapping[str, Any]", MappingProxyType({}))
     part_configs: Mapping[str, Config] = MappingProxyType({})
@@ -256,6 +266,11 @@ class ModelContract:
         """
         return None
 
+    def alike(self, items: Tensor) -> Tensor:
+        """How alike the items of each list `[B, n]` are, as the model knows them: `[B, n, n]`, at most 1. Called by
+        `models.ranking` where `compares_items`."""
+        raise NotImplementedError
+
     def score_all(self, interaction: Interaction) -> Tensor | None:
         """Scores of all items `[B, n_items]`; None from a model that gives lists. Whoever drafts needs them."""
         return None
@@ -294,6 +309,23 @@ class ScoresItems(ModelContract):
             return RankedList(items, torch.cat(scores).masked_fill(items == EMPTY, -torch.inf))
 
         return users.once(("list", k), ranked)
+
+
+class EmbedsItems(ModelContract):
+    """Learns a vector for each item, `item_embedding`, as RecBole's models call it."""
+
+    compares_items = True
+    item_embedding: nn.Embedding
+
+    def alike(self, items: Tensor) -> Tensor:
+        """Cosines of the items' vectors. Raises UserError for one of RecBole's models that has none."""
+        try:
+            vectors = self.item_embedding.weight
+        except AttributeError as error:
+            raise UserError(
+                f"[mmr_weight]: {type(self).__name__} has no item_embedding to compare items by."
+            ) from error
+        return cosines(vectors, items)
 
 
 class RanksByList(ModelContract):
@@ -351,9 +383,17 @@ def adapted(model_class: type) -> type:
             f"[{model_class.__name__}] can't rank all items: it has neither full_sort_predict nor full_sort_topk."
         )
     hooks: dict[str, Any] = {"__module__": model_class.__module__, "__doc__": model_class.__doc__}
+    bases: tuple[type, ...] = (model_class, way)
     if any(base.__module__.startswith(RECBOLE) for base in model_class.__mro__):
         hooks["trainer"] = "RecBoleTrainer"
-    return type(model_class.__name__, (model_class, way), hooks)
+        bases = (model_class, EmbedsItems, way)
+    return type(model_class.__name__, bases, hooks)
+
+
+def cosines(vectors: Tensor, items: Tensor) -> Tensor:
+    """Cosines `[B, n, n]` of the rows `items` `[B, n]` of `vectors` `[n_items, d]`; of -1 those of row 0."""
+    directions = F.normalize(vectors[items.clamp(min=0)], dim=-1)
+    return directions @ directions.transpose(1, 2)
 
 
 def vars_of(model_class: type) -> set[str]:

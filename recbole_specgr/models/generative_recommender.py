@@ -82,6 +82,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     input_type = InputType.POINTWISE
     decoding_keys: tuple[str, ...] = ("num_beams",)
     scores_digits = True
+    compares_items = True
     item_tables: tuple[str, ...] = ("tokens", "seen")
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
 
@@ -202,15 +203,16 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         return self.replay(run, self.backbone, constants, (users.tokens, users.encoded, *inputs))
 
     def beam_search(
-        self, users: EncodedUsers, index: PrefixIndex, k: int, num_beams: int, normalizer: str = "full"
+        self, users: EncodedUsers, index: PrefixIndex, k: int, num_beams: int, *settings: Any
     ) -> tuple[Tensor, Tensor]:
-        """The k most probable items that the beams reach and their log-probabilities, `[B, k]`; see `beam_search`."""
+        """The k most probable items that the beams reach and their log-probabilities, `[B, k]`; the further `settings`
+        are those of `beam_search`, in its order."""
 
         def decode(memory: Memory) -> tuple[Tensor, ...]:
-            found = beam_search(self.backbone, memory, index, self.level_slices, k, num_beams, normalizer)
+            found = beam_search(self.backbone, memory, index, self.level_slices, k, num_beams, *settings)
             return found.items, found.scores, found.is_nan
 
-        result = BeamSearchResult(*self.decode(decode, users, ("beam_search", index, k, num_beams, normalizer)))
+        result = BeamSearchResult(*self.decode(decode, users, ("beam_search", index, k, num_beams, *settings)))
         result.check()
         return result.items, result.scores
 
@@ -220,6 +222,16 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         width = settings.num_beams + settings.draft_size
         prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.level_slices, width, static)
         return TokenVerification(prefixes, self.seen, settings)
+
+    @property
+    def item_codes(self) -> Tensor:
+        return self.tokens[:, :-1]
+
+    def alike(self, items: Tensor) -> Tensor:
+        """Shares of leading digits that are the same; the identification digit does not count."""
+        codes = self.item_codes[items.clamp(min=0)]
+        shared = (codes[:, :, None] == codes[:, None]).to(torch.uint8).cumprod(3)
+        return shared.to(next(self.backbone.parameters()).dtype).mean(3)
 
     def encode_users(self, interaction: Interaction) -> EncodedUsers:
         return self.read(interaction)

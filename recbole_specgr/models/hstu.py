@@ -9,12 +9,13 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_specgr.models.contract import EmbedsItems
 from recbole_specgr.models.hstu_reader import HSTUReader, item_loss
 from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class HSTU(RanksByVectors, SequentialRecommender):
+class HSTU(EmbedsItems, RanksByVectors, SequentialRecommender):
     """HSTU over items' ids: pointwise gated attention with biases of relative position and time.
 
     Zhai et al., "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative

@@ -53,6 +53,7 @@ class ParallelRecommender(ItemTables, Verifier, SequentialRecommender):
     """
 
     inductive = True
+    compares_items = True
     needs: tuple[str, ...] = ("semantic_ids",)
     trains_on: tuple[str, ...] = ("windows", "rows")
     input_type = InputType.POINTWISE
@@ -129,6 +130,16 @@ class ParallelRecommender(ItemTables, Verifier, SequentialRecommender):
             rank = int((log_probs > log_probs[code]).sum()) + 1
             digits.append(Digit(code, float(log_probs[code]), rank, len(log_probs), counts=True))
         return digits
+
+    @property
+    def item_codes(self) -> Tensor:
+        return self.codes
+
+    def alike(self, items: Tensor) -> Tensor:
+        """Shares of digits, in whatever places, that are the same."""
+        codes = self.codes[items.clamp(min=0)]
+        shared = torch.stack([(digit[:, :, None] == digit[:, None]) for digit in codes.unbind(2)])
+        return shared.to(self.digit_embedding.dtype).mean(0)
 
     def shared_digits(self, item: int) -> Tensor:
         """How many digits, in whatever places, each item has in common with the item."""

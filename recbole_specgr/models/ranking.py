@@ -10,6 +10,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.data.unseen_history import without_unseen
+from recbole_specgr.decoding.relevance import maximal_marginal_relevance
 from recbole_specgr.evaluation.ranking import EMPTY, check_ranked, comparable
 from recbole_specgr.models.contract import ModelContract, RankedList, Users
 
@@ -29,7 +30,8 @@ class Ranker:
 
     A model that is not inductive ranks and scores seen items only. `unseen_history: drop` takes unseen items out of the
     histories that it reads. `repeatable: False`, RecBole's setting, leaves out of a user's list what the history in the
-    batch holds.
+    batch holds. `mmr_weight`, a setting of inference of models that compare items, makes lists whose items are not all
+    alike: they are chosen from the first `mmr_pool` items of a longer list.
 
     Args:
         model: ranks, in evaluation mode.
@@ -80,10 +82,17 @@ class Ranker:
     def _ranked(self, users: Users, interaction: Interaction, k: int, candidates: Tensor) -> RankedList:
         allowed = self.rankable(candidates)
         history = None if self.repeatable else interaction[self.model.ITEM_SEQ]
-        length = k if history is None else k + history.size(1)
+        weight = self.model.decoding.get("mmr_weight", 0.0)
+        pool = max(k, self.model.decoding["mmr_pool"]) if weight else k
+        length = pool if history is None else pool + history.size(1)
         ranked = self.model.rank_users(users, length, allowed)
         check_ranked(ranked.items, len(interaction), length, allowed)
-        return ranked if history is None else without(ranked, history, k)
+        if history is not None:
+            ranked = without(ranked, history, pool)
+        if not weight:
+            return ranked
+        places = maximal_marginal_relevance(self.model.alike(ranked.items), ranked.items != EMPTY, weight, k)
+        return ranked.at(places)
 
     @torch.no_grad()
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor | None:

@@ -8,6 +8,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.models.contract import cosines
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.training_free import TrainingFreeRecommender
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
@@ -21,6 +22,7 @@ class SemanticKNN(RanksByVectors, ItemTables, TrainingFreeRecommender):
     """
 
     inductive = True
+    compares_items = True
     lists_history = False
     needs = ("text_vectors",)
     item_tables = ("features", "directions")
@@ -31,6 +33,10 @@ class SemanticKNN(RanksByVectors, ItemTables, TrainingFreeRecommender):
         features = torch.from_numpy(text_vectors)
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("directions", F.normalize(features, dim=1), persistent=False)
+
+    def alike(self, items: Tensor) -> Tensor:
+        """Cosines of the items' text vectors."""
+        return cosines(self.directions, items)
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"features": new.features, "directions": F.normalize(new.features, dim=1)}

@@ -26,6 +26,7 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
 
     parts_in_order = ("drafter", "backbone")
     inheriting_parts = ("backbone",)
+    compares_items = True
 
     @classmethod
     def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
@@ -45,6 +46,9 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
     def verifier(self) -> Verifier:
         backbone: Verifier = self.part("backbone")
         return backbone
+
+    def alike(self, items: Tensor) -> Tensor:
+        return self.verifier.alike(items)
 
     @property
     def drafter(self) -> Ranker:

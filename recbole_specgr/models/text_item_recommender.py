@@ -12,6 +12,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_specgr.models.contract import cosines
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
@@ -35,6 +36,7 @@ class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
     needs = ("text_vectors",)
     trains_on: tuple[str, ...] = ("windows", "rows")
     input_type = InputType.POINTWISE
+    compares_items = True
     item_tables = ("features", "seen_row")
     item_caches = ("_table",)
 
@@ -93,6 +95,10 @@ class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
     def item_vectors(self, items: slice = ALL) -> Tensor:
         """Vectors of items `[m, hidden_size]`."""
         return self.project(self.item_table()[items])
+
+    def alike(self, items: Tensor) -> Tensor:
+        """Cosines of the items' text vectors."""
+        return cosines(self.features, items)
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, hidden_size]`."""

@@ -6,6 +6,8 @@ from torch import Tensor
 from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 
+BEAM_SETTINGS = ("normalizer", "beam_groups", "group_penalty", "beam_temperature")  # in the order of `beam_search`
+
 
 class TIGER(GenerativeRecommender):
     """Generative retrieval over semantic ids.
@@ -15,7 +17,7 @@ class TIGER(GenerativeRecommender):
     probability.
     """
 
-    decoding_keys: tuple[str, ...] = ("num_beams", "normalizer")
+    decoding_keys: tuple[str, ...] = ("num_beams", *BEAM_SETTINGS)
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         learned, _ = self.training_pass(interaction)
@@ -24,10 +26,10 @@ class TIGER(GenerativeRecommender):
     def generate(self, users: EncodedUsers, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """The k most probable candidates, -1 where the beams reach fewer, and the mean log-probabilities of their
         digits, `[B, k]`."""
-        num_beams, normalizer = max(self.decoding["num_beams"], k), self.decoding["normalizer"]
+        num_beams, settings = max(self.decoding["num_beams"], k), [self.decoding[key] for key in BEAM_SETTINGS]
         items, total = users.once(
-            ("generated", k, num_beams, normalizer),
-            lambda: self.beam_search(users, self.index(candidates), k, num_beams, normalizer),
+            ("generated", k, num_beams, *settings),
+            lambda: self.beam_search(users, self.index(candidates), k, num_beams, *settings),
         )
         return items, total / len(self.level_slices)
 

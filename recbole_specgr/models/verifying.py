@@ -54,6 +54,11 @@ class Verifier(ModelContract):
         """The users of a batch, read once."""
         raise NotImplementedError
 
+    @property
+    def item_codes(self) -> Tensor:
+        """The codes of all items, without the identification digit `[n_items, L]`. Called by studies."""
+        raise NotImplementedError
+
     def candidate_items(self, candidates: Tensor) -> Tensor:
         """The items of `candidates` `[n_items]` bool, in the order in which equal drafts come: `[n]`. The answer is the
         same tensor as long as the candidates are the same."""

@@ -1,12 +1,29 @@
-"""k-means whose clusters are about equally large: each centre has a price that is added to its distances."""
+"""k-means whose clusters are about equally large: of points alone, or by prices that hold for later points, too."""
 
 from logging import getLogger
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
-from recbole_specgr.semantic_ids.kmeans import nearest, nearest_few
+from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, nearest_few
 
 SLACK = 1.1  # a cluster holds at most so many times its even share
+
+
+def even_clusters(points: np.ndarray, k: int, seed: int, rounds: int = 5) -> np.ndarray:
+    """Cluster a few hundred `points` [n, d] so that none of the k clusters has more than ceil(n / k): k-means, whose
+    points are assigned together at the least cost.
+
+    Returns:
+        int64 [n], the cluster of each point.
+    """
+    centres, places = kmeans(points, k, seed), -(-len(points) // k)
+    for _ in range(rounds):
+        cost = np.square(points[:, None] - centres).sum(2)
+        cluster = linear_sum_assignment(np.repeat(cost, places, axis=1))[1] // places
+        filled = np.unique(cluster)
+        centres[filled] = [points[cluster == one].mean(0) for one in filled]
+    return cluster.astype(np.int64)
 
 
 def balanced_kmeans(points: np.ndarray, centres: np.ndarray, rounds: int = 5) -> tuple[np.ndarray, np.ndarray]:

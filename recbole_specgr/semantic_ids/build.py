@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +18,23 @@ def build_tokenizer(group: Mapping) -> Tokenizer:
     """The tokenizer that the settings group `tokenizer:` describes.
 
     `method` names it; the keys of its own group, named like the method, and the shared ones beside it are its settings.
+    A tokenizer that derives from another takes the settings of the other's group, too, its own over them.
 
     Raises:
         UserError: there is no such method, or it has no such setting.
     """
     cls = tokenizer_class(str(group["method"]))
     known = {field.name for field in fields(cls)}
-    own = dict(group.get(cls.method) or {})
-    unknown = sorted(set(own) - known)
-    if unknown:
-        raise UserError(
-            f"tokenizer.{cls.method} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}."
-        )
+    own: dict[str, Any] = {}
+    kinds = [kind for kind in reversed(cls.__mro__) if issubclass(kind, Tokenizer) and kind is not Tokenizer]
+    for method in (kind.method for kind in kinds):
+        settings = dict(group.get(method) or {})
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise UserError(
+                f"tokenizer.{method} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}."
+            )
+        own |= settings
     shared = {key: value for key, value in group.items() if key in ("levels", "codebook_size")}
     return cls(**{**shared, **own})
 

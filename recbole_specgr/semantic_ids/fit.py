@@ -23,7 +23,13 @@ from recbole_specgr.system.fingerprint import content_key
 from recbole_specgr.system.processes import first_rank_first
 
 IDS, TOKENIZER, REPORT = "semantic_ids.npz", "tokenizer.npz", "semantic_ids.json"  # in a run's folder
+Collaborative = Callable[[int], np.ndarray]  # a width -> what is known of the items from use, float32 [n_items, width]
 _FORMAT = 3  # raise it whenever a tokenizer computes other codes from the same input and settings
+
+
+def none_known(width: int) -> np.ndarray:
+    """Stands for collaborative vectors where a caller has none."""
+    raise UserError("This tokenizer reads who used the items, which is not known here. Take another tokenizer.method.")
 
 
 @dataclass
@@ -54,6 +60,7 @@ def load_semantic_ids(
     dataset: Dataset,
     features: np.ndarray | Callable[[], np.ndarray],
     ids_from: str | None = None,
+    collaborative: Collaborative = none_known,
 ) -> SemanticIds:
     """Return the semantic ids of all items.
 
@@ -66,6 +73,7 @@ def load_semantic_ids(
         dataset: gives `seen` (bool tensor [n_items]) and the items' tokens.
         features: float32 [n_items, d], row 0 being padding, or what returns them, called only when they are needed.
         ids_from: the file or folder to take in place of the setting `semantic_ids`.
+        collaborative: called where the tokenizer reads what is known of the items from who used them.
 
     Raises:
         CollapsedTokenizer: the codes tell the items apart too badly.
@@ -76,7 +84,10 @@ def load_semantic_ids(
         if run_dir and (run_dir / IDS).is_file():
             return SemanticIds.load(run_dir / IDS, _item_tokens(dataset))
         given = ids_from or config["semantic_ids"]
-        made = take_ids(config, dataset, features, given) if given else make_ids(config, dataset, _called(features))
+        if given:
+            made = take_ids(config, dataset, features, given)
+        else:
+            made = make_ids(config, dataset, _called(features), collaborative)
         getLogger().info(health.summary(made.report))
         try:
             health.check(made.report, config["tokenizer"]["min_utilisation"])
@@ -95,11 +106,13 @@ def load_semantic_ids(
     return made.ids
 
 
-def make_ids(config: Config, dataset: Dataset, features: np.ndarray) -> MadeIds:
+def make_ids(
+    config: Config, dataset: Dataset, features: np.ndarray, collaborative: Collaborative = none_known
+) -> MadeIds:
     """Ids by a tokenizer fitted on the seen items' features (or read from `tokenizer.codebooks`); see above."""
     seen, group = np.asarray(dataset.seen, dtype=bool), config["tokenizer"]
     given = group.get("codebooks")
-    tokenizer = load_tokenizer(given) if given else _fitted(config, features[seen])
+    tokenizer = load_tokenizer(given) if given else _fitted(config, features, seen, collaborative)
     try:
         codes = tokenizer.encode(features)
     except UserError as error:
@@ -145,11 +158,15 @@ def _maker_of(ids: SemanticIds, tokenizer: Tokenizer, features: np.ndarray) -> T
     return None
 
 
-def _fitted(config: Config, features: np.ndarray) -> Tokenizer:
-    """The tokenizer fitted on `features` [n_seen, d], from the cache if the same one was fitted before."""
+def _fitted(config: Config, features: np.ndarray, seen: np.ndarray, collaborative: Collaborative) -> Tokenizer:
+    """The tokenizer fitted on the seen items' rows of `features` [n_items, d], from the cache if the same one was
+    fitted before."""
     tokenizer = build_tokenizer(config["tokenizer"])
+    inputs = [np.asarray(features[seen], dtype=np.float32)]
+    if tokenizer.collaborative_width:
+        inputs.append(collaborative(tokenizer.collaborative_width)[seen])
     versions = torch.__version__, faiss.__version__
-    key = content_key(_FORMAT, tokenizer, versions, config["seed"], np.asarray(features, dtype=np.float32))
+    key = content_key(_FORMAT, tokenizer, versions, config["seed"], *inputs)
     path = Path(config["cache_path"]) / "tokenizers" / f"{tokenizer.method}-{key}.npz"
     if path.is_file():
         try:
@@ -158,7 +175,7 @@ def _fitted(config: Config, features: np.ndarray) -> Tokenizer:
             return tokenizer
         except UserError as error:
             getLogger().warning(f"{error} It is fitted again.")
-    tokenizer.fit(features, config["seed"], config["show_progress"], config["device"])
+    tokenizer.fit(inputs[0], config["seed"], config["show_progress"], config["device"], *inputs[1:])
     tokenizer.save(path)
     return tokenizer
 

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.models.verifying import Verifier
+from recbole_specgr.studies.list_likeness import first_codes, mean_cosine, mean_shared_prefix
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.text.features import load_text_features
 
 Measured = dict[str, float | int | list[float]]
 
@@ -66,6 +69,14 @@ class Trial:
         for start in range(0, total, size):
             yield self.view[torch.arange(start, min(start + size, total))].to(self.trainer.device)
 
+    @cached_property
+    def evaluated(self) -> tuple[dict[str, float], np.ndarray]:
+        """All test metrics, and the lists int [N, K], -1 where there is no item."""
+        trainer = self.trainer
+        trainer.eval_collector.keeps_lists = True
+        result = trainer.evaluate(self.test_data, load_best_model=False, show_progress=self.show_progress)
+        return result, trainer.rows["rec.items"].numpy()
+
     def rank(self, interaction: Interaction, candidates: Tensor) -> Tensor:
         """The lists [B, K] that an evaluation would take."""
         return self.ranker.rank(interaction, self.k, candidates).items
@@ -76,10 +87,7 @@ def quality(trial: Trial) -> Measured:
 
     `novelty` is the mean of -log2 of an item's share of the training interactions, one added to every item's.
     """
-    trainer = trial.trainer
-    trainer.eval_collector.keeps_lists = True
-    result = trainer.evaluate(trial.test_data, load_best_model=False, show_progress=trial.show_progress)
-    lists, view = trainer.rows["rec.items"].numpy(), trial.view
+    (result, lists), view = trial.evaluated, trial.view
     listed, seen, candidates = lists[lists >= 0], view.seen.numpy(), view.candidates.numpy()
     counts = np.bincount(view.train_interactions[1], minlength=view.item_num)
     shown = np.zeros(view.item_num, dtype=bool)
@@ -87,7 +95,7 @@ def quality(trial: Trial) -> Measured:
     surprise = -np.log2((counts + 1) / (counts.sum() + candidates.sum()))
     return {
         **result,
-        **trainer.latency.summary(),
+        **trial.trainer.latency.summary(),
         "list_unseen_share": float((~seen[listed]).mean()),
         "list_length": float((lists >= 0).sum(1).mean()),
         "coverage": float(shown[candidates].mean()),
@@ -95,6 +103,21 @@ def quality(trial: Trial) -> Measured:
         "popularity": float(counts[listed].mean()),
         "novelty": float(surprise[listed].mean()),
     }
+
+
+def likeness(trial: Trial) -> Measured:
+    """How alike the items of a list are by their text, and, of models with semantic ids, by their codes; and how the
+    first codes of what is listed are spread against those of the training interactions (`studies.list_likeness`)."""
+    _, lists = trial.evaluated
+    texts = load_text_features(trial.trainer.config, trial.view)
+    measured: Measured = {"mean_cosine": mean_cosine(lists, texts)}
+    model = trial.model
+    generator = model.verifier if isinstance(model, SpeculativeRecommender) else model
+    if isinstance(generator, Verifier):
+        codes = generator.item_codes.cpu().numpy()
+        measured["mean_shared_prefix"] = mean_shared_prefix(lists, codes)
+        measured |= first_codes(lists, codes, trial.view.train_interactions[1])
+    return measured
 
 
 def acceptance(trial: Trial, rows: int | None = None) -> Measured:
@@ -182,6 +205,6 @@ def _score_all(trial: Trial, interaction: Interaction, candidates: Tensor) -> Te
 
 
 MEASURES: dict[str, Callable[..., Measured]] = {
-    measure.__name__: measure for measure in (quality, acceptance, timing, subset, training)
+    measure.__name__: measure for measure in (quality, likeness, acceptance, timing, subset, training)
 }
 SUBSET_METHODS: dict[str, Callable[[Trial, Interaction, Tensor], Tensor]] = {"rank": Trial.rank, "score": _score_all}

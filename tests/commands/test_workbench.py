@@ -41,8 +41,8 @@ def test_ids_of_the_command_are_taken_by_models(words, tiny_dataset, tmp_path, c
 def test_all_tokenizers_in_one_table(words, tmp_path, capsys):
     assert main(["tokenize", *words, "--tokenizer=all", f"--out={tmp_path / 'ids'}"]) == 0
     table = capsys.readouterr().out.split("\n\n")[-1]
-    methods = {"rqvae", "rqkmeans", "opq", "hierarchical_kmeans"}
-    assert {line.split()[0] for line in table.splitlines()[2:6]} == methods
+    methods = {"rqvae", "letter", "cost", "rqkmeans", "opq", "hierarchical_kmeans"}
+    assert {line.split()[0] for line in table.splitlines()[2:8]} == methods
     assert {path.name for path in (tmp_path / "ids").iterdir()} == methods
     for method in methods:
         folder = tmp_path / "ids" / method

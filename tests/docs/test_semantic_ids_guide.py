@@ -21,7 +21,7 @@ valid_metric: NDCG@10
 eval_step: 0
 MAX_ITEM_LIST_LENGTH: 2
 show_progress: False
-tokenizer: {rqvae: {warmup_epochs: 5, epochs: 5}}
+tokenizer: {rqvae: {warmup_epochs: 5, epochs: 30}}
 """
 
 
@@ -37,7 +37,7 @@ def followed(tmp_path_factory) -> tuple[Path, list[str]]:
 def test_every_block_does_what_the_page_says(followed):
     folder, (made, trained, tabled, coded) = followed
     ids = folder / "runs" / "ml-100k" / "semantic_ids"
-    for method in ("rqvae", "rqkmeans", "opq", "hierarchical_kmeans"):
+    for method in ("rqvae", "letter", "cost", "rqkmeans", "opq", "hierarchical_kmeans"):
         assert f"Train on these ids: --semantic_ids=runs/ml-100k/semantic_ids/{method}" in made
         assert (ids / method / "report.html").is_file()
         assert f"| `{method}` |" in GUIDE

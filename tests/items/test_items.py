@@ -16,6 +16,7 @@ from recbole_specgr.items.kept import NotKept, items_of_run
 from recbole_specgr.items.make import make_items
 from recbole_specgr.runs.folder import read_config
 from recbole_specgr.semantic_ids import SemanticIds
+from recbole_specgr.semantic_ids.fit import none_known
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.features import FEATURES
@@ -31,10 +32,10 @@ def test_only_what_is_needed_is_made(tiny_dataset, monkeypatch):
     monkeypatch.setattr(make, "load_semantic_ids", lambda *arguments: pytest.fail("nobody needs ids"))
     config = Config("UniSRec", "tiny", config_dict=tiny_dataset)
     view = InductiveDataset(config).build()[0]
-    items = make_items(config, view, ["text_vectors"])
+    items = make_items(config, view, ["text_vectors"], none_known)
     assert items.text_vectors.shape == (view.item_num, 16)
     assert items.semantic_ids is items.attributes is items.attribute_tokenizer is None
-    assert vars(make_items(config, view, [])) == vars(Items())
+    assert vars(make_items(config, view, [], none_known)) == vars(Items())
 
 
 def test_texts_are_encoded_once_for_vectors_and_ids(tiny_dataset, monkeypatch):
@@ -47,7 +48,7 @@ def test_texts_are_encoded_once_for_vectors_and_ids(tiny_dataset, monkeypatch):
     monkeypatch.setattr(make, "load_text_features", counted)
     tokenizer = {"method": "rqkmeans", "codebook_size": 8, "levels": 2}
     config = Config("LIGER", "tiny", config_dict={**tiny_dataset, "tokenizer": tokenizer})
-    items = make_items(config, InductiveDataset(config).build()[0], ["semantic_ids", "text_vectors"])
+    items = make_items(config, InductiveDataset(config).build()[0], ["semantic_ids", "text_vectors"], none_known)
     assert len(calls) == 1 and items.semantic_ids.n_items == len(items.text_vectors)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
+from recbole_specgr import semantic_ids
 from recbole_specgr.semantic_ids import (
     SemanticIds,
     Tokenizer,
     build_tokenizer,
     health,
-    load_semantic_ids,
     load_tokenizer,
 )
 from recbole_specgr.semantic_ids.additive import nearest_sums
@@ -33,6 +34,14 @@ from recbole_specgr.system.errors import UserError
 RQVAE_SMALL = {"hidden_sizes": [32], "latent_size": 8, "batch_size": 64, "warmup_epochs": 5, "epochs": 30}
 METHODS = {
     "rqvae": {"method": "rqvae", "levels": 3, "codebook_size": 16, "rqvae": RQVAE_SMALL},
+    "letter": {
+        "method": "letter",
+        "levels": 3,
+        "codebook_size": 16,
+        "rqvae": RQVAE_SMALL,
+        "letter": {"clusters": 4},
+    },
+    "cost": {"method": "cost", "levels": 3, "codebook_size": 16, "rqvae": RQVAE_SMALL},
     "rqkmeans": {"method": "rqkmeans", "levels": 3, "codebook_size": 16, "rqkmeans": {"components": 8}},
     "rqkmeans balanced": {
         "method": "rqkmeans",
@@ -44,6 +53,23 @@ METHODS = {
     "hierarchical_kmeans": {"method": "hierarchical_kmeans", "levels": 3, "codebook_size": 16},
 }
 
+
+def fitted(group: dict, features: np.ndarray, seed: int = 0) -> Tokenizer:
+    """A tokenizer fitted on features [n, d] and, where it reads them, collaborative vectors of text and chance."""
+    tokenizer = build_tokenizer(group)
+    return tokenizer.fit(features, seed, collaborative=vectors_of_use(features, tokenizer.collaborative_width))
+
+
+ALL = clustered(301)  # stands for the 300 items of `setting`, and padding
+
+
+def vectors_of_use(features: np.ndarray, width: int) -> np.ndarray | None:
+    rng = np.random.default_rng(3)
+    text = features @ rng.normal(size=(features.shape[1], width)) / 5
+    return (text + rng.normal(size=text.shape)).astype(np.float32) if width else None
+
+
+load_semantic_ids = partial(semantic_ids.load_semantic_ids, collaborative=lambda width: vectors_of_use(ALL, width))
 
 # ---- the table ----
 
@@ -244,7 +270,7 @@ def test_a_gpu_fits_and_encodes_as_the_cpu_does(group, gpu):
 
 def test_nearly_all_codes_in_use_and_groups_small(group):
     features = clustered()
-    tokenizer = build_tokenizer(group).fit(features, seed=0)
+    tokenizer = fitted(group, features)
     codes = tokenizer.encode(features)
     assert codes.dtype == np.int64 and codes.shape == (400, 3)
     used = [len(np.unique(column)) for column in codes.T]
@@ -260,7 +286,7 @@ def test_same_seed_same_codes_and_global_generators_untouched(group):
     expected = torch.rand(1), np.random.rand()
     torch.manual_seed(5)
     np.random.seed(5)
-    codes = [build_tokenizer(group).fit(features, seed=seed).encode(features) for seed in (3, 3, 4)]
+    codes = [fitted(group, features, seed).encode(features) for seed in (3, 3, 4)]
     np.testing.assert_array_equal(codes[0], codes[1])
     assert (codes[0] != codes[2]).any()
     assert (torch.rand(1), np.random.rand()) == expected
@@ -268,7 +294,7 @@ def test_same_seed_same_codes_and_global_generators_untouched(group):
 
 def test_saved_tokenizer_encodes_old_and_new_items_alike(group, tmp_path):
     features, new = clustered(), clustered(50, seed=9)
-    tokenizer = build_tokenizer(group).fit(features, seed=0)
+    tokenizer = fitted(group, features)
     tokenizer.save(tmp_path / "tokenizer.npz")
     loaded = load_tokenizer(tmp_path / "tokenizer.npz")
     assert loaded == tokenizer  # settings
@@ -285,11 +311,11 @@ def test_inputs_no_tokenizer_can_take(group):
     tokenizer = build_tokenizer(group)
     if tokenizer.least_items > 1:
         with pytest.raises(UserError, match=r"codebook_size 16 is larger than the number of seen items, 15"):
-            tokenizer.fit(clustered(15), seed=0)
+            fitted(group, clustered(15))
     broken = clustered(40)
     broken[3, 3] = np.nan
     with pytest.raises(UserError, match="NaN"):
-        tokenizer.fit(broken, seed=0)
+        tokenizer.fit(broken, 0, collaborative=vectors_of_use(clustered(40), tokenizer.collaborative_width))
     with pytest.raises(RuntimeError, match="fitted"):
         tokenizer.encode(clustered(20))
 
@@ -298,7 +324,7 @@ def test_identical_features(group):
     """A third of the items without text: all of them share their codes, and nothing breaks."""
     features = clustered(120)
     features[::3] = 0
-    tokenizer = build_tokenizer(group).fit(features, seed=0)
+    tokenizer = fitted(group, features)
     codes = tokenizer.encode(features)
     assert len(np.unique(codes[::3], axis=0)) == 1
     assert all(np.isfinite(array).all() for array in tokenizer.state().values())
@@ -318,7 +344,7 @@ def test_wrong_settings():
 def test_reconstruction_and_nearest_codes(group):
     """Codes stand for vectors near the features; tuples near a vector are different and sorted by nearness."""
     features, new = clustered(), clustered(20, seed=9)
-    tokenizer = build_tokenizer(group).fit(features, seed=0)
+    tokenizer = fitted(group, features)
     error = np.square(tokenizer.reconstruct(tokenizer.encode(features)) - features).sum()
     assert error < 0.5 * np.square(features - features.mean(0)).sum()
 
@@ -327,7 +353,7 @@ def test_reconstruction_and_nearest_codes(group):
     for vector, tuples in zip(new, found):
         assert len(np.unique(tuples, axis=0)) == 8
         assert (tuples < tokenizer.codebook_sizes).all()
-        if group["method"] != "rqvae":  # which is near in its latent space
+        if not isinstance(tokenizer, RQVAE):  # which is near in its latent space
             distance = np.square(tokenizer.reconstruct(tuples) - vector).sum(axis=1)
             assert (np.diff(distance) > -1e-4).all()
 
@@ -445,7 +471,7 @@ def test_components_are_dealt_out_evenly():
 def test_rqkmeans_codes_are_the_nearest_residuals(components):
     features = clustered(150)
     group = {"method": "rqkmeans", "levels": 3, "codebook_size": 10, "rqkmeans": {"components": components}}
-    tokenizer = build_tokenizer(group).fit(features, seed=0)
+    tokenizer = fitted(group, features)
     codes = tokenizer.encode(features)
     reduced = (features - features.mean(0)).astype(np.float64)
     if components:

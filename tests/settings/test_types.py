@@ -161,7 +161,7 @@ NAN, INFINITE = float("nan"), float("inf")
             "TIGER",
             "tokenizer.method",
             3,
-            "There is no [tokenizer.method: 3]. There are hierarchical_kmeans, opq, rqkmeans",
+            "There is no [tokenizer.method: 3]. There are cost, hierarchical_kmeans, letter, opq, rqkmeans",
         ),
         ("TIGER", "clip_grad_norm", -1, "[clip_grad_norm] must be a number above 0"),
         ("TIGER", "normalizer", 0, "[normalizer] must be one of full, level, trie, but is [0]"),

@@ -26,7 +26,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
+@pytest.fixture(scope="module", params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
 def use_gpu(request) -> bool:
     """False where there is no GPU: then the same is done by two processes on the CPU."""
     if request.param == "real" and not request.config.getoption("--pretend-gpu"):
@@ -61,6 +61,12 @@ def result(folder: Path, use_gpu: bool, processes: int, **settings) -> dict:
     return json.loads((settings["run_dir"] / "result.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def one(folder, use_gpu) -> dict:
+    """The record of a single process."""
+    return result(folder, use_gpu, 1)
+
+
 @pytest.mark.parametrize(
     ("gpus", "settings"),
     [
@@ -70,12 +76,12 @@ def result(folder: Path, use_gpu: bool, processes: int, **settings) -> dict:
         (2, {"gpu_id": "0,1", "parallel": "fsdp"}),
     ],
 )
-def test_two_processes_do_what_one_does(folder, use_gpu, gpus, settings) -> None:
+def test_two_processes_do_what_one_does(folder, use_gpu, one, gpus, settings) -> None:
     if not use_gpu and (gpus > 1 or not torch.distributed.is_gloo_available()):
         pytest.skip("one pretended GPU is enough")
     if use_gpu and torch.cuda.device_count() < gpus:
         pytest.skip(f"needs {gpus} CUDA GPUs")
-    one, two = result(folder, use_gpu, 1), result(folder, use_gpu, 2, **settings)
+    two = result(folder, use_gpu, 2, **settings)
     assert (one["processes"], two["processes"]) == (1, 2)
     for stage, training in one["training"].items():
         losses = [epoch["loss"] for epoch in training["history"]]

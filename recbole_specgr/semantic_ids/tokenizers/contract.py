@@ -62,8 +62,18 @@ class Tokenizer(ABC):
         """Number of items a fit takes at least."""
         return self.codebook_size
 
+    @property
+    def collaborative_width(self) -> int:
+        """Width of the collaborative vectors that `fit` is to be given; 0 for a tokenizer that reads none."""
+        return 0
+
     def fit(
-        self, features: np.ndarray, seed: int, show_progress: bool = False, device: torch.device | str = "cpu"
+        self,
+        features: np.ndarray,
+        seed: int,
+        show_progress: bool = False,
+        device: torch.device | str = "cpu",
+        collaborative: np.ndarray | None = None,
     ) -> "Tokenizer":
         """Fit the codebooks.
 
@@ -72,6 +82,8 @@ class Tokenizer(ABC):
             seed: everything random depends on it alone; the global generators are left as they were.
             show_progress: whether to show a bar.
             device: where to compute.
+            collaborative: float32 [n, collaborative_width], what is known of the items from who used them; read by
+                tokenizers that say such a width.
 
         Raises:
             UserError: there are fewer items than codes, or a feature is not finite.

@@ -67,7 +67,7 @@ class RQVAE(Tokenizer):
         super().__post_init__()
         if self.epochs < 1 or self.batch_size < 1:
             raise UserError(
-                f"tokenizer.rqvae.epochs and tokenizer.rqvae.batch_size must be at least 1, not {self.epochs} and "
+                f"tokenizer.{self.method}.epochs and its batch_size must be at least 1, not {self.epochs} and "
                 f"{self.batch_size}."
             )
 
@@ -89,7 +89,7 @@ class RQVAE(Tokenizer):
             autoencoder.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
 
-        bar = trange(self.warmup_epochs + self.epochs, desc="RQ-VAE", unit="epoch", disable=not show_progress)
+        bar = trange(self.warmup_epochs + self.epochs, desc=self.method, unit="epoch", disable=not show_progress)
         batch_size = min(self.batch_size, max(32, len(inputs) // 5))
         possible = min(self.codebook_size, len(np.unique(features, axis=0)))
         quantizer: ResidualQuantizer | None = None
@@ -100,11 +100,13 @@ class RQVAE(Tokenizer):
                 with torch.no_grad():
                     latent = autoencoder.encoder(inputs)
                 self._require_finite(latent)
-                quantizer = ResidualQuantizer.from_kmeans(latent, self, batch_size, seed, generator)
+                quantizer = self._quantizer(latent, batch_size, seed, generator)
+            if quantizer is not None:
+                quantizer.start_epoch(seed + epoch)
             order = torch.randperm(len(inputs), generator=generator)
             with torch.autograd.set_detect_anomaly(False):  # importing RecBole's models turns it on for good
                 for rows in order.to(device).split(batch_size):
-                    loss = self._loss(autoencoder, quantizer, inputs[rows], learn=True)
+                    loss = self._loss(autoencoder, quantizer, inputs[rows], rows)
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
@@ -127,11 +129,11 @@ class RQVAE(Tokenizer):
 
     @torch.no_grad()
     def _evaluate(self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer", x: Tensor) -> tuple[float, list]:
-        """Mean squared reconstruction error of x [n, d], and the number of codes in use on each level."""
+        """Mean error of x [n, d], and the number of codes in use on each level."""
         errors, codes = [], []
-        for rows in x.split(CHUNK):
-            quantized = quantizer(autoencoder.encoder(rows))
-            errors.append((autoencoder.decoder(quantized.vectors) - rows).square().mean(1))
+        for rows in torch.arange(len(x), device=x.device).split(CHUNK):
+            quantized = quantizer(autoencoder.encoder(x[rows]))
+            errors.append(self._errors(autoencoder, quantized, x[rows], rows))
             codes.append(quantized.codes)
         error = torch.cat(errors)
         self._require_finite(error)
@@ -141,16 +143,25 @@ class RQVAE(Tokenizer):
         if not values.isfinite().all():
             raise UserError(f"The RQ-VAE diverged. Lower tokenizer.rqvae.learning_rate, now {self.learning_rate}.")
 
+    def _quantizer(self, latent: Tensor, batch_size: int, seed: int, generator: torch.Generator) -> "ResidualQuantizer":
+        """What quantises from the end of the warm-up on, started from the latent vectors of all items [n, d]."""
+        return ResidualQuantizer.from_kmeans(latent, self, batch_size, seed, generator)
+
+    def _errors(self, autoencoder: "Autoencoder", quantized: "Quantized", x: Tensor, rows: Tensor) -> Tensor:
+        """How far each of x [B, d], the inputs `rows` [B], is from what is wanted of it [B]; decides which state is
+        kept."""
+        return (autoencoder.decoder(quantized.vectors) - x).square().mean(1)
+
     def _loss(
-        self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer | None", x: Tensor, learn: bool = False
+        self, autoencoder: "Autoencoder", quantizer: "ResidualQuantizer | None", x: Tensor, rows: Tensor
     ) -> Tensor:
-        """Reconstruction error plus `commitment` times the commitment loss; x is [B, d]."""
+        """Reconstruction error of x [B, d], the inputs `rows` [B], plus `commitment` times the commitment loss."""
         latent = autoencoder.encoder(x)
         if quantizer is None:
             return F.mse_loss(autoencoder.decoder(latent), x)
-        quantized = quantizer(latent, learn)
-        straight_through = latent + (quantized.vectors - latent).detach()
-        return F.mse_loss(autoencoder.decoder(straight_through), x) + self.commitment * quantized.commitment
+        quantized = quantizer(latent, learn=True)
+        reconstruction = F.mse_loss(autoencoder.decoder(straight_through(latent, quantized)), x)
+        return reconstruction + self.commitment * quantized.commitment
 
     def _latent(self, features: np.ndarray) -> Tensor:
         inputs = torch.from_numpy((features - self.mean) / self.scale)
@@ -220,6 +231,11 @@ class Quantized:
     commitment: Tensor
 
 
+def straight_through(latent: Tensor, quantized: Quantized) -> Tensor:
+    """The quantised vectors [B, d], whose gradient goes to the latent ones as if they were these."""
+    return latent + (quantized.vectors - latent).detach()
+
+
 def quantize(x: Tensor, codebooks: Tensor) -> Quantized:
     """Quantise x [B, d] with `codebooks` [levels, K, d], each level the residual of the levels before.
 
@@ -270,6 +286,9 @@ class ResidualQuantizer:
         codes = quantize(latent, codebooks).codes
         counts = torch.stack([torch.bincount(column, minlength=k) for column in codes.T]) * (batch_size / len(latent))
         return cls(codebooks, counts, settings.decay, settings.restart_below, generator)
+
+    def start_epoch(self, seed: int) -> None:
+        """Called before each epoch that has codebooks."""
 
     def __call__(self, x: Tensor, learn: bool = False) -> Quantized:
         """Quantise x [B, d]; with `learn`, then move the codebooks."""
