@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
 
 
-class Recformer(ItemTables, RanksByVectors, SequentialRecommender):
+class Recformer(RanksByVectors, ItemTables, SequentialRecommender):
     """A language model reads the history as text and finds the next item by its text.
 
     Li et al., "Text Is All You Need: Learning Language Representations for Sequential Recommendation", KDD 2023. Items

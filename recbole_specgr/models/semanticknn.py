@@ -14,7 +14,7 @@ from recbole_specgr.models.training_free import TrainingFreeRecommender
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class SemanticKNN(ItemTables, RanksByVectors, TrainingFreeRecommender):
+class SemanticKNN(RanksByVectors, ItemTables, TrainingFreeRecommender):
     """Nearest neighbours of the mean text vector of the user's last items, by cosine.
 
     The drafter without training of SpecGR's Tables 4 and A7 (Ding et al., AAAI 2026, appendix "Empirical Acceptance

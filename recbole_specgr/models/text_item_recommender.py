@@ -18,7 +18,7 @@ from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class TextItemRecommender(ItemTables, RanksByVectors, SequentialRecommender):
+class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
     """A causal encoder of histories whose item table is a function of the items' frozen text vectors.
 
     An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items

@@ -31,7 +31,7 @@ class RanksByVectors(ScoresItems):
     temperature: float = 1.0
     lists_history: bool = True
     ranking_index: str | None = None
-    _index: tuple[Tensor, Tensor, NearestItems] | None = None  # with the candidates and a vector that it was made of
+    _index: tuple[Tensor, Tensor, NearestItems] | None = None  # with the candidates and some vectors that it is made of
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, d]`."""
@@ -81,14 +81,19 @@ class RanksByVectors(ScoresItems):
     def _nearest_items(self, users: Tensor, k: int, candidates: Tensor) -> NearestItems:
         """The index of the candidates, which is made anew when they or the vectors have changed."""
         assert self.ranking_index is not None
-        sample = self.item_vectors(slice(0, 64)).clone()
-        known = self._index
-        if known is None or not (torch.equal(known[0], candidates) and torch.equal(known[1], sample)):
-            items = candidates.nonzero().squeeze(1)
-            index = NearestItems(self.item_vectors(), items, self.ranking_index, "ranking_index")
-            self._index = candidates, sample, index
-            self.approximation = self._measured(users, k, candidates, index)
-        return self._index[2]  # type: ignore[index]
+        if self._index is not None and torch.equal(self._index[0], candidates):
+            _, sample, index = self._index
+            if torch.equal(sample, self.item_vectors(_sampled(index.items))):
+                return index
+        items = candidates.nonzero().squeeze(1)
+        index = NearestItems(self.item_vectors(), items, self.ranking_index, "ranking_index")
+        self._index = candidates, self.item_vectors(_sampled(items)).clone(), index
+        self.approximation = self._measured(users, k, candidates, index)
+        return index
+
+    def items_changed(self) -> None:
+        """Forget the index: other items may now have the same ids. A model whose items may change calls this."""
+        self._index = None
 
     def _measured(self, users: Tensor, k: int, candidates: Tensor, index: NearestItems) -> dict[str, Any]:
         """What share of the exact lists of these users the index finds; it goes into the log, too."""
@@ -100,3 +105,10 @@ class RanksByVectors(ScoresItems):
             f"on {len(users):,} users and {int(candidates.sum()):,} items"
         )
         return {"index": self.ranking_index, "recall": round(recall, 5), "k": k, "users": len(users)}
+
+
+def _sampled(items: Tensor) -> slice:
+    """The stretch of items by which one sees that training has changed the vectors. It begins with the first of those
+    that are ranked: before it may stand unseen items, whose vectors do not change."""
+    first = int(items[0]) if len(items) else 0
+    return slice(first, first + 64)

@@ -123,10 +123,12 @@ def check_tuning(config: Config, decoding: Mapping[str, Any], valid: InductiveDa
         UserError: a setting that this model can't change after training; a share where valid has but one part, or where
             the metric is of one.
     """
+    share, metric = config["tune_unseen_share"], config["valid_metric"]
     if not config["tune"]:
+        if share is not None:
+            getLogger().warning(f"[tune_unseen_share: {share}] has no effect: no setting of inference is tuned.")
         return
     check_grid(config["tune"], decoding, config["model"])
-    share, metric = config["tune_unseen_share"], config["valid_metric"]
     if share is None:
         return
     if split_key(metric)[0]:

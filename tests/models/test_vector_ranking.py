@@ -13,6 +13,7 @@ import recbole_specgr.evaluation.ranking as ranking
 from recbole_specgr.building.build import model_of
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation.ranking import rank_blocks, rank_scores
+from recbole_specgr.models.item_tables import NewItems, with_items, without_items
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.settings.config import Config
@@ -48,7 +49,7 @@ def test_blocks_of_any_size_give_the_list_of_all_scores(size, k, monkeypatch):
 
 def prepared(name: str, settings: dict, **more):
     """The model in float64, where products do not depend on their shape up to float32, a ranker and a batch."""
-    narrow = {} if name in ("SemanticKNN", "ItemCoCount", "Recformer") else NARROW
+    narrow = {} if name in ("SemanticKNN", "ItemCoCount", "Recformer", "HSTU") else NARROW
     config = Config(name, "tiny", config_dict={**settings, **narrow, **more})
     torch.manual_seed(0)
     train, _, test = InductiveDataset(config).build()
@@ -98,6 +99,36 @@ def test_an_index_is_made_anew_for_other_vectors_and_other_candidates(tiny_datas
     again = ranker.rank(batch, 20, candidates).items
     assert not torch.equal(before, again)
     assert (again[:, :, None] == exact[:, None, :]).any(2).float().mean() > 0.99
+
+
+def test_an_index_is_made_anew_where_the_first_items_never_change(tiny_dataset):
+    model, _, batch, candidates = prepared("HSTU", tiny_dataset, ranking_index="Flat")
+    last = candidates.clone()
+    last[:65] = False  # those before it are unseen, and training leaves their vectors alone
+    users = model.encode_users(batch)
+    before = model.rank_users(users, 5, last).items
+    with torch.no_grad():
+        model.item_embedding.weight[65:].neg_()
+    after = model.rank_users(users, 5, last).items
+    model.ranking_index = None
+    assert torch.equal(after, model.rank_users(users, 5, last).items) and not torch.equal(before, after)
+
+
+def test_an_index_does_not_outlive_the_items_it_was_made_of(tiny_dataset):
+    model, _, batch, _ = prepared("SemanticKNN", tiny_dataset, ranking_index="Flat")
+    n, near = model.n_items, model.features[batch["item_id_list"][0, 0]].float()[None]
+    candidates = torch.ones(n + 1, dtype=torch.bool)
+    candidates[0] = False
+
+    def has_new(model) -> list[bool]:
+        return (model.rank_users(model.encode_users(batch), 10, candidates).items == n).any(1).tolist()
+
+    far = with_items(model, {"": NewItems(-near)})
+    assert not any(has_new(far))
+    other = with_items(without_items(far, torch.arange(n)), {"": NewItems(near)})  # of the same id
+    found = has_new(other)
+    other.ranking_index = None
+    assert found == has_new(other) and any(found)
 
 
 def test_recall_is_measured_and_stated(tiny_dataset, caplog):

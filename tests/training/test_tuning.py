@@ -110,6 +110,11 @@ def test_a_share_of_unseen_targets_wants_both_parts() -> None:
         check_tuning(config, {"epsilon": 0.0}, valid)
 
 
+def test_a_share_of_unseen_targets_without_tuning_is_said_to_have_no_effect(caplog) -> None:
+    check_tuning({"tune": None, "tune_unseen_share": 0.5, "valid_metric": "NDCG@10"}, {}, SimpleNamespace())
+    assert "[tune_unseen_share: 0.5] has no effect" in caplog.text
+
+
 class TestGridOfLayers:
     def test_a_setting_that_is_given_is_not_tuned(self, tiny_dataset) -> None:
         whole = Config("SpecGRPP", "tiny", config_dict=tiny_dataset)["tune"]

@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_cases import MeanOfHistory, equal
 
+from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.runs.comparison import alike
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import LAST
+from recbole_specgr.training.batch import TrainingBatch
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.window_loader import WindowLoader
 from recbole_specgr.training.windows import Windows
@@ -201,6 +203,17 @@ def test_a_batch_of_windows_in_parts_is_the_same_step(prepare):
     assert losses[0] == pytest.approx(losses[1], rel=1e-10)
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(parts.model.state_dict()[name], value, rtol=0, atol=1e-9)
+
+
+def test_a_part_with_only_short_windows_learns_the_same_positions():
+    batch = Windows(view_of([[True, True, True], [True], [True, True], [True]], width=5))[torch.arange(4)]
+    whole = TrainingBatch(batch, torch.tensor([3, 1, 2, 1]), 7)
+    found = []
+    for part, _ in whole.in_parts(2):
+        items = part["item_id_list"][:, : int(part["item_length"].max())]  # models read no further
+        states, targets = learned_positions(items[:, :, None], part["item_length"], part["item_id"])
+        found += zip(states[:, 0].tolist(), targets.tolist(), strict=True)
+    assert sorted(found) == [(1, 2), (2, 3), (3, 4), (5, 6), (7, 8), (8, 9), (10, 11)]
 
 
 def test_rows_stay_a_choice(prepare):
