@@ -38,8 +38,8 @@ def decoder_only(sizes: Mapping[str, Any], vocab_size: int) -> DecoderOnly:
     """
     if sizes["d_kv"] % 2:
         raise UserError(
-            f"[d_kv: {sizes['d_kv']}] must be even for [architecture: decoder_only], for rotary positions turn a head's "
-            f"numbers in pairs."
+            f"[d_kv: {sizes['d_kv']}] must be even for [architecture: decoder_only], for rotary positions turn the "
+            f"numbers of a head in pairs."
         )
     return DecoderOnly(
         DecoderOnlyConfig(
