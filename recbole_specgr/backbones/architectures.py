@@ -8,6 +8,7 @@ from typing import Any
 from recbole_specgr.backbones.decoder_only import DecoderOnly
 from recbole_specgr.backbones.llama_layer import DecoderOnlyConfig
 from recbole_specgr.backbones.t5 import T5, T5Config
+from recbole_specgr.system.errors import UserError
 
 AnyBackbone = T5 | DecoderOnly
 
@@ -30,7 +31,16 @@ def encoder_decoder(sizes: Mapping[str, Any], vocab_size: int) -> T5:
 
 def decoder_only(sizes: Mapping[str, Any], vocab_size: int) -> DecoderOnly:
     """A decoder of the T5's size: as many layers as its two stacks together, with feed-forward layers of as many
-    parameters, whose three matrices are two thirds as wide as two would be."""
+    parameters, whose three matrices are two thirds as wide as two would be.
+
+    Raises:
+        UserError: an odd `d_kv`.
+    """
+    if sizes["d_kv"] % 2:
+        raise UserError(
+            f"[d_kv: {sizes['d_kv']}] must be even for [architecture: decoder_only], for rotary positions turn the "
+            f"numbers of a head in pairs."
+        )
     return DecoderOnly(
         DecoderOnlyConfig(
             vocab_size=vocab_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from importlib.metadata import version
 from logging import getLogger
 from pathlib import Path
@@ -99,7 +100,8 @@ class Kept:
             "repeats": dataset.repeats,
         }
         for name in _PROPERTIES:
-            facts[name] = {field: getattr(value, "value", value) for field, value in getattr(dataset, name).items()}
+            properties = getattr(dataset, name).items()
+            facts[name] = {field: value.value if isinstance(value, Enum) else value for field, value in properties}
         return cls(facts, arrays)
 
     def restore(self, dataset: LoadedDataset) -> None:

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from recbole_specgr.backbones import DecoderOnly, DecoderOnlyConfig
+from recbole_specgr.backbones.architectures import ARCHITECTURES
 from recbole_specgr.backbones.llama_weights import from_transformers, to_transformers
 from recbole_specgr.backbones.token_tree import NewNodes, TokenTree
+from recbole_specgr.system.errors import UserError
 
 CONFIG = DecoderOnlyConfig(vocab_size=40, d_model=16, d_kv=8, d_ff=24, num_layers=3, num_heads=2, dropout_rate=0.0)
 BOS, DIGITS, LENGTHS = 39, 4, (5, 1, 3, 4, 5, 2)
@@ -92,6 +94,12 @@ def test_another_kind_of_llama_is_refused(model) -> None:
 def test_an_odd_width_of_heads_is_refused() -> None:
     with pytest.raises(ValueError, match=r"d_kv is \[7\]"):
         replace(CONFIG, d_kv=7)
+
+
+def test_a_setting_of_an_odd_width_of_heads_is_refused_with_a_sentence() -> None:
+    sizes = {"d_model": 16, "d_kv": 7, "d_ff": 24, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
+    with pytest.raises(UserError, match=r"\[d_kv: 7\] must be even for \[architecture: decoder_only\]"):
+        ARCHITECTURES["decoder_only"](sizes, 40)
 
 
 def test_a_window_learns_what_rows_of_its_targets_and_histories_learn(model, windows) -> None:
