@@ -60,7 +60,7 @@ def test_what_was_looked_up_is_not_computed_again(together: bool, static: bool, 
                 assert scores[row, column] == -torch.inf
                 continue
             expected = user.score(world.tokens[item].tolist(), int(lengths[item])) + float(bonus[item])
-            assert float(scores[row, column]) == pytest.approx(expected, abs=1e-9)
+            assert float(scores[row, column]) == pytest.approx(expected, abs=1e-7)  # rotary angles are float32
     assert backbone.calls == (1 if together else 4)
     before = backbone.nodes
     again = log_likelihood(prefixes, items.flip(1), lengths, bonus, together=together)

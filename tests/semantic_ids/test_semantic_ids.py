@@ -260,8 +260,10 @@ def group(request) -> dict:
 
 def test_a_gpu_fits_and_encodes_as_the_cpu_does(group, gpu):
     features = clustered()
+    use = vectors_of_use(features, build_tokenizer(group).collaborative_width)
     expected, found = (
-        build_tokenizer(group).fit(features, seed=0, device=device).encode(features) for device in ("cpu", "cuda")
+        build_tokenizer(group).fit(features, seed=0, device=device, collaborative=use).encode(features)
+        for device in ("cpu", "cuda")
     )
     assert found.shape == expected.shape and (found >= 0).all() and (found < build_tokenizer(group).codebook_size).all()
     if not gpu.is_real:  # a network that is trained on another machine rounds otherwise, and so ends elsewhere
