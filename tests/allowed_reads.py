@@ -55,7 +55,7 @@ ALLOWED = {
     "text/sentence_encoder.py": "vectors of a batch of texts, which are kept on disk",
     "semantic_ids/tokenizers/rqvae.py": "its first codebooks are faiss's; losses, once an epoch; what was fitted",
     "semantic_ids/tokenizers/letter.py: start_epoch": "clusters of codes are made by the CPU, once an epoch",
-    "semantic_ids/tokenizers/letter.py: diversity_loss": "which codes have mates; the CPU draws them, for any device alike",
+    "semantic_ids/tokenizers/letter.py: diversity_loss": "which codes have mates; the CPU draws them",
     # serving
     "serving/recommender.py": A_REQUEST,
     "serving/request.py": A_REQUEST,
