@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import torch
 import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
@@ -17,11 +14,12 @@ from recbole_specgr.models.losses import ranking_loss
 from recbole_specgr.models.parallel_recommender import ParallelRecommender, PredictedDigits
 from recbole_specgr.models.residual_map import ResidualMap
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
+from recbole_specgr.models.text_item_table import TextItemTable
 from recbole_specgr.models.verifying import ReadUsers
 from recbole_specgr.semantic_ids import SemanticIds
 
 
-class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
+class SpecGRPP_RPG(SpeculativeRecommender, TextItemTable, ParallelRecommender):
     """SpecGR++ on RPG: one model whose state before the next item drafts it by its text and verifies it by its digits.
 
     SpecGR++ is Ding et al., AAAI 2026; RPG is Hou et al., KDD 2025; their combination is this project's. Where it
@@ -38,17 +36,11 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
     """
 
     needs = ("semantic_ids", "text_vectors")
-    item_tables = ("codes", "seen", "features", "seen_row")
-    item_caches = ("_table",)
+    item_tables = (*ParallelRecommender.item_tables, *TextItemTable.item_tables)
 
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset, semantic_ids)
-        # Not saved: they are the data set's, and its next version may have more items.
-        self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
-        self.register_buffer("seen_items", self.seen.nonzero().squeeze(1), persistent=False)
-        row = torch.zeros(self.n_items, dtype=torch.long)
-        row[self.seen_items] = torch.arange(1, len(self.seen_items) + 1)
-        self.register_buffer("seen_row", row, persistent=False)  # 1-based among the seen, 0 for all others
+        self.keep_text(text_vectors, self.seen)
         width, d_text = config["hidden_size"], self.features.size(1)
         self.item_map = ResidualMap(d_text, width, config["map_size"], config["map_dropout_prob"])
         self.item_map.centre.copy_(self.features[self.seen_items].mean(0))
@@ -57,18 +49,13 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
         self.drafting_temperature = config["drafting_temperature"]
         self.decoding = {key: config[key] for key in self.decoding_keys}
         self.list_length = max(config["topk"])
-        self._table: Tensor | None = None
 
     # -- vectors -------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def item_table(self, chunk: int = 8192) -> Tensor:
-        """Mapped text of all items `[n_items, width]`, row 0 zeros; kept until the parameters may change."""
-        if self._table is None:
-            table = torch.cat([self.item_map(part) for part in self.features.split(chunk)])
-            table[0] = 0
-            self._table = table
-        return self._table
+    def map_text(self, features: Tensor) -> Tensor:
+        """Text vectors `[n, d_text]` -> `[n, width]`."""
+        mapped: Tensor = self.item_map(features)
+        return mapped
 
     def embed(self, items: Tensor, text: Tensor | None = None) -> Tensor:
         """Items `[B, S]` -> what is read `[B, S, width]`. `text`: theirs, mapped, where it is at hand."""
@@ -82,7 +69,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         """`drafting_weight * L_CE` and `L_Gen` of the targets, of rows or of windows."""
         items, length = self.history(interaction)
-        seen = self.item_map(self.features[self.seen_items])
+        seen = self.map_text(self.features[self.seen_items])
         table = F.pad(seen, (0, 0, 1, 0))
         states = self.transformer(self.embed(items, table[self.seen_row[items]]))
         states, targets = learned_positions(states, length, interaction[self.ITEM_ID])
@@ -115,19 +102,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, ParallelRecommender):
         states, size = users.states, min(self.draft_pool_size, int(candidates.sum()))
         return rank_blocks(lambda items: self.drafting_scores(states, items), len(states), size, candidates)
 
-    # -- items that arrive later, and parameters that change -----------------------------------------------------------
+    # -- items that arrive later ---------------------------------------------------------------------------------------
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
-        rows = super().new_rows(new)
-        return {**rows, "features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
-
-    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
-        return {"_table": self.item_map(new.features.to(self.features))}
-
-    def train(self, mode: bool = True) -> SpecGRPP_RPG:
-        self._table = None
-        return super().train(mode)
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._table = None
+        return {**ParallelRecommender.new_rows(self, new), **TextItemTable.new_rows(self, new)}

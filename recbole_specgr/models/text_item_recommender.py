@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_specgr.models.contract import cosines
-from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.text_item_table import TextItemTable
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
+class TextItemRecommender(RanksByVectors, TextItemTable):
     """A causal encoder of histories whose item table is a function of the items' frozen text vectors.
 
     An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items
@@ -27,9 +25,6 @@ class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
 
     Subclasses set `adaptor`, a module from text vectors `[n, d_text]` to `[n, hidden_size]`, and have `read_history`.
     They may override `project` and `item_loss`.
-
-    Attributes:
-        features: text vectors `[n_items, d_text]`, row 0 zeros.
     """
 
     inductive = True
@@ -37,22 +32,13 @@ class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
     trains_on: tuple[str, ...] = ("windows", "rows")
     input_type = InputType.POINTWISE
     compares_items = True
-    item_tables = ("features", "seen_row")
-    item_caches = ("_table",)
 
     def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset)
         self.hidden_size = config["hidden_size"]
         self.ranking_index = config["ranking_index"]
-        # Not saved: they are the data set's, and its next version may have more items.
-        self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
-        seen = dataset.seen.nonzero().squeeze(1)
-        row = torch.zeros(self.n_items, dtype=torch.long)
-        row[seen] = torch.arange(1, len(seen) + 1)
-        self.register_buffer("seen_items", seen, persistent=False)
-        self.register_buffer("seen_row", row, persistent=False)  # 1-based among the seen, 0 for all others
+        self.keep_text(text_vectors, dataset.seen)
         self.adaptor: nn.Module = nn.Identity()
-        self._table: Tensor | None = None
 
     # -- vectors -------------------------------------------------------------------------------------------------------
 
@@ -77,20 +63,10 @@ class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
         length = interaction[self.ITEM_SEQ_LEN]
         return interaction[self.ITEM_SEQ][:, : int(length.max())], length
 
-    @torch.no_grad()
-    def item_table(self, chunk: int = 8192) -> Tensor:
-        """Adapted text of all items `[n_items, hidden_size]`, row 0 zeros; kept until the parameters may change."""
-        if self._table is None:
-            table = torch.cat([self.adaptor(part) for part in self.features.split(chunk)])
-            table[0] = 0
-            self._table = table
-        return self._table
-
-    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
-        return {"features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
-
-    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
-        return {"_table": self.adaptor(new.features.to(self.features))}
+    def map_text(self, features: Tensor) -> Tensor:
+        """Text vectors `[n, d_text]` -> `[n, hidden_size]`."""
+        mapped: Tensor = self.adaptor(features)
+        return mapped
 
     def item_vectors(self, items: slice = ALL) -> Tensor:
         """Vectors of items `[m, hidden_size]`."""
@@ -106,20 +82,12 @@ class TextItemRecommender(RanksByVectors, ItemTables, SequentialRecommender):
         states = self.read_history(self.item_table()[items], interaction)
         return self.project(self.gather_indexes(states, length - 1))
 
-    def train(self, mode: bool = True) -> TextItemRecommender:
-        self._table = None
-        return super().train(mode)
-
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._table = None
-
     # -- RecBole's contract --------------------------------------------------------------------------------------------
 
     def calculate_loss(self, interaction: Interaction) -> Tensor | dict[str, Tensor]:
         """Cross entropy of the targets among seen items, of rows or of windows."""
         items, length = self.history(interaction)
-        seen = self.adaptor(self.features[self.seen_items])
+        seen = self.map_text(self.features[self.seen_items])
         table = F.pad(seen, (0, 0, 1, 0))
         states = self.read_history(table[self.seen_row[items]], interaction)
         users, targets = learned_positions(states, length, interaction[self.ITEM_ID])

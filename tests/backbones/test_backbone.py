@@ -7,6 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from backbone_cases import (
+    assert_bfloat16_gives_float32_scores_near_those_of_float32,
+    assert_some_users_go_on_without_the_others,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -187,33 +191,12 @@ def test_paths_read_in_place_and_paths_gathered_give_the_same(
     torch.testing.assert_close(got, expected, atol=tolerance, rtol=tolerance)
 
 
-@torch.no_grad()
 def test_some_users_go_on_without_the_others(model, batch) -> None:
-    tokens, _ = batch
-    memory, tree = model.memory(tokens), TokenTree(CONFIG.num_decoder_layers, longest=2, capacity=4)
-    zero, chosen = torch.zeros(len(tokens), 1, dtype=torch.long), torch.tensor([4, 1])
-    model.extend(memory, tree, [NewNodes(zero, zero, 0)])
-    some = tree.select(chosen)
-    (whole,) = model.extend(memory, tree, [NewNodes(zero + 7, zero, 1)])
-    (part,) = model.extend(memory.select(chosen), some, [NewNodes(zero[:2] + 7, zero[:2], 1)])
-    torch.testing.assert_close(part, whole[chosen], atol=1e-5, rtol=1e-4)
+    assert_some_users_go_on_without_the_others(model, batch[0], CONFIG.num_decoder_layers)
 
 
-@torch.no_grad()
 def test_decoding_in_bfloat16_gives_float32_scores_near_those_of_float32(model, batch) -> None:
-    tokens, _ = batch
-    tokens[1] = 0  # a user without a history
-    new, parents = torch.arange(1, 13).view(6, 2), torch.zeros(6, 2, dtype=torch.long)
-    scores = []
-    for dtype in (torch.float32, torch.bfloat16):
-        model.decoding_dtype = dtype
-        memory, tree = model.memory(tokens), TokenTree(CONFIG.num_decoder_layers, longest=2, capacity=20)
-        assert memory.layers[0].keys.dtype == dtype
-        root = NewNodes(parents[:, :1], parents[:, :1], 0)
-        scores.append(model.extend(memory, tree, [root, NewNodes(new, parents, 1)])[1])
-    assert scores[1].dtype == torch.float32
-    assert not torch.equal(*scores)
-    torch.testing.assert_close(scores[1], scores[0], atol=0.1, rtol=0.02)
+    assert_bfloat16_gives_float32_scores_near_those_of_float32(model, batch[0], CONFIG.num_decoder_layers, atol=0.1)
 
 
 def test_bfloat16_is_for_decoding_and_for_float32_models_only(model, batch) -> None:

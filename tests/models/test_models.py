@@ -307,6 +307,21 @@ class TestLIGER(GenerativeCase):
             run(self.model, folder, **self.settings, architecture="decoder_only")
 
 
+@torch.no_grad()
+def assert_pool_drafts_what_all_scores_draft(path: str | Path) -> tuple:
+    """A pool of all items changes no list, a small one still gives candidates; returns the model, a batch and these."""
+    _, model, _, _, _, test = load_data_and_model(path)
+    model = model.double().eval()
+    batch, candidates = next(iter(test))[0], test._dataset.candidates
+    expected = model.full_sort_topk(batch, 20, candidates)
+    model.draft_pool_size = model.n_items
+    assert torch.equal(model.full_sort_topk(batch, 20, candidates), expected)
+    model.draft_pool_size = 15  # more than is drafted in the first round, fewer than in all
+    lists = model.full_sort_topk(batch, 20, candidates)
+    assert candidates[lists[lists >= 0]].all()
+    return model, batch, candidates
+
+
 class TestSpecGRPP(GenerativeCase):
     model = "SpecGRPP"
     settings = TINY_SPECGR
@@ -320,21 +335,11 @@ class TestSpecGRPP(GenerativeCase):
         torch.testing.assert_close(pretrained.eval().item_vectors(), finetuned.eval().item_vectors())
         assert not torch.equal(pretrained.backbone.embedding.weight, finetuned.backbone.embedding.weight)
 
-    @torch.no_grad()
     def test_an_exact_pool_of_all_items_drafts_what_the_matrix_product_drafts(self, trained) -> None:
-        run_dir = Path(trained["run_dir"])
-        _, model, _, _, _, test = load_data_and_model(run_dir / "finetune.pth")
-        model = model.double().eval()
-        batch, candidates = next(iter(test))[0], test._dataset.candidates
-        expected = model.full_sort_topk(batch, 20, candidates)
-        model.draft_pool_size = model.n_items
-        assert torch.equal(model.full_sort_topk(batch, 20, candidates), expected)
-        model.draft_pool_size = 15  # more than is drafted in the first round, fewer than in all
-        lists = model.full_sort_topk(batch, 20, candidates)
-        assert candidates[lists[lists >= 0]].all()
+        model, batch, candidates = assert_pool_drafts_what_all_scores_draft(Path(trained["run_dir"]) / "finetune.pth")
         model.draft_index = "no such index"
         model._nearest = None
-        with pytest.raises(UserError, match="no such index"):
+        with torch.no_grad(), pytest.raises(UserError, match="no such index"):
             model.full_sort_topk(batch, 20, candidates)
 
 
@@ -353,17 +358,8 @@ class TestSpecGR_Aux(GenerativeCase):
         "accept_threshold": -3.0,
     }
 
-    @torch.no_grad()
     def test_a_pool_of_all_items_drafts_what_all_scores_draft(self, trained) -> None:
-        _, model, _, _, _, test = load_data_and_model(trained["run_dir"])
-        model = model.double().eval()
-        batch, candidates = next(iter(test))[0], test._dataset.candidates
-        expected = model.full_sort_topk(batch, 20, candidates)
-        model.draft_pool_size = model.n_items
-        assert torch.equal(model.full_sort_topk(batch, 20, candidates), expected)
-        model.draft_pool_size = 15  # more than is drafted in the first round, fewer than in all
-        lists = model.full_sort_topk(batch, 20, candidates)
-        assert candidates[lists[lists >= 0]].all()
+        assert_pool_drafts_what_all_scores_draft(trained["run_dir"])
 
 
 DECODER_ONLY = {"architecture": "decoder_only"}

@@ -1,0 +1,72 @@
+"""What models keep of the items whose vectors are a function of frozen text vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.model.abstract_recommender import SequentialRecommender
+from torch import Tensor
+
+from recbole_specgr.models.item_tables import ItemTables, NewItems
+
+
+class TextItemTable(ItemTables, SequentialRecommender):
+    """A recommender with text vectors, which of them are seen, and a table that is mapped from them when needed.
+
+    An item that arrives after training is mapped by the same function. Subclasses give `map_text`, and call
+    `keep_text` in their constructor.
+
+    Attributes:
+        features: text vectors `[n_items, d_text]`, row 0 zeros.
+        seen_items: items of the training data `[n_seen]`.
+        seen_row: each item's place among these, from 1; 0 for all others `[n_items]`.
+    """
+
+    item_tables: tuple[str, ...] = ("features", "seen_row")
+    item_caches = ("_table",)
+    features: Tensor
+    seen_items: Tensor
+    seen_row: Tensor
+    _table: Tensor | None
+
+    def keep_text(self, text_vectors: np.ndarray, seen: Tensor) -> None:
+        """Keep the text vectors `[n_items, d_text]` of all items, of which `seen` `[n_items]` are in the training data.
+
+        They are not saved: they are the data set's, and its next version may have more items.
+        """
+        items = seen.nonzero().squeeze(1)
+        row = torch.zeros(len(seen), dtype=torch.long)
+        row[items] = torch.arange(1, len(items) + 1)
+        self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
+        self.register_buffer("seen_items", items, persistent=False)
+        self.register_buffer("seen_row", row, persistent=False)
+        self._table = None
+
+    def map_text(self, features: Tensor) -> Tensor:
+        """Text vectors `[n, d_text]` -> the table's rows `[n, d]`."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def item_table(self, chunk: int = 8192) -> Tensor:
+        """Mapped text of all items `[n_items, d]`, row 0 zeros; kept until the parameters may change."""
+        if self._table is None:
+            table = torch.cat([self.map_text(part) for part in self.features.split(chunk)])
+            table[0] = 0
+            self._table = table
+        return self._table
+
+    def new_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
+
+    def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
+        return {"_table": self.map_text(new.features.to(self.features))}
+
+    def train(self, mode: bool = True) -> Any:
+        self._table = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._table = None
