@@ -89,7 +89,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
 
         trainer = make_trainer(config, model)
         check_tuning(config, model.decoding, valid)
-        told = set() if resumes else check_given(config, plan.model_class.parts_in_order)
+        classes = [part.model_class for part in plan.named().values()]
+        told = set() if resumes else check_given(config, classes, plan.model_class.parts_in_order)
         if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
             trainer.resume_checkpoint(run_dir / LAST)
         score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)

@@ -6,7 +6,7 @@ read that ever will be, so most of this is known before training.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from logging import getLogger
 
 from recbole_specgr.runs.comparison import ENVIRONMENT
@@ -17,8 +17,10 @@ from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.processes import from_first_process
 
 COMMAND_LINE = "the command line"
-# Of the settings that all models share, those that may be read for the first time once training has begun.
+OURS = __name__.partition(".")[0] + "."  # what the names of this package's modules begin with
+# Settings that may be read for the first time once training has begun.
 READ_IN_TRAINING = {
+    "contrastive_batch_size",
     "precision",
     "schedule",
     "train_on",
@@ -31,24 +33,32 @@ READ_IN_TRAINING = {
 
 def unread(config: Config) -> dict[str, str]:
     """The given settings that nothing has read yet, by dotted names, and where each came from. What says only where and
-    how a run runs is not among them: it changes no result, and a user may give it to every run."""
+    how a run runs is not among them: it changes no result, and a user may give it to every run. Neither is what is as
+    it stands in overall.yaml."""
+    usual = merged([layer_of_file(path) for path in property_files("overall")])
     return {
         name: source
         for name, source in config.given().items()
-        if not config.was_read(name) and _top(name) in config and _top(name) not in ENVIRONMENT
+        if not config.was_read(name)
+        and _top(name) in config
+        and _top(name) not in ENVIRONMENT
+        and (_top(name) not in usual or look_up(config.final_config_dict, name) != look_up(usual, name))
     }
 
 
-def check_given(config: Config, parts: Sequence[str] = ()) -> set[str]:
-    """Tell of given settings of overall.yaml that nothing in this model reads and that are not as they stand there. To
-    be called when the model and its trainer are made, by all processes.
+def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = ()) -> set[str]:
+    """Tell of given settings that nothing in this model reads. To be called when the model and its trainer are made, by
+    all processes.
 
     On the command line such a setting is an error: the line names one model, and a user who gives it
     `--ranking_index=HNSW32` would take exact lists for those of an index. One in a file, or handed in from Python, is a
-    warning, for those are written once for several models; so is all of it with `strict: False`. Settings of one model
-    alone are left to `unread` after the run, since a class of a user's own may read them at any time.
+    warning, for those are written once for several models; so is all of it with `strict: False`.
+
+    It is all settings of this package's models. A class from elsewhere may read settings of its own at any time: of
+    these, only what overall.yaml has is told of, and the rest is left to `unread` when the run ends.
 
     Args:
+        classes: of the model and its parts.
         parts: names of the parts that the model is made of.
 
     Returns:
@@ -58,11 +68,11 @@ def check_given(config: Config, parts: Sequence[str] = ()) -> set[str]:
         UserError: there is one on the command line.
     """
     usual = merged([layer_of_file(path) for path in property_files("overall")])
-    of_all = usual.keys() - READ_IN_TRAINING
+    all_ours = all(one.__module__.startswith(OURS) for one in classes)
     found = {
         name: source
         for name, source in unread(config).items()
-        if _top(name) in of_all and look_up(config.final_config_dict, name) != look_up(usual, name)
+        if (all_ours or _top(name) in usual) and _top(name) not in READ_IN_TRAINING
     }
     # A process may take from a cache what another has computed, and so read fewer settings: the first one decides.
     found = from_first_process(found)

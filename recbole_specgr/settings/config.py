@@ -118,7 +118,7 @@ class Config(RecBoleConfig):
         self.size: DataSize | None = None  # of the data, once it is known
         self.preset_changes: dict[str, tuple[Any, Any]] = {}
         self._user_layers: list[Layer] = []
-        self._read: set[str] = set()
+        self._read = {"backbone"}  # names of settings that were read; this one says which property files are
         self._lender: tuple[Config, Collection[str]] | None = None  # of a part: the whole, and what comes from it
         super().__init__(model, dataset, config_file_list, config_dict)
 

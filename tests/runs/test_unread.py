@@ -1,23 +1,24 @@
 """Settings that nothing reads are not silently ignored."""
 
 import pytest
-from tiny_runs import TINY_SASREC, TINY_T5
+from tiny_runs import TINY_SASREC, TINY_SPECGR, TINY_T5
 
 import recbole_specgr.quick_start as quick_start
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.runs import unread
 from recbole_specgr.settings.config import Config, Settings
-from recbole_specgr.settings.layer_files import layer_of_file, merged, property_files
 from recbole_specgr.system.errors import UserError
 
 TEXT = {"text_dim": 16}
 SEMANTIC = {"epochs": 1, "eval_step": 0, "tokenizer": {"method": "opq", "codebook_size": 8, "levels": 2}}
 NARROW = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
+NOT_GIVEN = {"base_model", "world_size"}  # what a Config says of itself
 MODELS = {
     "MostPop": {"topk": [5, 10], "valid_metric": "NDCG@10"},
     "SASRec": {**TINY_SASREC, "eval_step": 1},
     "TIGER": {**TEXT, **TINY_T5, "epochs": 1},
     "UniSRec": {**TEXT, **TINY_SASREC, "eval_step": 1},
+    "SpecGRPP": {**TEXT, **TINY_SPECGR, "stages": {"pretrain": {"epochs": 1}, "finetune": {"epochs": 1}}},
     "HSTU": {"epochs": 1, "hidden_size": 16, "n_layers": 1, "n_heads": 2},
     "RPG": {**TEXT, **SEMANTIC, **NARROW, "eval_step": 1},
 }
@@ -38,6 +39,7 @@ def typed(tiny_dataset, **settings) -> Settings:
         ("HSTU", "text_encoder", "vectors.npz"),
         ("MostPop", "mmr_weight", 0.2),
         ("UniSRec", "semantic_ids", "ids.npz"),
+        ("SpecGRPP", "beam_groups", 2),
     ],
 )
 def test_a_setting_on_the_command_line_that_nothing_reads_is_an_error(tiny_dataset, tmp_path, model, setting, value):
@@ -75,17 +77,16 @@ def test_it_is_a_warning_where_strict_is_false_and_nothing_where_it_is_as_usual(
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_all_models_share_is_read_before_training_or_named(tiny_dataset, monkeypatch, model):
-    of_all = merged([layer_of_file(path) for path in property_files("overall")]).keys()
+def test_a_setting_is_read_before_training_or_named(tiny_dataset, monkeypatch, model):
     before: set[str] = set()
     configs: list[Config] = []
 
-    def check(config, parts):
+    def check(config, classes, parts):
         configs.append(config)
-        before.update(name for name in of_all if config.was_read(name))
+        before.update(name for name in config.final_config_dict if config.was_read(name))
         return set()
 
     monkeypatch.setattr(quick_start, "check_given", check)
     run_recbole(model, "tiny", config_dict={**tiny_dataset, **MODELS[model]})
-    later = {name for name in of_all - before if configs[0].was_read(name)}
+    later = {name for name in configs[0].final_config_dict.keys() - before if configs[0].was_read(name)} - NOT_GIVEN
     assert "parallel" in later and later <= unread.READ_IN_TRAINING | unread.ENVIRONMENT
