@@ -94,12 +94,14 @@ class _Data:
     Attributes:
         dataset: the train view.
         features: float32 [n_items, d].
-        neighbours: None for too few items.
+        neighbours: of seen items; None for too few items.
+        neighbours_of_unseen: of unseen items, among the seen ones; None where there are none.
     """
 
     dataset: Dataset
     features: np.ndarray
     neighbours: quality.Neighbours | None
+    neighbours_of_unseen: quality.Neighbours | None
 
     @classmethod
     def load(cls, config: Config) -> "_Data":
@@ -110,8 +112,11 @@ class _Data:
         features = load_text_features(config, train)
         users, items, _ = train.train_interactions
         seen = np.asarray(train.seen, dtype=bool)
-        neighbours = quality.Neighbours.of(features, seen, users, items, config["seed"])
-        return cls(train, features, neighbours)
+        of_seen, of_unseen = (
+            quality.Neighbours.of(features, seen, users, items, config["seed"], unseen=unseen)
+            for unseen in (None, ~seen)
+        )
+        return cls(train, features, of_seen, of_unseen)
 
 
 def _work(config: Config, data: _Data, label: str, folder: Path) -> dict:
@@ -146,7 +151,8 @@ def _work(config: Config, data: _Data, label: str, folder: Path) -> dict:
 def _quality(made: MadeIds, data: _Data) -> dict:
     """Reconstruction and neighbours, as far as they can be told."""
     seen = np.asarray(data.dataset.seen, dtype=bool)
-    found: dict = {"reconstruction": None, "prefixes": None, "neighbours": None, "use_in_text": None}
+    keys = ("reconstruction", "prefixes", "neighbours", "neighbours_of_unseen", "use_in_text")
+    found: dict = dict.fromkeys(keys)
     if made.tokenizer is not None:
         found["reconstruction"] = quality.reconstruction_errors(made.tokenizer, made.ids, data.features, seen)
     if data.neighbours is not None:
@@ -154,4 +160,6 @@ def _quality(made: MadeIds, data: _Data) -> dict:
         found["use_in_text"] = data.neighbours.of_use_in_text()
         if made.tokenizer is not None:
             found["neighbours"] = data.neighbours.in_code_space(made.ids, made.tokenizer)
+    if data.neighbours_of_unseen is not None and made.tokenizer is not None:
+        found["neighbours_of_unseen"] = data.neighbours_of_unseen.in_code_space(made.ids, made.tokenizer)
     return found

@@ -26,11 +26,12 @@ def text_report(report: dict[str, Any]) -> str:
 def comparison(reports: dict[str, dict[str, Any]]) -> str:
     """One line for each of several reports on the same items."""
     head = ["ids", "seconds", "codes used", "entropy", "distinct", "largest group", "seen-seen", "seen-unseen"]
-    head += ["error seen", "error unseen", "text", "use", "healthy"]
+    head += ["error seen", "error unseen", "text", "text, unseen", "use", "healthy"]
     rows = []
     for label, report in reports.items():
         levels, pairs = report["levels"], report["collisions"]
         error, near = report["reconstruction"] or {}, report["neighbours"] or {}
+        of_unseen = report["neighbours_of_unseen"] or {}
         rows.append(
             [
                 label,
@@ -44,13 +45,14 @@ def comparison(reports: dict[str, dict[str, Any]]) -> str:
                 _number(error.get("seen")),
                 _number(error.get("unseen")),
                 _share(near.get("text")),
+                _share(of_unseen.get("text")),
                 _share(near.get("together")),
                 "no" if report["collapse"] else "yes",
             ]
         )
     note = (
-        "text, use: of an item's 10 nearest items in text, and of the 10 used by most of the same users, the share "
-        "among its 10 nearest in code space."
+        "text, use: of a seen item's 10 nearest items in text, and of the 10 used by most of the same users, the share "
+        "among its 10 nearest in code space; of an unseen item's, both among the seen items."
     )
     return f"{plain_table(rows, head)}\n{note}"
 
@@ -105,9 +107,12 @@ def _tables(report: dict[str, Any]) -> list[Table]:
         tables.append(("Reconstruction error (0: perfect, 1: codes say nothing)", ["seen", "unseen"], [row]))
     if report["neighbours"]:
         near = report["neighbours"]
+        of_unseen = report["neighbours_of_unseen"] or {}
         row = [_share(near["text"]), _share(near["together"]), _share(near["chance"]), _share(report["use_in_text"])]
-        head = ["in text", "in use", "by chance", "in use, found by text itself"]
-        tables.append(("Of an item's 10 neighbours, the share among its 10 nearest in code space", head, [row]))
+        row.append(_share(of_unseen.get("text")))
+        head = ["in text", "in use", "by chance", "in use, found by text itself", "in text, of unseen items"]
+        title = "Of an item's 10 neighbours among the seen items, the share among its 10 nearest in code space"
+        tables.append((title, head, [row]))
     if report["prefixes"]:
         rows = [
             [str(length), _share(prefix["text"]), _share(prefix["together"]), _share(prefix["any"])]

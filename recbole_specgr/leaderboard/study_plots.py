@@ -52,17 +52,18 @@ def _plot(
 def _series(
     data: StudyData, points: list[Point], x: str, spec: dict[str, Any], several: bool, right: bool
 ) -> list[Series]:
-    """One series for each label and each value of the axes that are not on the x axis; over labels there is one.
+    """One series for each label and each value of the axes that are not on the x axis; over labels, for each value of
+    the axes.
 
     Args:
         several: the plot shows more than this key in the same way.
         right: it is on the axis at the right.
     """
-    split = [axis for axis in data.axes if axis != x] if x in data.axes else []
+    split = [axis for axis in data.axes if axis != x] if x in data.axes or x == "label" else []
     split = [axis for axis in split if len({point.axes.get(axis) for point in points}) > 1]
     groups: dict[tuple[Any, ...], list[Point]] = {}
     for point in points:
-        key = ("",) if x == "label" else (point.label, *(point.axes.get(axis) for axis in split))
+        key = ("" if x == "label" else point.label, *(point.axes.get(axis) for axis in split))
         groups.setdefault(key, []).append(point)
     labels = {point.label for point in points}
     found = []

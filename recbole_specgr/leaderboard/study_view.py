@@ -44,6 +44,7 @@ NAMES = {
     "age_days": "age, days",
     "tokenizer.levels": "codes of an item",
     "subset.size": "subset",
+    "new_items.phase": "phase",
     "rows": "test rows",
 }
 SHARES = ("share", "rate", "by_round", "coverage")  # endings of what is shown in per cent

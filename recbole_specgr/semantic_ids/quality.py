@@ -32,11 +32,11 @@ class Neighbours:
     """`K` neighbours of each sampled item, among the seen items, in text and in use.
 
     Attributes:
-        sample: int [S], items whose neighbours are looked at; each has text and was used.
+        sample: int [S], items whose neighbours are looked at, all seen or all unseen; each has text.
         pool: int [P], the seen items, which are the possible neighbours.
         text: int [S, K], the nearest by cosine.
         together: int [S, K], the items that share most users, relative to how often they are used; 0 where there are
-            fewer.
+            fewer, as for an unseen item, which has no users.
     """
 
     sample: np.ndarray
@@ -46,14 +46,22 @@ class Neighbours:
 
     @classmethod
     def of(
-        cls, features: np.ndarray, seen: np.ndarray, users: np.ndarray, items: np.ndarray, seed: int, most: int = 1000
+        cls,
+        features: np.ndarray,
+        seen: np.ndarray,
+        users: np.ndarray,
+        items: np.ndarray,
+        seed: int,
+        most: int = 1000,
+        unseen: np.ndarray | None = None,
     ) -> "Neighbours | None":
-        """Neighbours of up to `most` seen items.
+        """Neighbours, among the seen items, of up to `most` seen items, or of as many unseen ones.
 
         Args:
             features: float [n_items, d].
             seen: bool [n_items].
             users, items: int [N], the training interactions.
+            unseen: bool [n_items], the items to look at in place of the seen ones; the padding item does not count.
 
         Returns:
             None where there are too few items.
@@ -63,7 +71,8 @@ class Neighbours:
         used.data[:] = 1
         frequency = np.asarray(used.sum(axis=1)).ravel()[pool]
         length = np.linalg.norm(features, axis=1)
-        can = pool[length[pool] > 0]
+        asked_for = pool if unseen is None else np.flatnonzero(unseen & ~seen)
+        can = asked_for[length[asked_for] > 0]
         if len(pool) <= K + 1 or not len(can):
             return None
         sample = np.sort(np.random.default_rng(seed).permutation(can)[:most])
@@ -95,12 +104,12 @@ class Neighbours:
         for length in range(1, codes.shape[1] + 1):
             _, prefix = np.unique(codes[:, :length], axis=0, return_inverse=True)
             prefix = prefix.reshape(-1)
-            like = np.bincount(prefix[self.pool], minlength=prefix.max() + 1)[prefix[self.sample]] - 1
+            like = np.bincount(prefix[self.pool], minlength=prefix.max() + 1)[prefix[self.sample]] - self._in_pool
             shares.append(
                 {
                     "text": _mean(prefix[self.text] == prefix[self.sample, None], self.text > 0),
                     "together": _mean(prefix[self.together] == prefix[self.sample, None], self.together > 0),
-                    "any": float(like.mean() / (len(self.pool) - 1)),
+                    "any": float((like / self._others).mean()),
                 }
             )
         return shares
@@ -119,9 +128,10 @@ class Neighbours:
         squares = np.square(vectors).sum(axis=1)
         members = np.bincount(group[self.pool], minlength=len(tuples))
         weight = {"text": np.zeros(self.text.shape), "together": np.zeros(self.together.shape)}
+        in_pool = self._in_pool
         for row, item in enumerate(self.sample):
             distance = squares - 2 * vectors @ vectors[group[item]]
-            others = members - (np.arange(len(tuples)) == group[item])
+            others = members - in_pool[row] * (np.arange(len(tuples)) == group[item])
             order = np.argsort(distance, kind="stable")
             order = order[others[order] > 0]
             before = np.cumsum(others[order]) - others[order]
@@ -132,8 +142,18 @@ class Neighbours:
         return {
             "text": _mean(weight["text"], self.text > 0),
             "together": _mean(weight["together"], self.together > 0),
-            "chance": K / (len(self.pool) - 1),
+            "chance": float((K / self._others).mean()),
         }
+
+    @property
+    def _in_pool(self) -> np.ndarray:
+        """int [S]: 1 where an item is itself in the pool, and so no neighbour of its own; 0 for an unseen one."""
+        return np.isin(self.sample, self.pool).astype(np.int64)
+
+    @property
+    def _others(self) -> np.ndarray:
+        """int [S]: how many items could be a neighbour of each."""
+        return len(self.pool) - self._in_pool
 
 
 def _largest(scores: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.comparison import alike, what_it_is
 from recbole_specgr.runs.record import RESULT, digest, read_json, write_json
 from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell
-from recbole_specgr.studies.measures import MEASURES, Trial
+from recbole_specgr.studies.measures import MEASURES
 from recbole_specgr.studies.spec import Setup, Study
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
+from recbole_specgr.studies.trial import Trial
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.training import make_trainer
@@ -153,7 +154,8 @@ class _Loaded:
 
     def __init__(self, run_dir: Path):
         self.record = read_record(run_dir / RESULT)
-        self.config, model, *_, self.test_data = load_data_and_model(run_dir, {"show_progress": False})
+        self.config, model, *_, valid, test = load_data_and_model(run_dir, {"show_progress": False})
+        self.loaders = {"valid": valid, "test": test}
         self.trainer = make_trainer(self.config, model)
         model.eval()
         self.decoding: dict[str, Any] = dict(model.decoding)
@@ -168,7 +170,7 @@ class _Loaded:
                     f"{did_you_mean(key, self.decoding)} It has: {', '.join(self.decoding) or 'none'}."
                 )
         model = self.trainer.model
-        trial = Trial(self.record["model"], self.record, self.trainer, self.test_data)
+        trial = Trial(self.record["model"], self.record, self.trainer, self.loaders)
         measured: dict[str, Any] = {}
         try:
             if setup.decode:

@@ -3,9 +3,7 @@
 A measure gets a `Trial` and the parameters that the study gives it. It returns numbers by name, or lists of numbers.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,73 +11,13 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.models.verifying import Verifier
 from recbole_specgr.studies.list_likeness import first_codes, mean_cosine, mean_shared_prefix
+from recbole_specgr.studies.new_items import new_items
+from recbole_specgr.studies.trial import Measured, Trial
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.features import load_text_features
-
-Measured = dict[str, float | int | list[float]]
-
-
-@dataclass
-class Trial:
-    """A trained run under the settings of one cell.
-
-    Attributes:
-        name: the model's, for messages.
-        record: the run's result.json.
-        trainer: with the model, whose `decoding` has the cell's settings.
-        test_data: RecBole's loader of the test phase.
-        show_progress: draw bars.
-    """
-
-    name: str
-    record: dict[str, Any]
-    trainer: Any
-    test_data: Any
-    show_progress: bool = False
-
-    @property
-    def model(self) -> Any:
-        return self.trainer.model
-
-    @property
-    def view(self):
-        return self.test_data._dataset
-
-    @property
-    def k(self) -> int:
-        """The longest list that is measured."""
-        return max(self.trainer.config["topk"])
-
-    @cached_property
-    def ranker(self) -> Ranker:
-        return self.trainer.ranker(self.view)
-
-    @cached_property
-    def candidates(self) -> Tensor:
-        """BoolTensor [n_items] on the device: what this model may rank in the test phase."""
-        return self.ranker.rankable(self.view.candidates.to(self.trainer.device))
-
-    def batches(self, size: int, most: int | None = None) -> Iterator[Interaction]:
-        """Test rows in order, on the device; `most` batches of them."""
-        total = len(self.view) if most is None else min(len(self.view), size * most)
-        for start in range(0, total, size):
-            yield self.view[torch.arange(start, min(start + size, total))].to(self.trainer.device)
-
-    @cached_property
-    def evaluated(self) -> tuple[dict[str, float], np.ndarray]:
-        """All test metrics, and the lists int [N, K], -1 where there is no item."""
-        trainer = self.trainer
-        trainer.eval_collector.keeps_lists = True
-        result = trainer.evaluate(self.test_data, load_best_model=False, show_progress=self.show_progress)
-        return result, trainer.rows["rec.items"].numpy()
-
-    def rank(self, interaction: Interaction, candidates: Tensor) -> Tensor:
-        """The lists [B, K] that an evaluation would take."""
-        return self.ranker.rank(interaction, self.k, candidates).items
 
 
 def quality(trial: Trial) -> Measured:
@@ -205,6 +143,6 @@ def _score_all(trial: Trial, interaction: Interaction, candidates: Tensor) -> Te
 
 
 MEASURES: dict[str, Callable[..., Measured]] = {
-    measure.__name__: measure for measure in (quality, likeness, acceptance, timing, subset, training)
+    measure.__name__: measure for measure in (quality, likeness, acceptance, new_items, timing, subset, training)
 }
 SUBSET_METHODS: dict[str, Callable[[Trial, Interaction, Tensor], Tensor]] = {"rank": Trial.rank, "score": _score_all}

@@ -25,6 +25,7 @@ from recbole_specgr.semantic_ids.additive import nearest_sums
 from recbole_specgr.semantic_ids.balance import clearing_prices
 from recbole_specgr.semantic_ids.identification import identification_digits
 from recbole_specgr.semantic_ids.kmeans import kmeans, nearest, principal_components
+from recbole_specgr.semantic_ids.quality import K, Neighbours
 from recbole_specgr.semantic_ids.tokenizers.hierarchical_kmeans import HierarchicalKMeans
 from recbole_specgr.semantic_ids.tokenizers.opq import OPQ, deal_out
 from recbole_specgr.semantic_ids.tokenizers.rqkmeans import RQKMeans
@@ -816,3 +817,41 @@ def test_codebook_larger_than_the_seen_items(setting):
     with pytest.raises(UserError, match="larger than the number of seen items, 220"):
         load_semantic_ids(config, setting.dataset, setting.features)
     assert not list(setting.path.rglob("*.npz"))
+
+
+# ---- neighbours of new items ----
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_neighbours_of_unseen_items_against_brute_force(method):
+    """Seen items are near an unseen one by text and by codes; it is near itself in neither."""
+    rng = np.random.default_rng(4)
+    features = np.vstack([np.zeros((1, 24)), clustered(150)]).astype(np.float32)
+    seen = np.arange(151) % 3 != 0  # not 0, the padding
+    tokenizer = fitted(METHODS[method], features[seen])
+    ids = SemanticIds.from_codes(tokenizer.encode(features), tokenizer.codebook_sizes, seen)
+    pool, users = np.flatnonzero(seen), rng.integers(0, 30, 400)
+    items = rng.choice(pool, 400)
+    found = Neighbours.of(features, seen, users, items, seed=0, unseen=~seen)
+    assert found.sample.tolist() == list(range(3, 151, 3)) and not found.together.any()
+
+    tuples, place = np.unique(ids.codes[:, :-1].numpy(), axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    vectors = tokenizer.reconstruct(tuples).astype(np.float64)[place]
+    weights = []
+    for item in found.sample:
+        cosine = {o: features[o] @ features[item] / np.linalg.norm(features[o]) for o in pool}
+        distance = {o: round(float(np.square(vectors[o] - vectors[item]).sum()), 6) for o in pool}
+        for neighbour in sorted(pool, key=cosine.get)[-K:]:
+            nearer = sum(other < distance[neighbour] for other in distance.values())
+            alike = sum(other == distance[neighbour] for other in distance.values())
+            weights.append(min(max((K - nearer) / alike, 0), 1))
+    near = found.in_code_space(ids, tokenizer)
+    assert near == {
+        "text": pytest.approx(np.mean(weights), abs=1e-6),
+        "together": None,
+        "chance": pytest.approx(K / len(pool)),
+    }
+    first = found.by_prefix(ids)[0]["any"]
+    assert first == pytest.approx(np.mean(ids.codes[found.sample, None, 0].numpy() == ids.codes[pool, 0].numpy()))
+    assert Neighbours.of(features, seen, users, items, seed=0, unseen=seen) is None  # none of them is unseen

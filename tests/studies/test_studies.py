@@ -389,6 +389,18 @@ def test_ranges(tmp_path):
     assert rows["TIGER"][3] == "60 to 110" and rows["UniSRec"][3] == "10"
 
 
+def test_bars_over_labels_are_apart_for_each_value_of_an_axis(tmp_path):
+    study = read_study("new_items")
+    drafted = {"valid": 0.2, "test": 0.3}
+    made_up(study, tmp_path, lambda setup, seed: {"unseen_draft_recall@50": drafted[setup.axes["new_items.phase"]]})
+    (plot,) = study_plots(read_cells(study, tmp_path))
+    labels = [variant["label"] for variant in study.variants]
+    assert {series.name: series.y for series in plot.series} == {
+        f"phase {phase}, drafted in 50": [share] * len(labels) for phase, share in drafted.items()
+    }
+    assert all(series.x == labels for series in plot.series)
+
+
 def test_cells_under_another_protocol_are_left_out(tmp_path):
     study = read_study("redrafting")
     made_up(study, tmp_path, lambda setup, seed: {"recall@50": 0.1}, seeds=(1, 2))
