@@ -22,6 +22,7 @@ from recbole_specgr.runs.record import RESULT, write_result
 from recbole_specgr.runs.report import describe_data, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
 from recbole_specgr.runs.trained_out import remark
+from recbole_specgr.runs.unread import check_given, tell_of, unread
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
@@ -48,7 +49,8 @@ def run_recbole(
 
     Returns:
         RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`, and `run_dir`,
-        `model_file` (None when not `saved`), `record` (what result.json holds).
+        `model_file` (None when not `saved`), `record` (what result.json holds), `unread` (names of settings that were
+        given and that nothing read).
 
     Raises:
         UserError: a mistake in what was given.
@@ -87,6 +89,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
 
         trainer = make_trainer(config, model)
         check_tuning(config, model.decoding, valid)
+        classes = [part.model_class for part in plan.named().values()]
+        told = set() if resumes else check_given(config, classes, plan.model_class.parts_in_order)
         if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
             trainer.resume_checkpoint(run_dir / LAST)
         score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
@@ -106,6 +110,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
     if not_trained_out := remark(record):
         logger.warning(not_trained_out)
+    never_read = unread(config)
+    tell_of(config, {name: source for name, source in never_read.items() if name not in told})
     logger.info(f"{record['test']['users_per_second']:,.0f} users/s; all results: {run_dir / RESULT}")
     return {
         "best_valid_score": score,
@@ -115,6 +121,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         "run_dir": str(run_dir),
         "model_file": trainer.saved_model_file if saved else None,
         "record": record,
+        "unread": sorted(never_read),
     }
 
 

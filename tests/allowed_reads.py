@@ -28,9 +28,7 @@ ALLOWED = {
     "models/recformer.py": "how long the longest text is; transformers' Longformer reads 13 times a layer",
     # a batch of users
     "models/generative_recommender.py: history": LONGEST,
-    "models/text_item_recommender.py: history": LONGEST,
-    "models/parallel_recommender.py: history": LONGEST,
-    "models/hstu.py: states": LONGEST,
+    "models/histories.py: history": LONGEST,
     "models/generative_recommender.py: index": CANDIDATES,
     "models/parallel_recommender.py: candidate_items": CANDIDATES,
     "models/liger.py: scores": "once a batch: which candidates are unseen",

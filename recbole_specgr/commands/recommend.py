@@ -67,6 +67,7 @@ def _recommend(arguments: argparse.Namespace) -> None:
                 arguments.k,
                 candidates,
                 "history" if without_history else None,
+                times=piece.times,
                 on_unknown=arguments.on_unknown,
                 **settings,
             )

@@ -35,10 +35,16 @@ class CompositeRecommender(ModelContract, SequentialRecommender):
         self.parts = nn.ModuleDict({name: part.model for name, part in parts.items()})
         self.part_configs = {name: part.config for name, part in parts.items()}
         self.taken = {name for name, part in parts.items() if part.taken}
+        self.history_columns = tuple(sorted({name for part in parts.values() for name in part.model.history_columns}))
 
     def part(self, name: str) -> Any:
         """The model that the part is: a module with the contract of a model, as all in `parts` are."""
         return self.parts[name]
+
+    @property
+    def approximation(self) -> Mapping[str, Any]:  # type: ignore[override]  # it follows from the parts' and is not set
+        """Of the parts whose lists are not the exact ones, by their names."""
+        return {name: dict(found) for name in self.parts if (found := self.part(name).approximation)}
 
     def other_parameter(self) -> dict[str, Any]:
         """RecBole's hook: what the parts keep beside their parameters."""

@@ -5,17 +5,17 @@ import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_specgr.models.contract import EmbedsItems
+from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.hstu_reader import HSTUReader, item_loss
 from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class HSTU(EmbedsItems, RanksByVectors, SequentialRecommender):
+class HSTU(EmbedsItems, RanksByVectors, ReadsHistories):
     """HSTU over items' ids: pointwise gated attention with biases of relative position and time.
 
     Zhai et al., "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
@@ -34,7 +34,7 @@ class HSTU(EmbedsItems, RanksByVectors, SequentialRecommender):
         self.item_embedding = nn.Embedding(self.n_items, config["hidden_size"], padding_idx=0)
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)
         self.reader = HSTUReader(config, self.max_seq_length)
-        self.history_columns = (self.reader.time_field,)
+        self.history_columns = self.reader.history_columns
         seen = dataset.seen.nonzero().squeeze(1)
         row = torch.zeros(self.n_items, dtype=torch.long)
         row[seen] = torch.arange(len(seen))
@@ -44,8 +44,7 @@ class HSTU(EmbedsItems, RanksByVectors, SequentialRecommender):
     def states(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """The state after each position of the histories `[B, S, d]`, S being the longest's length, and lengths
         `[B]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        items = interaction[self.ITEM_SEQ][:, : int(length.max())]
+        items, length = self.history(interaction)
         return self.reader(self.item_embedding(items), interaction), length
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:

@@ -19,6 +19,7 @@ class HSTUReader(nn.Module):
 
     Attributes:
         time_field: the batch's field of the times of a history's interactions, in whole seconds.
+        history_columns: this field, where the times are read.
 
     Raises:
         UserError: the width can't be divided among the heads.
@@ -33,6 +34,7 @@ class HSTUReader(nn.Module):
                 f"it."
             )
         self.time_field = config["TIME_FIELD"] + config["LIST_SUFFIX"]
+        self.history_columns: tuple[str, ...] = (self.time_field,) if config["relative_time"] else ()
         self.encoder = HSTUEncoder(
             width, config["n_layers"], heads, longest, config["dropout"], config["relative_time"]
         )

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from recbole_specgr.decoding.checks import check_probabilities
 from recbole_specgr.decoding.parallel_verification import ParallelVerification
 from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.explaining import Digit
+from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.verifying import ReadUsers, Verifier
 from recbole_specgr.semantic_ids import SemanticIds
@@ -41,7 +41,7 @@ class PredictedDigits(ReadUsers):
         return self.log_probs
 
 
-class ParallelRecommender(ItemTables, Verifier, SequentialRecommender):
+class ParallelRecommender(ItemTables, Verifier, ReadsHistories):
     """A causal transformer over items, an item being the mean of its digits' embeddings, and a head for each digit.
 
     Hou et al., "Generating Long Semantic IDs in Parallel for Recommendation", KDD 2025. The identification digit of the
@@ -91,11 +91,6 @@ class ParallelRecommender(ItemTables, Verifier, SequentialRecommender):
         digits, size, _ = self.digit_embedding.shape
         rows = self.codes[items.flatten()] + torch.arange(digits, device=items.device) * size
         return F.embedding_bag(rows, self.digit_embedding.flatten(0, 1), mode="mean").unflatten(0, items.shape)
-
-    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """Items `[B, S]`, cut to the longest history of the batch, and lengths `[B]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        return interaction[self.ITEM_SEQ][:, : int(length.max())], length
 
     def digit_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy of a digit of the targets `[n]`, from the states `[n, width]` before them."""

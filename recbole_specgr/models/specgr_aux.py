@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from recbole.config import Config
 from recbole.data.dataset import Dataset
@@ -53,6 +54,11 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
     @property
     def drafter(self) -> Ranker:
         return Ranker(self.part("drafter"), self.verifier.seen, self.unseen_history)
+
+    @property
+    def approximation(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The drafter's, where its lists are what may be drafted; without a pool all items may be, by exact scores."""
+        return super().approximation if self.draft_pool_size else {}
 
     def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
         scores = self.drafter.score_all(interaction)

@@ -85,8 +85,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, TextItemTable, ParallelRecommender):
 
     def drafting_scores(self, states: Tensor, items: slice = slice(None)) -> Tensor:
         """Cosines of states `[B, width]` to the mapped text of a stretch of the items over the temperature `[B, m]`."""
-        vectors = F.normalize(self.item_table()[items], dim=-1)
-        return F.normalize(states, dim=-1) @ vectors.T / self.drafting_temperature
+        return F.normalize(states, dim=-1) @ self.item_directions()[items].T / self.drafting_temperature
 
     def draft_scores(self, interaction: Interaction, users: ReadUsers) -> Tensor:
         assert isinstance(users, PredictedDigits)

@@ -11,12 +11,13 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_specgr.models.contract import cosines
+from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.text_item_table import TextItemTable
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
-class TextItemRecommender(RanksByVectors, TextItemTable):
+class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
     """A causal encoder of histories whose item table is a function of the items' frozen text vectors.
 
     An item that arrives after training is embedded by the same function. The softmax of the loss runs over seen items
@@ -57,11 +58,6 @@ class TextItemRecommender(RanksByVectors, TextItemTable):
     def item_loss(self, users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
         """The loss of projected users `[n, d]` whose targets `[n]` are rows of the projected items `[m, d]`."""
         return F.cross_entropy(users @ items.T / self.temperature, targets)
-
-    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """Items `[B, S]`, cut to the longest history of the batch, and lengths `[B]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        return interaction[self.ITEM_SEQ][:, : int(length.max())], length
 
     def map_text(self, features: Tensor) -> Tensor:
         """Text vectors `[n, d_text]` -> `[n, hidden_size]`."""

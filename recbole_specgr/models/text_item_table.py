@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
@@ -30,6 +31,7 @@ class TextItemTable(ItemTables, SequentialRecommender):
     seen_items: Tensor
     seen_row: Tensor
     _table: Tensor | None
+    _directions: tuple[Tensor, Tensor] | None = None  # the table that they were made of, and they
 
     def keep_text(self, text_vectors: np.ndarray, seen: Tensor) -> None:
         """Keep the text vectors `[n_items, d_text]` of all items, of which `seen` `[n_items]` are in the training data.
@@ -57,6 +59,14 @@ class TextItemTable(ItemTables, SequentialRecommender):
             self._table = table
         return self._table
 
+    @torch.no_grad()
+    def item_directions(self) -> Tensor:
+        """The rows of `item_table` at unit length `[n_items, d]`; kept as long as the table is."""
+        table = self.item_table()
+        if self._directions is None or self._directions[0] is not table:
+            self._directions = table, F.normalize(table, dim=-1)
+        return self._directions[1]
+
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
 
@@ -64,9 +74,9 @@ class TextItemTable(ItemTables, SequentialRecommender):
         return {"_table": self.map_text(new.features.to(self.features))}
 
     def train(self, mode: bool = True) -> Any:
-        self._table = None
+        self._table = self._directions = None
         return super().train(mode)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._table = None
+        self._table = self._directions = None

@@ -30,7 +30,7 @@ class TextHSTU(TextItemRecommender):
         nn.init.normal_(self.adaptor.linear.weight, std=width**-0.5)
         self.adaptor.centre.copy_(self.features[self.seen_items].mean(0))
         self.reader = HSTUReader(config, self.max_seq_length)
-        self.history_columns = (self.reader.time_field,)
+        self.history_columns = self.reader.history_columns
 
     def project(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1)

@@ -20,7 +20,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recbole_specgr.search.space import Space
 from recbole_specgr.settings.config import Config, Settings
-from recbole_specgr.settings.watched import watched
 from recbole_specgr.system.allocator import keep_freed_memory
 from recbole_specgr.system.errors import UserError
 
@@ -219,8 +218,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial, setting
     values = search.space.settings(trial.params)
     given = {**search.settings, **values, **settings, "runs_path": str(search.folder / "runs"), "show_progress": False}
     try:
-        with watched() as read:
-            result = run_recbole(search.model, search.dataset, search.config_files, Settings(given, "the search"))
+        result = run_recbole(search.model, search.dataset, search.config_files, Settings(given, "the search"))
     except Exception as error:
         # Any: a size that does not fit, no memory, a loss that is no number. The search goes on and reports it.
         traceback.print_exc()
@@ -233,7 +231,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial, setting
         checkpoint.unlink()
     shutil.rmtree(run_dir / "tensorboard", ignore_errors=True)
     stages = result["record"]["training"].values()
-    unread = [name for name in search.space.distributions if name.partition(".")[0] not in read]
+    unread = [name for name in search.space.distributions if name in result["unread"]]
     trial.set_user_attr("unread", unread)
     trial.set_user_attr("run_dir", str(run_dir))
     trial.set_user_attr("best_epochs", [stage["best_epoch"] for stage in stages])

@@ -24,6 +24,7 @@ from recbole_specgr.system.files import atomic_write
 
 USER_COLUMNS = ("user_id", "user")
 HISTORY_COLUMNS = ("history", "item_id_list", "items")
+TIME_COLUMNS = ("times", "timestamp_list")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}  # of the files that are written
 _NAMES_IN = 100  # rows of JSON lines that are looked at for the names of the columns
 
@@ -34,11 +35,13 @@ class Piece(NamedTuple):
     Attributes:
         users: their names; their numbers in the file, from 0, where it names none.
         histories: item tokens, the latest last.
+        times: of these items, as they stand in the file; None where it has no column of times.
         done: share of the file that has been read.
     """
 
     users: list[str]
     histories: list[list[str]]
+    times: list[list[Any]] | None
     done: float
 
 
@@ -46,7 +49,8 @@ def read_histories(path: Path, size: int) -> Iterator[Piece]:
     """The users of a CSV, TSV, JSON-lines (these also with .gz) or Parquet file, `size` at a time.
 
     A row is a user: a column `history` (or `item_id_list`, `items`), in delimited files with blanks between the items,
-    else a list or such a text; and, if users are to be named, `user_id` (or `user`). Ids are read as `data.ids` says.
+    else a list or such a text; if users are to be named, `user_id` (or `user`); and, if the items' times are known,
+    `times` (or `timestamp_list`), likewise blanks between them or a list. Ids are read as `data.ids` says.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -63,12 +67,16 @@ def read_histories(path: Path, size: int) -> Iterator[Piece]:
             f"list), the latest last."
         )
     user = next((plain[name] for name in USER_COLUMNS if name in plain), None)
+    times = next((plain[name] for name in TIME_COLUMNS if name in plain), None)
+    columns = [name for name in (history, user, times) if name is not None]
     count = 0
-    for rows, done in _rows(path, [name for name in (user, history) if name], size):
+    for rows, done in _rows(path, columns, size):
         numbers = range(count, count + len(rows))
-        users = [_user(row[0], path, number) for row, number in zip(rows, numbers)] if user else list(map(str, numbers))
-        histories = [_history(row[-1], path, number) for row, number in zip(rows, numbers)]
-        yield Piece(users, histories, done)
+        users = list(map(str, numbers))
+        if user is not None:
+            users = [_user(row[columns.index(user)], path, number) for row, number in zip(rows, numbers)]
+        histories = [_history(row[0], path, number) for row, number in zip(rows, numbers)]
+        yield Piece(users, histories, None if times is None else [_entries(row[-1]) for row in rows], done)
         count += len(rows)
 
 
@@ -103,13 +111,16 @@ def _user(cell: Any, path: Path, number: int) -> str:
 
 def _history(cell: Any, path: Path, number: int) -> list[str]:
     """The ids of a history, "" where a list has an entry that is none."""
+    return read_ids(_entries(cell), f"{path}, row {number + 1:,}, entry")
+
+
+def _entries(cell: Any) -> list[Any]:
+    """The entries of a cell that holds several."""
     if cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in MISSING):
         return []
     if isinstance(cell, str):
-        cell = cell.split()
-    elif not isinstance(cell, list):
-        cell = [cell]
-    return read_ids(cell, f"{path}, row {number + 1:,}, entry")
+        return cell.split()
+    return cell if isinstance(cell, list) else [cell]
 
 
 def _rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list[tuple], float]]:

@@ -30,6 +30,7 @@ from recbole_specgr.serving.recommendations import NOT_SPECULATED, Recommendatio
 from recbole_specgr.serving.request import (
     allowed_items,
     as_histories,
+    as_times,
     check_arguments,
     cut_lists,
     excluded_by_user,
@@ -57,6 +58,8 @@ class Recommender:
         self._state = state
         self._changing, self._warming = threading.Lock(), threading.Lock()
         self._warm: SequentialRecommender | None = None
+        self._time_field = config["TIME_FIELD"] + config["LIST_SUFFIX"]
+        self._told_of_times = False
 
     @classmethod
     def load(
@@ -133,6 +136,7 @@ class Recommender:
         candidates: Iterable[object] | None = None,
         exclude: str | Iterable[object] | Sequence[Iterable[object]] | None = None,
         *,
+        times: Sequence[Sequence[object]] | None = None,
         on_unknown: str = "drop",
         batch_size: int | None = None,
         **decoding: Any,
@@ -146,6 +150,8 @@ class Recommender:
             candidates: what may be recommended; None: every item that the run's test ranks, and those added since.
             exclude: what may not: item tokens for all, one collection of them for each history, or "history" for what
                 the history itself holds.
+            times: when the user had each item of each history, whole numbers in the unit of the run's data. Models that
+                read times (HSTU) rank as in the run's evaluation only with them; a warning says where they are missed.
             on_unknown: what to do about an item token that there is none of in a history or among the candidates:
                 `drop` it (`Recommendations.unknown` counts those of the histories), or `error`.
             batch_size: users a batch; None takes the run's `eval_batch_size`.
@@ -162,7 +168,8 @@ class Recommender:
         histories = as_histories(histories)
         per_user = excluded_by_user(exclude, histories, state.row_of)
         allowed = allowed_items(state, candidates, None if per_user is not None else exclude, on_unknown)
-        items, unknown = self._rows(state, histories, on_unknown)
+        seconds = self._times(state, times, histories)
+        items, seconds, unknown = self._rows(state, histories, seconds, on_unknown)
         model = self._ready(state)
         set_decoding(model, decoding, self.config["model"])
         ranker = self._ranker(state, model)
@@ -172,7 +179,8 @@ class Recommender:
         shape = len(histories), min(k, n_allowed)
         ranked, scores, rounds = np.full(shape, EMPTY), np.full(shape, np.nan), np.full(shape, NOT_SPECULATED)
         for users in _batches(lengths, spare, batch_size):
-            interaction = self.interaction(state, [items[user] for user in users])
+            at = None if seconds is None else [seconds[user] for user in users]
+            interaction = self.interaction(state, [items[user] for user in users], at)
             found = ranker.rank(interaction, min(k + int(spare[users[0]]), n_allowed), allowed)
             excluded = [per_user[user] for user in users] if per_user is not None else None
             ranked[users], scores[users], rounds[users] = cut_lists(found, shape[1], excluded)
@@ -185,26 +193,47 @@ class Recommender:
         warn_of_short([len(items) for items in lists], k, n_allowed, model.decoding)
         return Recommendations(lists, scores, rounds, unknown, empty)
 
-    def explain(self, history: History, item: object, k: int = 50, **decoding: Any) -> Explanation:
+    def explain(
+        self, history: History, item: object, k: int = 50, *, times: Sequence[object] | None = None, **decoding: Any
+    ) -> Explanation:
         """Why `item` stands in the list of k after `history`, or why not, under settings as `recommend` takes them.
+
+        Args:
+            times: when the user had each item of the history, as `recommend` takes them.
 
         Raises:
             UserError: an item that is not known, or a history of which nothing is.
         """
         state = self._state
         check_arguments(k, "drop", 1)
-        rows, _ = self._rows(state, as_histories([history]), "drop")
+        histories = as_histories([history])
+        seconds = self._times(state, None if times is None else [times], histories)
+        rows, seconds, _ = self._rows(state, histories, seconds, "drop")
         if not rows[0]:
             raise UserError("The history holds no item that the run knows: there is nothing to explain.")
         model = self._ready(state)
         set_decoding(model, decoding, self.config["model"])
-        ranker, interaction = self._ranker(state, model), self.interaction(state, rows)
+        ranker, interaction = self._ranker(state, model), self.interaction(state, rows, seconds)
         k = min(k, int(state.allowed.sum()))
         return explain(state, ranker, interaction, read_ids([item], "item")[0], k)
 
-    def _rows(self, state: State, histories: list[list[str]], on_unknown: str) -> tuple[list[list[int]], int]:
-        """The rows of the known items of each history, cut to what the model reads; how many entries are unknown."""
+    def _times(self, state: State, times: object, histories: list[list[str]]) -> list[np.ndarray] | None:
+        """What `as_times` makes of the times. A warning says once where a model that reads them is given none."""
+        if times is None and self._time_field in state.model.history_columns and not self._told_of_times:
+            self._told_of_times = True
+            getLogger().warning(
+                f"{self.config['model']} reads when the items of a history were used, but is given no times: its "
+                f"lists may not be those that it was evaluated by. Give times=, or a column [times] in the file."
+            )
+        return as_times(times, histories)
+
+    def _rows(
+        self, state: State, histories: list[list[str]], times: list[np.ndarray] | None, on_unknown: str
+    ) -> tuple[list[list[int]], list[np.ndarray] | None, int]:
+        """The rows of the known items of each history, cut to what the model reads, and their times; how many entries
+        are unknown."""
         longest, found, unknown = self.config["MAX_ITEM_LIST_LENGTH"], [], 0
+        at: list[np.ndarray] = []
         for number, history in enumerate(histories):
             rows = [state.row_of.get(token) for token in history]
             known = [row for row in rows if row is not None]
@@ -219,14 +248,17 @@ class Recommender:
                 raise UserError(f"History {number} is empty: there is nothing to recommend from.")
             unknown += len(rows) - len(known)
             found.append(known[-longest:])
-        return found, unknown
+            if times is not None:
+                at.append(times[number][[row is not None for row in rows]][-longest:])
+        return found, None if times is None else at, unknown
 
-    def interaction(self, state: State, items: list[list[int]]) -> Interaction:
-        """The batch that a model reads for histories of rows."""
+    def interaction(self, state: State, items: list[list[int]], times: list[np.ndarray] | None = None) -> Interaction:
+        """The batch that a model reads for histories of rows; `times` are theirs in seconds, where they are known."""
         config, device = self.config, self.config["device"]
         lengths = np.array([len(rows) for rows in items])
         histories = np.zeros((len(items), config["MAX_ITEM_LIST_LENGTH"]), dtype=np.int64)
-        histories[np.arange(histories.shape[1]) < lengths[:, None]] = np.concatenate(items)
+        inside = np.arange(histories.shape[1]) < lengths[:, None]
+        histories[inside] = np.concatenate(items)
         length, table = torch.from_numpy(lengths), torch.from_numpy(histories)
         item_field = config["ITEM_ID_FIELD"]
         fields = {
@@ -234,6 +266,10 @@ class Recommender:
             item_field + config["LIST_SUFFIX"]: table,
             config["ITEM_LIST_LENGTH_FIELD"]: length,
         }
+        if times is not None:
+            seconds = np.zeros_like(histories)
+            seconds[inside] = np.concatenate(times)
+            fields[self._time_field] = torch.from_numpy(seconds)
         return Interaction(fields).to(device)
 
     def _ranker(self, state: State, model: SequentialRecommender) -> Ranker:

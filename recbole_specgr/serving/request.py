@@ -7,11 +7,13 @@ from logging import getLogger
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr.data.ids import read_ids
+from recbole_specgr.data.times import in_seconds
 from recbole_specgr.decoding.beam_search import NORMALIZERS
 from recbole_specgr.decoding.draft_verify_settings import ORDERS
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
@@ -81,6 +83,39 @@ def as_histories(histories: object) -> list[list[str]]:
             raise UserError(f"{one}, but [{history}] in it is a single item. Of one history make [history].")
         lists.append(read_ids(history, f"History {number}, entry"))
     return lists
+
+
+def as_times(times: object, histories: list[list[str]]) -> list[np.ndarray] | None:
+    """When the interactions of each history were, in whole seconds, int64 arrays as long as the histories; None where
+    no times are given.
+
+    Raises:
+        UserError: not a time for each item, or one that is no whole number.
+    """
+    if times is None:
+        return None
+    if isinstance(times, (str, Mapping)) or not isinstance(times, Iterable):
+        raise UserError(f"times must be a list for each history, of a time for each of its items; [{times}] is none.")
+    lists: list[list[object]] = []
+    for number, one in enumerate(times):
+        if isinstance(one, str) or not isinstance(one, Iterable):
+            raise UserError(f"times must be a list for each history, but of history {number} they are [{one}].")
+        lists.append(list(one))
+    if len(lists) != len(histories):
+        raise UserError(f"There are times of {len(lists)} histories, but {len(histories)} histories.")
+    for number, (own, history) in enumerate(zip(lists, histories)):
+        if len(own) != len(history):
+            raise UserError(f"History {number} has {len(history)} items, but {len(own)} times: give one for each item.")
+    flat = [time for own in lists for time in own]
+    values = pd.to_numeric(pd.Series(flat, dtype=object), errors="coerce").to_numpy()
+    wrong = ~np.isfinite(values.astype(float)) | (values != np.floor(values.astype(float)))
+    if wrong.any():
+        raise UserError(
+            f"A time must be a whole number in the unit of the run's data (seconds, milliseconds or microseconds), but "
+            f"[{flat[int(np.flatnonzero(wrong)[0])]}] is none."
+        )
+    seconds = in_seconds(values.astype(np.int64))
+    return np.split(seconds, np.cumsum([len(own) for own in lists])[:-1]) if lists else []
 
 
 def excluded_by_user(exclude: Any, histories: list[list[str]], row_of: Mapping[str, int]) -> list[list[int]] | None:

@@ -13,7 +13,12 @@ _LATEST = 20  # items of a history
 
 
 def user_history(recommender: Recommender, user: str) -> list[str]:
-    """Everything that the user did, the latest last; it is read from the run's data set.
+    """The items of everything that the user did, the latest last; raises what `user_interactions` raises."""
+    return user_interactions(recommender, user)[0]
+
+
+def user_interactions(recommender: Recommender, user: str) -> tuple[list[str], list[int]]:
+    """Everything that the user did, the latest last: items and times. It is read from the run's data set.
 
     Raises:
         UserError: the data set is not there, or has no such user.
@@ -28,13 +33,14 @@ def user_history(recommender: Recommender, user: str) -> list[str]:
             f"There is no user [{user}] in [{config['dataset']}], whose users are such as {', '.join(known[:3])}."
             f"{did_you_mean(user, known)}"
         )
-    users, items, _ = dataset.interactions
-    return dataset.id2token(dataset.iid_field, items[users == row]).tolist()
+    users, items, times = dataset.interactions
+    own = users == row
+    return dataset.id2token(dataset.iid_field, items[own]).tolist(), times[own].tolist()
 
 
 def user_page(recommender: Recommender, user: str, k: int) -> str:
     """The user's history and the k best items that are not in it, as tables."""
-    history = user_history(recommender, user)
+    history, times = user_interactions(recommender, user)
     catalogue = recommender.catalogue
     row_of = {token: row for row, token in enumerate(catalogue.item_tokens.tolist())}
 
@@ -53,7 +59,7 @@ def user_page(recommender: Recommender, user: str, k: int) -> str:
     before = [[len(history) - len(latest) + place, *described(item)] for place, item in enumerate(latest, 1)]
     after = [
         [rank, *described(entry.item), f"{entry.score:.4f}", how(entry)]
-        for rank, entry in enumerate(recommender.recommend([history], k, exclude="history")[0], 1)
+        for rank, entry in enumerate(recommender.recommend([history], k, exclude="history", times=[times])[0], 1)
     ]
     drafts = any(row[-1] for row in after)
     header = ["", "item", "title", "", "score", *(["how"] if drafts else [])]

@@ -6,6 +6,7 @@ command line hands its `--key=value` in as the last: a Config never looks at `sy
 """
 
 import copy
+from collections.abc import Collection
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,6 @@ from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
 from recbole_specgr.settings.resources import package_folder
 from recbole_specgr.settings.result_keys import split_key
-from recbole_specgr.settings.watched import note
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
 from recbole_specgr.system.errors import UserError
@@ -118,6 +118,8 @@ class Config(RecBoleConfig):
         self.size: DataSize | None = None  # of the data, once it is known
         self.preset_changes: dict[str, tuple[Any, Any]] = {}
         self._user_layers: list[Layer] = []
+        self._read = {"backbone"}  # names of settings that were read; this one says which property files are
+        self._lender: tuple[Config, Collection[str]] | None = None  # of a part: the whole, and what comes from it
         super().__init__(model, dataset, config_file_list, config_dict)
 
     @classmethod
@@ -126,8 +128,27 @@ class Config(RecBoleConfig):
         return cls(settings["model"], settings["dataset"], config_dict=config_dict, settings=settings)
 
     def __getitem__(self, item: str) -> Any:
-        note(item)
+        self._note(item)
         return super().__getitem__(item)
+
+    def __getattr__(self, item: str) -> Any:
+        value = super().__getattr__(item)  # RecBole reads some settings so
+        self._note(item)
+        return value
+
+    def _note(self, name: str) -> None:
+        self._read.add(name)
+        if self._lender is not None and name in self._lender[1]:
+            self._lender[0]._note(name)
+
+    def given(self) -> dict[str, str]:
+        """The settings that came in files and words of the user, by dotted names, and where each came from."""
+        return {name: layer.source for layer in self._user_layers for name in dotted(layer.values)}
+
+    def was_read(self, name: str) -> bool:
+        """Somebody has asked for the setting, or for the group that it is in, since there is this Config. Of what it
+        lends to its parts, they may have asked."""
+        return name.partition(".")[0] in self._read
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain data for YAML, without what depends on the machine; `from_dict` takes it back."""
@@ -157,6 +178,7 @@ class Config(RecBoleConfig):
             known = Config(model, self.dataset, config_dict=theirs).final_config_dict.keys() - OWN
             theirs = {key: value for key, value in self.to_dict().items() if key in known}
         part = Config(model, self.dataset, config_dict=Settings(deep_merge(theirs, settings), source))
+        part._lender = self, theirs.keys()
         if self.size is not None:
             part.follow_data(self.size)
         return part

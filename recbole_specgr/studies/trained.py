@@ -87,7 +87,8 @@ class TrainedRuns:
         given = self._given(wanted, seed, uses)
         if wanted.train:
             given["runs_path"] = str(Path(self.config(wanted, seed, uses)["runs_path"]) / VARIANTS)
-        words = {"model": wanted.model, "dataset": self.dataset, "seed": given.pop("seed"), **given}
+        # The settings are for the runs of several models, of which some may not read them.
+        words = {"model": wanted.model, "dataset": self.dataset, "seed": given.pop("seed"), "strict": False, **given}
         return [f"--{key}={_word(value)}" for key, value in words.items()]
 
 

@@ -7,10 +7,13 @@ import torch
 from conftest import write_tiny_dataset
 from recbole.data.interaction import Interaction
 
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.ensemble import best, places, scaled, union
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
+from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
 K, LENGTH, ROWS = 10, 12, 4
@@ -153,3 +156,25 @@ def test_tuning_scores_a_batch_once_for_all_weights(settings, monkeypatch):
     points = [{"weight": weight} for weight in grid["weight"]]
     list(ranker.rank_at(points, batch, K, test._dataset.candidates))
     assert len(calls) == 1
+
+
+def test_times_leave_with_the_unseen_items_of_a_history(tiny_dataset):
+    """Models that learn a vector an item read no unseen items; those of an ensemble read the others' times."""
+    sizes = {"hidden_size": 8, "n_layers": 1}
+    parts = {
+        "first": "HSTU",
+        "first_settings": sizes,
+        "second": "SASRec",
+        "second_settings": {**sizes, "inner_size": 8},
+    }
+    config = Config("Ensemble", "tiny", config_dict={**tiny_dataset, **parts})
+    train, _, test = InductiveDataset(config).build()
+    model, batch = model_of(config, train).eval(), test[torch.arange(len(test))]
+    read = Ranker(model, test.seen, "drop").as_read(batch)
+    assert not torch.equal(read["item_id_list"], batch["item_id_list"])
+    for row in range(len(batch)):
+        history = zip(batch["item_id_list"][row].tolist(), batch["timestamp_list"][row].tolist())
+        known = [(item, time) for item, time in history if test.seen[item]]
+        if known:
+            items, times = read["item_id_list"][row].tolist(), read["timestamp_list"][row].tolist()
+            assert list(zip(items, times))[: len(known)] == known and not any(times[len(known) :])

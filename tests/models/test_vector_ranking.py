@@ -7,6 +7,8 @@ import logging
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from tiny_runs import TINY_T5
 from training_cases import NARROW
 
 import recbole_specgr.evaluation.ranking as ranking
@@ -151,3 +153,36 @@ def test_the_record_has_the_recall_and_an_exact_run_none(tiny_dataset):
     assert result["record"]["approximation"]["index"] == "Flat"
     with pytest.raises(UserError, match=r"\[ranking_index: nonsense\] can't be built"):
         run_recbole("SemanticKNN", "tiny", config_dict={**tiny_dataset, "ranking_index": "nonsense"})
+
+
+def test_the_record_of_speculation_has_the_recall_of_the_drafters_index(tiny_dataset):
+    settings = {**tiny_dataset, **TINY_T5, "epochs": 1, "eval_step": 0, "num_beams": 5, "draft_size": 10}
+    settings |= {"drafter": "SemanticKNN", "backbone": "TIGER", "tune": None, "ranking_index": "Flat"}
+    by_index = run_recbole("SpecGR_Aux", "tiny", config_dict={**settings, "draft_pool": 20})["record"]
+    (name, found), *others = by_index["approximation"].items()
+    assert (name, others) == ("drafter", []) and (found["index"], found["recall"]) == ("Flat", 1.0)
+    assert found["k"] == 20 + TINY_T5["MAX_ITEM_LIST_LENGTH"]  # SemanticKNN looks further, for it lists no history
+    of_all = run_recbole("SpecGR_Aux", "tiny", config_dict=settings)["record"]
+    assert "approximation" not in of_all  # all items may be drafted, by their exact scores
+
+
+def test_unit_vectors_of_mapped_text_are_made_once_and_follow_the_table(tiny_dataset):
+    tokenizer = {"method": "opq", "codebook_size": 8, "levels": 2}
+    model, _, batch, _ = prepared("SpecGRPP_RPG", tiny_dataset, tokenizer=tokenizer, map_size=8)
+    states = model.read(batch).states
+
+    def check(model) -> torch.Tensor:
+        expected = F.normalize(states, dim=-1) @ F.normalize(model.item_table(), dim=-1).T / model.drafting_temperature
+        torch.testing.assert_close(model.drafting_scores(states), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(model.drafting_scores(states, slice(3, 9)), expected[:, 3:9], rtol=0, atol=1e-12)
+        assert model.item_directions() is model.item_directions()
+        return model.item_directions()
+
+    before = check(model)
+    tokens = torch.tensor([[*model.first_tokens, 0]])
+    larger = with_items(model, {"": NewItems(torch.randn(1, model.features.size(1)), tokens)})
+    assert torch.equal(check(larger)[:-1], before) and len(check(larger)) == len(before) + 1
+    with torch.no_grad():
+        model.item_map.linear.weight.mul_(torch.randn_like(model.item_map.linear.weight))
+    after = check(model.train().eval())
+    assert not torch.allclose(after, before)

@@ -1,0 +1,101 @@
+"""Settings that were given to a run and that nothing reads: they change nothing, and without a word nobody would know.
+
+A Config knows which of its settings were asked for. When the model and its trainer are made, almost everything has been
+read that ever will be, so most of this is known before training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from logging import getLogger
+
+from recbole_specgr.runs.comparison import ENVIRONMENT
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.layer_files import layer_of_file, merged, property_files
+from recbole_specgr.settings.presets import look_up
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.processes import from_first_process
+
+COMMAND_LINE = "the command line"
+OURS = __name__.partition(".")[0] + "."  # what the names of this package's modules begin with
+# Settings that may be read for the first time once training has begun.
+READ_IN_TRAINING = {
+    "contrastive_batch_size",
+    "precision",
+    "schedule",
+    "train_on",
+    "tune",
+    "tune_unseen_share",
+    "unseen_history",
+    "warmup_steps",
+}
+
+
+def unread(config: Config) -> dict[str, str]:
+    """The given settings that nothing has read yet, by dotted names, and where each came from. What says only where and
+    how a run runs is not among them: it changes no result, and a user may give it to every run. Neither is what is as
+    it stands in overall.yaml."""
+    usual = merged([layer_of_file(path) for path in property_files("overall")])
+    return {
+        name: source
+        for name, source in config.given().items()
+        if not config.was_read(name)
+        and _top(name) in config
+        and _top(name) not in ENVIRONMENT
+        and (_top(name) not in usual or look_up(config.final_config_dict, name) != look_up(usual, name))
+    }
+
+
+def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = ()) -> set[str]:
+    """Tell of given settings that nothing in this model reads. To be called when the model and its trainer are made, by
+    all processes.
+
+    On the command line such a setting is an error: the line names one model, and a user who gives it
+    `--ranking_index=HNSW32` would take exact lists for those of an index. One in a file, or handed in from Python, is a
+    warning, for those are written once for several models; so is all of it with `strict: False`.
+
+    It is all settings of this package's models. A class from elsewhere may read settings of its own at any time: of
+    these, only what overall.yaml has is told of, and the rest is left to `unread` when the run ends.
+
+    Args:
+        classes: of the model and its parts.
+        parts: names of the parts that the model is made of.
+
+    Returns:
+        The names that a warning told of.
+
+    Raises:
+        UserError: there is one on the command line.
+    """
+    usual = merged([layer_of_file(path) for path in property_files("overall")])
+    all_ours = all(one.__module__.startswith(OURS) for one in classes)
+    found = {
+        name: source
+        for name, source in unread(config).items()
+        if (all_ours or _top(name) in usual) and _top(name) not in READ_IN_TRAINING
+    }
+    # A process may take from a cache what another has computed, and so read fewer settings: the first one decides.
+    found = from_first_process(found)
+    typed = [name for name, source in found.items() if source == COMMAND_LINE]
+    if typed and config["strict"]:
+        said = f"{_sentence(config, typed, COMMAND_LINE)} Leave it out, or give --strict=False to go on without it."
+        if parts:
+            said += f" A part of {config['model']} has settings of its own: --{parts[0]}_settings.{typed[0]}=..."
+        raise UserError(said)
+    tell_of(config, found)
+    return set(found)
+
+
+def tell_of(config: Config, found: Mapping[str, str]) -> None:
+    """A warning for each place that settings came from which nothing read."""
+    for source in () if config["rank"] else sorted(set(found.values())):
+        getLogger().warning(_sentence(config, [name for name in found if found[name] == source], source))
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _sentence(config: Config, names: list[str], source: str) -> str:
+    named = ", ".join(f"[{name}]" for name in names)
+    return f"{config['model']} does not read {named} from {source}: it has no effect."

@@ -1,0 +1,92 @@
+"""Settings that nothing reads are not silently ignored."""
+
+import pytest
+from tiny_runs import TINY_SASREC, TINY_SPECGR, TINY_T5
+
+import recbole_specgr.quick_start as quick_start
+from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.runs import unread
+from recbole_specgr.settings.config import Config, Settings
+from recbole_specgr.system.errors import UserError
+
+TEXT = {"text_dim": 16}
+SEMANTIC = {"epochs": 1, "eval_step": 0, "tokenizer": {"method": "opq", "codebook_size": 8, "levels": 2}}
+NARROW = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
+NOT_GIVEN = {"base_model", "world_size"}  # what a Config says of itself
+MODELS = {
+    "MostPop": {"topk": [5, 10], "valid_metric": "NDCG@10"},
+    "SASRec": {**TINY_SASREC, "eval_step": 1},
+    "TIGER": {**TEXT, **TINY_T5, "epochs": 1},
+    "UniSRec": {**TEXT, **TINY_SASREC, "eval_step": 1},
+    "SpecGRPP": {**TEXT, **TINY_SPECGR, "stages": {"pretrain": {"epochs": 1}, "finetune": {"epochs": 1}}},
+    "HSTU": {"epochs": 1, "hidden_size": 16, "n_layers": 1, "n_heads": 2},
+    "RPG": {**TEXT, **SEMANTIC, **NARROW, "eval_step": 1},
+}
+
+
+def typed(tiny_dataset, **settings) -> Settings:
+    places = {key: value for key, value in tiny_dataset.items() if key not in TEXT}
+    return Settings({**places, **settings}, "the command line")
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "value"),
+    [
+        ("TIGER", "ranking_index", "HNSW32"),
+        ("RPG", "ranking_index", "HNSW32"),
+        ("SASRec", "ranking_index", "HNSW32"),
+        ("SASRec", "tokenizer.levels", 4),
+        ("HSTU", "text_encoder", "vectors.npz"),
+        ("MostPop", "mmr_weight", 0.2),
+        ("UniSRec", "semantic_ids", "ids.npz"),
+        ("SpecGRPP", "beam_groups", 2),
+    ],
+)
+def test_a_setting_on_the_command_line_that_nothing_reads_is_an_error(tiny_dataset, tmp_path, model, setting, value):
+    with pytest.raises(UserError, match=rf"{model} does not read \[{setting}\] from the command line"):
+        run_recbole(model, "tiny", config_dict=typed(tiny_dataset, **MODELS[model], **{setting: value}))
+    assert not list((tmp_path / "runs").rglob("*.pth"))  # nothing was trained
+
+
+def test_a_part_reads_what_the_whole_is_given(tiny_dataset):
+    settings = {"backbone": "TIGER", **TEXT, **TINY_T5, "epochs": 1, "draft_size": 10, "num_beams": 5}
+    drafts = {"drafter": "SemanticKNN", "ranking_index": "Flat"}
+    assert run_recbole("SpecGR_Aux", "tiny", config_dict=typed(tiny_dataset, **settings, **drafts))["unread"] == []
+    drafts["drafter"] = "MostPop"
+    with pytest.raises(UserError, match=r"\[ranking_index\].* --drafter_settings\.ranking_index="):
+        run_recbole("SpecGR_Aux", "tiny", config_dict=typed(tiny_dataset, **settings, **drafts))
+
+
+def test_a_file_of_several_models_is_a_warning(tiny_dataset, tmp_path, caplog):
+    file = tmp_path / "shared.yaml"
+    file.write_text("ranking_index: HNSW32\ntokenizer: {levels: 4}\nRATING_FIELD: rating\nseed: 3\n")
+    told = run_recbole("SASRec", "tiny", [str(file)], config_dict=typed(tiny_dataset, **MODELS["SASRec"]))
+    assert told["unread"] == ["RATING_FIELD", "ranking_index", "tokenizer.levels"]
+    warnings = [message for message in caplog.messages if "does not read" in message]
+    assert warnings == [  # the second when the run ends, for RecBole's SASRec might have read it until then
+        f"SASRec does not read [ranking_index], [tokenizer.levels] from {file}: it has no effect.",
+        f"SASRec does not read [RATING_FIELD] from {file}: it has no effect.",
+    ]
+
+
+def test_it_is_a_warning_where_strict_is_false_and_nothing_where_it_is_as_usual(tiny_dataset, caplog):
+    settings = typed(tiny_dataset, **MODELS["MostPop"], ranking_index="HNSW32", strict=False)
+    assert run_recbole("MostPop", "tiny", config_dict=settings)["unread"] == ["ranking_index"]
+    assert caplog.text.count("MostPop does not read [ranking_index]") == 1
+    run_recbole("MostPop", "tiny", config_dict=typed(tiny_dataset, **MODELS["MostPop"], mmr_weight=0.0))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_setting_is_read_before_training_or_named(tiny_dataset, monkeypatch, model):
+    before: set[str] = set()
+    configs: list[Config] = []
+
+    def check(config, classes, parts):
+        configs.append(config)
+        before.update(name for name in config.final_config_dict if config.was_read(name))
+        return set()
+
+    monkeypatch.setattr(quick_start, "check_given", check)
+    run_recbole(model, "tiny", config_dict={**tiny_dataset, **MODELS[model]})
+    later = {name for name in configs[0].final_config_dict.keys() - before if configs[0].was_read(name)} - NOT_GIVEN
+    assert "parallel" in later and later <= unread.READ_IN_TRAINING | unread.ENVIRONMENT
