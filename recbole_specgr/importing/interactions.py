@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from recbole_specgr.data.ids import MISSING
-from recbole_specgr.importing.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, choose_columns, drop_rows, id_categories
+from recbole_specgr.importing.columns import (
+    ITEM_NAMES,
+    TIME_NAMES,
+    USER_NAMES,
+    choose_columns,
+    drop_rows,
+    id_categories,
+)
 from recbole_specgr.importing.filters import Filters, k_core
 from recbole_specgr.importing.tables import column_names, read_table
 from recbole_specgr.importing.timestamps import parse_times
