@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from logging import getLogger
+from typing import Any
 
 from recbole_specgr.runs.comparison import ENVIRONMENT
 from recbole_specgr.settings.config import Config
@@ -33,16 +34,11 @@ READ_IN_TRAINING = {
 
 def unread(config: Config) -> dict[str, str]:
     """The given settings that nothing has read yet, by dotted names, and where each came from. What says only where and
-    how a run runs is not among them: it changes no result, and a user may give it to every run. Neither is what is as
-    it stands in overall.yaml."""
-    usual = merged([layer_of_file(path) for path in property_files("overall")])
+    how a run runs is not among them: it changes no result, and a user may give it to every run."""
     return {
         name: source
         for name, source in config.given().items()
-        if not config.was_read(name)
-        and _top(name) in config
-        and _top(name) not in ENVIRONMENT
-        and (_top(name) not in usual or look_up(config.final_config_dict, name) != look_up(usual, name))
+        if not config.was_read(name) and _top(name) in config and _top(name) not in ENVIRONMENT
     }
 
 
@@ -67,11 +63,11 @@ def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = 
     Raises:
         UserError: there is one on the command line.
     """
-    usual = merged([layer_of_file(path) for path in property_files("overall")])
+    usual = _usual()
     all_ours = all(one.__module__.startswith(OURS) for one in classes)
     found = {
         name: source
-        for name, source in unread(config).items()
+        for name, source in _unusual(config, unread(config)).items()
         if (all_ours or _top(name) in usual) and _top(name) not in READ_IN_TRAINING
     }
     # A process may take from a cache what another has computed, and so read fewer settings: the first one decides.
@@ -87,9 +83,25 @@ def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = 
 
 
 def tell_of(config: Config, found: Mapping[str, str]) -> None:
-    """A warning for each place that settings came from which nothing read."""
+    """A warning for each place that settings came from which nothing read. What is as it stands in overall.yaml is
+    passed over: it misleads nobody."""
+    found = _unusual(config, found)
     for source in () if config["rank"] else sorted(set(found.values())):
         getLogger().warning(_sentence(config, [name for name in found if found[name] == source], source))
+
+
+def _usual() -> dict[str, Any]:
+    return merged([layer_of_file(path) for path in property_files("overall")])
+
+
+def _unusual(config: Config, found: Mapping[str, str]) -> dict[str, str]:
+    """Those whose values are not those of overall.yaml."""
+    usual, values = _usual(), config.final_config_dict
+    return {
+        name: source
+        for name, source in found.items()
+        if _top(name) not in usual or look_up(values, name) != look_up(usual, name)
+    }
 
 
 def _top(name: str) -> str:
