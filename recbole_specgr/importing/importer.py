@@ -51,8 +51,10 @@ class ImportReport:
     def __str__(self) -> str:
         chosen = ", ".join(f"{field} = [{column}]" for field, column in self.columns.items())
         end = f"Written to {self.folder}" if self.written else f"Dry run: {self.folder} was not written."
-        unused = self.unused and f"Not used of the items: {', '.join(self.unused)} (--text-fields A,B chooses)"
-        return "\n".join(filter(None, [f"Columns: {chosen}", unused, self.table, self.note, end]))
+        lines = [f"Columns: {chosen}", self.table, self.note, end]
+        if self.unused:
+            lines.insert(1, f"Not used of the items: {', '.join(self.unused)} (--text-fields A,B chooses)")
+        return "\n".join(filter(None, lines))
 
     @property
     def table(self) -> str:
