@@ -141,6 +141,7 @@ class Interrupted:
 def test_ctrl_c_exits_130_and_the_run_can_go_on(short, monkeypatch, capsys, tmp_path):
     whole = run_recbole("S3Rec", "tiny", config_dict=short)
     arguments = [f"--{key}={json.dumps(value)}" for key, value in short.items() if value != ""]
+    arguments.append("--strict=False")  # S3Rec reads no text_dim
     with monkeypatch.context() as patch:
         Interrupted(patch, before_epoch=1)
         assert main(["--model=S3Rec", "--dataset=tiny", *arguments]) == 130
@@ -207,6 +208,7 @@ def test_loading_what_is_broken_names_it(short, tmp_path):
 def test_two_processes_report_what_one_reports(short, tmp_path):
     arguments = {**short, "epochs": 1, "shuffle": False, "hidden_dropout_prob": 0, "attn_dropout_prob": 0}
     words = [f"--{key}={json.dumps(value)}" for key, value in arguments.items() if value != ""]
+    words.append("--strict=False")  # SASRec reads no text_dim
     script = [str(ROOT / "run_recbole.py"), "--model=SASRec", "--dataset=tiny", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *script]

@@ -83,8 +83,8 @@ def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = 
 
 
 def tell_of(config: Config, found: Mapping[str, str]) -> None:
-    """A warning for each place that settings came from which nothing read. What is as in overall.yaml misleads
-    nobody and is passed over."""
+    """A warning for each place that settings came from which nothing read. What is as it stands in overall.yaml is
+    passed over: it misleads nobody."""
     found = _unusual(config, found)
     for source in () if config["rank"] else sorted(set(found.values())):
         getLogger().warning(_sentence(config, [name for name in found if found[name] == source], source))
