@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from recbole.config import Config
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 
@@ -40,6 +39,7 @@ from recbole_specgr.serving.request import (
     warn_of_short,
 )
 from recbole_specgr.serving.state import State
+from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32}
@@ -171,7 +171,7 @@ class Recommender:
         seconds = self._times(state, times, histories)
         items, seconds, unknown = self._rows(state, histories, seconds, on_unknown)
         model = self._ready(state)
-        set_decoding(model, decoding, self.config["model"])
+        set_decoding(model, decoding, self.config)
         ranker = self._ranker(state, model)
 
         lengths, spare = np.array([len(rows) for rows in items], dtype=int), places_to_spare(per_user, len(items))
@@ -212,7 +212,7 @@ class Recommender:
         if not rows[0]:
             raise UserError("The history holds no item that the run knows: there is nothing to explain.")
         model = self._ready(state)
-        set_decoding(model, decoding, self.config["model"])
+        set_decoding(model, decoding, self.config)
         ranker, interaction = self._ranker(state, model), self.interaction(state, rows, seconds)
         k = min(k, int(state.allowed.sum()))
         return explain(state, ranker, interaction, read_ids([item], "item")[0], k)

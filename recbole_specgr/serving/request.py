@@ -14,46 +14,46 @@ from torch import Tensor
 
 from recbole_specgr.data.ids import read_ids
 from recbole_specgr.data.times import in_seconds
-from recbole_specgr.decoding.beam_search import NORMALIZERS
-from recbole_specgr.decoding.draft_verify_settings import ORDERS
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
 from recbole_specgr.serving.state import State
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.schema import allows, as_meant
+from recbole_specgr.settings.sentences import expectation, why_not
+from recbole_specgr.settings.yaml_values import plain
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 SHORT = {"threshold": "accept_threshold"}  # what a call says -> the setting
-CHOICES = {"normalizer": NORMALIZERS, "order": ORDERS}  # of the settings that are words
 
 
-def set_decoding(model: SequentialRecommender, given: Mapping[str, Any], name: str) -> None:
-    """Put settings of inference into `model`; None leaves one as it is. Raises UserError for one that it does not have,
-    or for a value of another kind."""
+def set_decoding(model: SequentialRecommender, given: Mapping[str, Any], config: Config) -> None:
+    """Put settings of inference into `model`; None leaves one as it is.
+
+    Args:
+        config: of the run, which knows what each may be.
+
+    Raises:
+        UserError: one that the model does not have, or a value that it can't be.
+    """
     own = model.decoding
     for short, value in given.items():
         key = SHORT.get(short, short)
         if key not in own:
             raise UserError(
-                f"[{short}] is no setting of {name}'s inference; it has {', '.join(own) or 'none'}."
+                f"[{short}] is no setting of {config['model']}'s inference; it has {', '.join(own) or 'none'}."
                 f"{did_you_mean(short, own)}"
             )
         if value is not None:
-            own[key] = _checked(short, value, own[key])
+            own[key] = _checked(short, plain(value), config.type_of(key))
 
 
-def _checked(key: str, value: Any, usual: Any) -> Any:
-    """`value`, if it is of the kind of the `usual` one."""
-    if isinstance(usual, bool):
-        if not isinstance(value, (bool, np.bool_)):
-            raise UserError(f"{key} [{value}] must be True or False.")
-    elif isinstance(usual, str):
-        if value not in CHOICES[key]:
-            raise UserError(f"{key} [{value}] must be {' or '.join(CHOICES[key])}.")
-    elif isinstance(usual, int):
-        _check_count(key, value)
-    elif isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or value != value:
-        raise UserError(f"{key} [{value}] must be a number, such as {usual}.")
-    return value
+def _checked(name: str, value: Any, declared: dict[str, Any]) -> Any:
+    """`value`, if it is of the type and in the range that a JSON Schema declares."""
+    meant = as_meant(value, declared)
+    if not allows(declared, meant):
+        raise UserError(f"{name} [{value}] must be {expectation(declared)}{why_not(value, declared)}.")
+    return meant
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -40,7 +40,7 @@ from recbole_specgr.settings.layer_files import (
 from recbole_specgr.settings.named_classes import metric_class, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
-from recbole_specgr.settings.precedence import Layer, deep_merge, stack, types_of
+from recbole_specgr.settings.precedence import Layer, deep_merge, kind_of, stack, types_of
 from recbole_specgr.settings.precision import choose_precision, slow_precision
 from recbole_specgr.settings.presets import DataSize, dotted, follow_data, open_keys, put
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
@@ -114,6 +114,7 @@ class Config(RecBoleConfig):
         settings: dict[str, Any] | None = None,
     ):
         self._settings = settings
+        self._types: dict[str, Any] = {}  # name -> JSON Schema of the settings that have one
         self._given: list[str] = []  # the settings that a preset does not change
         self.size: DataSize | None = None  # of the data, once it is known
         self.preset_changes: dict[str, tuple[Any, Any]] = {}
@@ -149,6 +150,10 @@ class Config(RecBoleConfig):
         """Somebody has asked for the setting, or for the group that it is in, since there is this Config. Of what it
         lends to its parts, they may have asked."""
         return name.partition(".")[0] in self._read
+
+    def type_of(self, name: str) -> dict[str, Any]:
+        """The JSON Schema of a setting; of one that no schema declares, that of its value's kind."""
+        return self._types.get(name) or kind_of(self.final_config_dict.get(name))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain data for YAML, without what depends on the machine; `from_dict` takes it back."""
@@ -296,6 +301,7 @@ class Config(RecBoleConfig):
         of_user, self._left_out = without_foreign(self._user_layers, known, strict)
         layers = [with_split(layer) for layer in layers] + of_user
         self.internal_config_dict = stack(layers, known)
+        self._types = types_of(layers)
         self._given = [key for layer in layers if not layer.usual for key in dotted(layer.values)]
         self.internal_config_dict |= following(self.internal_config_dict, self._given)
         split = split_class(self.internal_config_dict["split"])
@@ -305,7 +311,8 @@ class Config(RecBoleConfig):
             if strict:
                 raise
             self._left_out.append(left_out(str(error)))
-        self.internal_config_dict["tune"] = tuning_grid(layers)
+        tried = self.internal_config_dict["tune"]
+        self.internal_config_dict["tune"] = {key: tried[key] for key in tuning_grid(layers) or ()} or None
         self.internal_config_dict.update(
             MODEL_TYPE=model_type,
             base_model=base_model,

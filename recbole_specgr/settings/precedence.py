@@ -160,13 +160,15 @@ def _checked_grid(grid: Any, declared: dict[str, Any], types: dict[str, Any], so
         return None
     if not isinstance(grid, dict):
         raise UserError(f"[tune] from {source} must map settings to the values to try, but is [{grid}].")
+    checked: dict[str, Any] = {}
     for key, values in grid.items():
         _require_known(key, declared, source, prefix="tune.")
         if values is not None and (not isinstance(values, list) or not values):
             raise UserError(f"[tune.{key}] from {source} must be a list of values to try, but is [{values}].")
-        for value in values or []:
-            _checked_value(f"tune.{key}", value, declared[key], types.get(key), source)
-    return grid
+        checked[key] = values and [
+            _checked_value(f"tune.{key}", value, declared[key], types.get(key), source) for value in values
+        ]
+    return checked
 
 
 def unknown_setting(key: Any, known: Iterable[str], source: str, prefix: str = "") -> str:
@@ -194,11 +196,14 @@ def _checked_value(name: str, value: Any, default: Any, declared_type: dict[str,
     """
     if declared_type is not None:
         return schema.checked(name, value, declared_type, source)
-    if value is None or default is None:
+    if value is None:
         return value
+    value = schema.checked(name, value, kind_of(default), source)
+    return int(value) if type(default) is int and float(value).is_integer() else value
+
+
+def kind_of(default: Any) -> dict[str, Any]:
+    """The JSON Schema of a setting of which only its default is known; of a text or of nothing it may be anything."""
     if isinstance(default, bool):
-        return schema.checked(name, value, {"type": "boolean"}, source)
-    if isinstance(default, (int, float)):
-        value = schema.checked(name, value, {"type": "number"}, source)
-        return int(value) if isinstance(default, int) and float(value).is_integer() else value
-    return value
+        return {"type": "boolean"}
+    return {"type": "number"} if isinstance(default, (int, float)) else {}

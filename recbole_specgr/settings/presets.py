@@ -84,8 +84,8 @@ def _epochs(share: float) -> Callable[[Mapping[str, Any], DataSize, Any], int]:
 
 
 def _steps(settings: Mapping[str, Any], size: DataSize) -> int:
-    """Of an epoch."""
-    return math.ceil(size.rows / settings["train_batch_size"])
+    """Of an epoch. One where nothing is left to train on, which is refused when the phases are made."""
+    return max(1, math.ceil(size.rows / settings["train_batch_size"]))
 
 
 def _at_most(most: int) -> Callable[[Mapping[str, Any], DataSize, Any], int]:

@@ -71,12 +71,26 @@ def checked(name: str, value: Any, schema: dict[str, Any], source: str) -> Any:
     Raises:
         UserError: the value is of another type, or outside of the range.
     """
-    whole = isinstance(value, float) and value.is_integer() and _wants_integer(schema)
-    meant = int(value) if whole else value
-    error = next(_Validator(schema).iter_errors(plain(meant)), None)
+    meant = as_meant(value, schema)
+    error = _first_error(meant, schema)
     if error is not None:
         raise UserError(_sentence(name, plain(value), schema, source, error))
     return meant
+
+
+def as_meant(value: Any, schema: dict[str, Any]) -> Any:
+    """The value, as an int where a whole number is meant and it is written as 1e3."""
+    return int(value) if isinstance(value, float) and value.is_integer() and _wants_integer(schema) else value
+
+
+def allows(schema: dict[str, Any], value: Any) -> bool:
+    """The value is of the type, and within the range."""
+    return _first_error(value, schema) is None
+
+
+def _first_error(value: Any, schema: dict[str, Any]) -> jsonschema.ValidationError | None:
+    found: jsonschema.ValidationError | None = next(_Validator(schema).iter_errors(plain(value)), None)
+    return found
 
 
 def _wants_integer(schema: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.comparison import alike, what_it_is
 from recbole_specgr.runs.record import RESULT, digest, read_json, write_json
+from recbole_specgr.settings.schema import checked
 from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell
 from recbole_specgr.studies.measures import MEASURES
 from recbole_specgr.studies.spec import Setup, Study
@@ -162,19 +163,21 @@ class _Loaded:
 
     @torch.no_grad()
     def measure(self, setup: Setup) -> dict[str, Any]:
-        """Raises UserError for a setting that this model can't change after training."""
-        for key in setup.decode:
+        """Raises UserError for a setting that this model can't change after training, or a value that it can't be."""
+        decode = {}
+        for key, value in setup.decode.items():
             if key not in self.decoding:
                 raise UserError(
                     f"{self.record['model']} has no setting [{key}] that can change after training."
                     f"{did_you_mean(key, self.decoding)} It has: {', '.join(self.decoding) or 'none'}."
                 )
+            decode[key] = checked(f"decode.{key}", value, self.config.type_of(key), "the study")
         model = self.trainer.model
         trial = Trial(self.record["model"], self.record, self.trainer, self.loaders)
         measured: dict[str, Any] = {}
         try:
             if setup.decode:
-                model.decoding.update(setup.decode)
+                model.decoding.update(decode)
             for name, parameters in setup.measure.items():
                 measured |= MEASURES[name](trial, **parameters)
         finally:

@@ -184,6 +184,8 @@ def test_unknown_items_are_dropped_and_counted_or_an_error(specgr):
         ({"threshold": "low"}, "must be a number"),
         ({"order": "random"}, r"order \[random\] must be merged or accepted_first"),
         ({"reranking": 1}, "True or False"),
+        ({"mmr_weight": 1.5}, r"mmr_weight \[1.5\] must be a number from 0 to 1"),
+        ({"unseen_bonus": float("inf")}, "must be finite"),
     ],
 )
 def test_arguments_that_can_not_be(given, message, specgr):

@@ -35,6 +35,15 @@ def test_few_data_get_a_small_model(auto):
     assert config["stages"]["finetune"] == {"epochs": 3, "learning_rate": 0.0001}
 
 
+def test_data_without_a_training_row_are_refused_in_words(auto, tmp_path):
+    rows = [f"u{user}\ti{(user + 2 * step) % 7}\t{step}" for user in range(9) for step in range(3)]
+    head = "user_id:token\titem_id:token\ttimestamp:float"
+    (tmp_path / "dataset" / "tiny" / "tiny.inter").write_text("\n".join([head, *rows]) + "\n")
+    for model in ("SASRec", "TIGER"):
+        with pytest.raises(UserError, match=r"train phase .* is empty: .* needs users with 4 interactions or more"):
+            run_recbole(model, "tiny", config_dict={**auto, "split": "leave_one_out"})
+
+
 def test_many_data_keep_the_sizes(auto):
     config, paper = settings_of("SpecGRPP", auto, MANY), Config("SpecGRPP", "tiny", config_dict=auto)
     changed = {key for key, value in config.to_dict().items() if value != paper.to_dict()[key]}

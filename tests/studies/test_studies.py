@@ -203,6 +203,19 @@ def test_a_study_that_needs_what_is_not_there_says_so_and_goes_on(workplace, tmp
     assert labels == {"popularity"}
 
 
+def test_a_setting_of_inference_out_of_its_range_is_not_measured(workplace, tmp_path):
+    (workplace / "properties" / "study").mkdir(exist_ok=True)
+    path = workplace / "properties" / "study" / "beyond.yaml"
+    path.write_text(
+        "title: Beyond\nmeasure: {quality: {}}\n"
+        "variants: [{label: a, model: SASRec, grid: {decode: {mmr_weight: [1.0, 2.0]}}}]\n"
+    )
+    faults = run("beyond", Launches(), tmp_path)
+    path.unlink()
+    assert len(faults) == 1 and "[decode.mmr_weight] must be a number from 0 to 1, but is [2.0]" in faults[0]
+    assert len(list((tmp_path / "beyond").glob("a-mmr-weight-*.json"))) == 1
+
+
 # ---- trained runs ----------------------------------------------------------------------------------------------------
 
 

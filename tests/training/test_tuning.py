@@ -135,6 +135,12 @@ class TestGridOfLayers:
         config = Config("SpecGRPP", "tiny", config_dict={**tiny_dataset, "tune.draft_size": None})
         assert set(config["tune"]) == {"num_beams", "accept_threshold"}
 
+    def test_whole_numbers_may_be_written_with_an_exponent(self, tiny_dataset) -> None:
+        given = {**tiny_dataset, "tune": {"draft_size": [1e1, 20.0], "num_beams": None}}
+        tuned = Config("SpecGRPP", "tiny", config_dict=given)["tune"]
+        assert tuned["draft_size"] == [10, 20] and {type(size) for size in tuned["draft_size"]} == {int}
+        assert set(tuned) == {"draft_size", "accept_threshold"}
+
     def test_the_backbones_grid_is_its_own(self, tiny_dataset) -> None:
         config = Config("LIGER", "tiny", config_dict={**tiny_dataset, "backbone": "TIGER_C"})
         assert set(config["tune"]) == {"num_generated"}
