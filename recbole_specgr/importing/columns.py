@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +25,42 @@ TIME_NAMES = (
 
 def choose_column(known: Sequence[str], given: str | None, names: Sequence[str], path: Path, role: str) -> str:
     """The column that was named, else the first of the common names that is there."""
-    if given is not None:
-        if given not in known:
-            raise UserError(f"{path} has no column [{given}]; its columns are {', '.join(map(str, known))}.")
-        return given
+    return choose_columns(known, {role: (given, names)}, path)[role]
+
+
+def choose_columns(
+    known: Sequence[str], wanted: Mapping[str, tuple[str | None, Sequence[str]]], path: Path
+) -> dict[str, str]:
+    """A column for each role: the one that was named, else the first of the common names that is there.
+
+    Args:
+        known: the columns of the file at `path`.
+        wanted: role -> the name that was given, if any, and the common names.
+
+    Raises:
+        UserError: a named column is not there, or there is none for some roles; the message has all of these.
+    """
     by_plain = {plain_name(column): column for column in reversed(known)}
-    for name in names:
-        if plain_name(name) in by_plain:
-            return by_plain[plain_name(name)]
-    raise UserError(
-        f"{path} has no {role} column under a common name; its columns are {', '.join(map(str, known))}. "
-        f"Name it with --{role}-column."
-    )
+    there = f"its columns are {', '.join(map(str, known))}."
+    chosen, lacking = {}, []
+    for role, (given, names) in wanted.items():
+        found = next((by_plain[plain_name(name)] for name in names if plain_name(name) in by_plain), None)
+        if given is not None and given not in known:
+            raise UserError(f"{path} has no column [{given}]; {there}{_both_files(role)}")
+        if given is None and found is None:
+            lacking.append(role)
+        chosen[role] = given or found or ""
+    if lacking:
+        them = "it" if len(lacking) == 1 else "them"
+        raise UserError(
+            f"{path} has no {' or '.join(lacking)} column under a common name; {there} "
+            f"Name {them} with {', '.join(f'--{role}-column' for role in lacking)}."
+        )
+    return chosen
+
+
+def _both_files(role: str) -> str:
+    return " The interactions must have it, too: rename the column in one of the files." if role == "item" else ""
 
 
 def plain_name(column: str) -> str:

@@ -42,6 +42,7 @@ class ImportReport:
 
     folder: Path
     columns: dict[str, str]  # our field -> the source's column
+    unused: list[str]  # columns of the items file that nothing is taken from
     statistics: dict[str, Any]
     counts: dict[str, int]  # what was put right, by description
     note: str | None = None  # what must be known of results on this data
@@ -50,7 +51,10 @@ class ImportReport:
     def __str__(self) -> str:
         chosen = ", ".join(f"{field} = [{column}]" for field, column in self.columns.items())
         end = f"Written to {self.folder}" if self.written else f"Dry run: {self.folder} was not written."
-        return "\n".join(filter(None, [f"Columns: {chosen}", self.table, self.note, end]))
+        lines = [f"Columns: {chosen}", self.table, self.note, end]
+        if self.unused:
+            lines.insert(1, f"Not used of the items: {', '.join(self.unused)} (--text-fields A,B chooses)")
+        return "\n".join(filter(None, lines))
 
     @property
     def table(self) -> str:
@@ -105,7 +109,8 @@ def import_dataset(
         {"timestamp_split": SPLIT, "launch_holdout": None},
     )
     statistics = interaction_statistics(split)
-    report = ImportReport(folder, {**columns, **_roles(table)}, statistics, counts, filters.note, not dry_run)
+    columns |= _roles(table)
+    report = ImportReport(folder, columns, table.unused, statistics, counts, filters.note, not dry_run)
     if dry_run:
         return report
     with whole_folder(folder) as scratch:

@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from recbole_specgr.data.ids import MISSING
-from recbole_specgr.importing.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, choose_column, drop_rows, id_categories
+from recbole_specgr.importing.columns import (
+    ITEM_NAMES,
+    TIME_NAMES,
+    USER_NAMES,
+    choose_columns,
+    drop_rows,
+    id_categories,
+)
 from recbole_specgr.importing.filters import Filters, k_core
 from recbole_specgr.importing.tables import column_names, read_table
 from recbole_specgr.importing.timestamps import parse_times
@@ -24,11 +31,9 @@ def read_interactions(
         UserError: a column is not there or not what it should be, the file is broken, or no row is left.
     """
     known = column_names(path)
-    chosen = {
-        "user_id": choose_column(known, user, USER_NAMES, path, "user"),
-        "item_id": choose_column(known, item, ITEM_NAMES, path, "item"),
-        "timestamp": choose_column(known, time, TIME_NAMES, path, "time"),
-    }
+    wanted = {"user": (user, USER_NAMES), "item": (item, ITEM_NAMES), "time": (time, TIME_NAMES)}
+    by_role = choose_columns(known, wanted, path)
+    chosen = {"user_id": by_role["user"], "item_id": by_role["item"], "timestamp": by_role["time"]}
     ids, times = [chosen["user_id"], chosen["item_id"]], [chosen["timestamp"]]
     source = read_table(path, [*ids, *times], repeated=ids, numbers=times, counts=counts)
     source = pd.DataFrame({field: source[column] for field, column in chosen.items()})

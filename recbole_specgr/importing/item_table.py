@@ -49,6 +49,7 @@ class ItemTable:
         text_fields, feature_fields: the fields that describe an item, and those that models take as features.
         columns: our field -> the source's column.
         kinds: our field -> its kind in an atomic file, one of KINDS.
+        unused: the file's other columns.
     """
 
     frame: pd.DataFrame
@@ -56,6 +57,7 @@ class ItemTable:
     feature_fields: list[str]
     columns: dict[str, str]
     kinds: dict[str, str]
+    unused: list[str]
 
 
 def read_items(
@@ -108,6 +110,7 @@ def read_items(
         [by_column[column] for column in features],
         {by_column[column]: column for column in filled},
         {by_column[column]: kinds[by_column[column]] for column in filled},
+        [column for column in known if column != id_column and column not in filled],
     )
 
 

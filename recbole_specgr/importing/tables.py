@@ -31,7 +31,7 @@ _EXACT_INTEGERS = {
     getattr(pyarrow, kind.lower())(): getattr(pd, f"{kind}Dtype")()
     for kind in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 }
-SPANNED = "kept: lines that quoted fields put into the row before"
+SPANNED = "kept: line breaks inside quoted fields"
 
 
 def kind_of(path: Path) -> str:
@@ -81,7 +81,7 @@ def read_table(
     Args:
         repeated: columns whose texts become categories, except in JSON lines.
         numbers: columns of delimited files whose texts become whole numbers where all of them are such.
-        counts: takes the number of lines that lie inside quoted fields, where there are any.
+        counts: takes the number of line breaks inside quoted fields, where there are any.
 
     Raises:
         UserError: the file is broken, has no rows, or has two columns of a name that is asked for.

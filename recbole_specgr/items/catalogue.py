@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ class Catalogue:
         item_tokens: the data set's names of the items, object [n_items].
         seen: the item is in the training data, BoolTensor [n_items].
         candidates: the item may be recommended, BoolTensor [n_items].
-        titles: what to show to people, "" where there is nothing.
+        titles: as they are in the data set's file, "" where there is none.
         item_field: name of the field that holds the items.
         field_kinds: item field -> its kind, one of `item_text.KINDS`.
         separator: of the labels in a field of labels.
@@ -64,6 +65,10 @@ class Catalogue:
             separator=config["seq_separator"],
             repeats=dataset.repeats,
         )
+
+    def title(self, row: int) -> str:
+        """The item's title as people read it, with HTML entities such as `&amp;` resolved; "" where there is none."""
+        return html.unescape(self.titles[row])
 
     # -- in place of the train view ------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k
     place = int(found[0]) if len(found) else None
     facts: dict[str, Any] = {
         "item": item,
-        "title": state.catalogue.titles[row],
+        "title": state.catalogue.title(row),
         "seen": bool(state.catalogue.seen[row]),
         "k": k,
         "place": None if place is None else place + 1,
@@ -149,7 +149,7 @@ def _neighbours(state: State, shared_digits: Tensor, row: int, most: int = 10) -
     return [
         Neighbour(
             str(state.catalogue.item_tokens[near]),
-            state.catalogue.titles[near],
+            state.catalogue.title(near),
             int(same[near]),
             bool(state.catalogue.seen[near]),
         )

@@ -46,7 +46,7 @@ def user_page(recommender: Recommender, user: str, k: int) -> str:
 
     def described(item: str) -> list[str]:
         row = row_of[item]
-        title = catalogue.titles[row]
+        title = catalogue.title(row)
         title = title if len(title) <= _WIDEST else title[: _WIDEST - 3] + "..."
         return [item, title, "" if catalogue.seen[row] else "new"]
 

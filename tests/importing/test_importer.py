@@ -109,6 +109,7 @@ def test_every_format_gives_the_data_set_that_went_in(tmp_path, kind):
         assert list(text_of(dataset, row.parent_asin, "categories")) == labels
     assert dataset.config["text_fields"] == ["title", "categories"]
     assert "price" not in dataset.item_feat
+    assert report.unused == ["price"] and "Not used of the items: price (" in str(report)
 
 
 def test_every_model_layer_accepts_the_property_file(tmp_path):
@@ -355,7 +356,11 @@ def test_missing_columns_are_named_with_those_that_exist(tmp_path):
     interactions, items = frames()
     failing(tmp_path, r"no time column.*user_id, parent_asin, rating\. .*--time-column",
             interactions=interactions.drop(columns="timestamp"))  # fmt: skip
+    failing(tmp_path, r"no user or time column.* Name them with --user-column, --time-column\.",
+            interactions=interactions.rename(columns={"timestamp": "when exactly", "user_id": "buyer"}))  # fmt: skip
     failing(tmp_path, r"no column \[buyer\]; its columns are user_id", user_column="buyer")
+    failing(tmp_path, r"interactions.parquet has no column \[isbn\].* rename the column in one of the",
+            item_column="isbn", items=items.rename(columns={"parent_asin": "isbn"}))  # fmt: skip
     failing(
         tmp_path, r"items.parquet has no item column.*--item-column", items=items.rename(columns={"parent_asin": "x"})
     )

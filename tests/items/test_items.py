@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items import make
@@ -77,3 +78,12 @@ def test_files_that_do_not_fit_or_are_gone_are_errors(run):
     (run / "semantic_ids.npz").unlink()
     with pytest.raises(UserError, match=r"semantic_ids\.npz is gone"):
         items_of_run(config, catalogue, ["semantic_ids"])
+
+
+def test_titles_are_shown_with_html_entities_resolved_and_kept_as_they_are(tmp_path):
+    none = torch.zeros(3, dtype=torch.bool)
+    raw = ["", "Tom &amp; Jerry &#39;49", "AT&T"]
+    Catalogue(np.array(["[PAD]", "a", "b"], dtype=object), none, none, raw).save(tmp_path / ITEMS)
+    loaded = Catalogue.load(tmp_path / ITEMS)
+    assert loaded.titles == raw
+    assert [loaded.title(row) for row in range(3)] == ["", "Tom & Jerry '49", "AT&T"]

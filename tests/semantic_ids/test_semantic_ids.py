@@ -295,6 +295,14 @@ def test_same_seed_same_codes_and_global_generators_untouched(group):
     assert (torch.rand(1), np.random.rand()) == expected
 
 
+def test_no_progress_bar_where_there_is_no_terminal(group, capsys):
+    features = clustered(200)
+    tokenizer = build_tokenizer(group)
+    use = vectors_of_use(features, tokenizer.collaborative_width)
+    tokenizer.fit(features, seed=0, show_progress=True, collaborative=use)
+    assert capsys.readouterr().err == ""
+
+
 def test_saved_tokenizer_encodes_old_and_new_items_alike(group, tmp_path):
     features, new = clustered(), clustered(50, seed=9)
     tokenizer = fitted(group, features)

@@ -67,7 +67,7 @@ class HierarchicalKMeans(Tokenizer):
     def _fit(self, features: np.ndarray, seed: int, show_progress: bool, device: torch.device | str) -> None:
         centres, first_child, n_children = [features.mean(axis=0)], [0], [0]
         nodes = [(0, np.arange(len(features)))]  # of the level above: number, rows of its items
-        for level in trange(self.levels, desc="hierarchical k-means", unit="level", disable=not show_progress):
+        for level in trange(self.levels, desc="hierarchical k-means", unit="level", disable=not show_progress or None):
             below = []
             for node, rows in nodes:
                 children = self._split(features[rows], self.levels - level, seed + node)

@@ -56,7 +56,7 @@ class OPQ(AdditiveQuantizer):
         points = points @ rotation
         width = points.shape[1] // self.levels
         codebooks = np.zeros((self.levels, self.codebook_size, points.shape[1]), dtype=np.float32)
-        for level in trange(self.levels, desc="OPQ", unit="level", disable=not show_progress):
+        for level in trange(self.levels, desc="OPQ", unit="level", disable=not show_progress or None):
             part = slice(level * width, (level + 1) * width)
             codebooks[level, :, part] = kmeans(
                 points[:, part], self.codebook_size, seed + level, self.iterations, self.restarts

@@ -32,7 +32,7 @@ class RQKMeans(AdditiveQuantizer):
 
     def _fit_codebooks(self, points: np.ndarray, seed: int, show_progress: bool) -> np.ndarray:
         residual, codebooks = points.copy(), []
-        for level in trange(self.levels, desc="RQ-KMeans", unit="level", disable=not show_progress):
+        for level in trange(self.levels, desc="RQ-KMeans", unit="level", disable=not show_progress or None):
             centres = kmeans(residual, self.codebook_size, seed + level, self.iterations, self.restarts)
             if self.balanced:
                 centres, self.prices[level] = balanced_kmeans(residual, centres)

@@ -89,7 +89,8 @@ class RQVAE(Tokenizer):
             autoencoder.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
 
-        bar = trange(self.warmup_epochs + self.epochs, desc=self.method, unit="epoch", disable=not show_progress)
+        epochs = self.warmup_epochs + self.epochs
+        bar = trange(epochs, desc=self.method, unit="epoch", disable=not show_progress or None)
         batch_size = min(self.batch_size, max(32, len(inputs) // 5))
         possible = min(self.codebook_size, len(np.unique(features, axis=0)))
         quantizer: ResidualQuantizer | None = None
