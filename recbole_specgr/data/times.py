@@ -11,7 +11,7 @@ from recbole_specgr.system.errors import UserError
 
 #: Ticks per second of every unit a time column may be in. Told apart by size: 1e11 s is the year 5138, 1e11 ms is 1973.
 TIME_UNITS = {"s": 1, "ms": 10**3, "us": 10**6}
-_EXACT_IN_FLOAT64 = 2**53
+EXACT_IN_FLOAT64 = 2**53
 
 
 def exact_times(values: np.ndarray, field: str) -> np.ndarray:
@@ -26,7 +26,7 @@ def exact_times(values: np.ndarray, field: str) -> np.ndarray:
     values = values.astype(np.float64)
     for wrong, what, advice in (
         (~np.isfinite(values), "missing or infinite", "drop those rows or fill the times in"),
-        (np.abs(values) > _EXACT_IN_FLOAT64, "too large to be exact", "store the times in seconds or milliseconds"),
+        (np.abs(values) > EXACT_IN_FLOAT64, "too large to be exact", "store the times in seconds or milliseconds"),
         (values != np.floor(values), "fractional", "store them as whole seconds or milliseconds"),
     ):
         if wrong.any():

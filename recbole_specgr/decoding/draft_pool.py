@@ -19,10 +19,12 @@ class DraftPool:
         scores: of what was not drafted yet `[B, M]`; -inf for the rest.
         all_scores: what `scores` were at first `[B, M]`.
         is_nan: whether any of them is NaN; BoolTensor `[]`.
+        numbers: `items` as they are looked up, -1 in places that are empty, where `items` has some candidate.
     """
 
-    def __init__(self, items: Tensor, scores: Tensor) -> None:
+    def __init__(self, items: Tensor, scores: Tensor, numbers: Tensor | None = None) -> None:
         self.items, self.scores, self.all_scores = items, scores, scores
+        self.numbers = items if numbers is None else numbers
         self.is_nan = scores.isnan().any()
 
     @classmethod
@@ -45,11 +47,12 @@ class DraftPool:
             draft_scores: the drafter's scores of these `[B, M]`.
         """
         exists = items >= 0
-        return cls(torch.where(exists, items, candidates[0]), draft_scores.masked_fill(~exists, -torch.inf))
+        valid = torch.where(exists, items, candidates[0])
+        return cls(valid, draft_scores.masked_fill(~exists, -torch.inf), items)
 
     def without(self, items: Tensor) -> DraftPool:
         """The pool without some items, `items` `[n_items]` bool."""
-        return DraftPool(self.items, self.scores.masked_fill(items[self.items], -torch.inf))
+        return DraftPool(self.items, self.scores.masked_fill(items[self.items], -torch.inf), self.numbers)
 
     def draft(self, size: int, may_be_drafted: Tensor | None) -> Tensor:
         """Take the best items out of the pool.
@@ -72,7 +75,7 @@ class DraftPool:
     def scores_of(self, items: Tensor) -> Tensor:
         """The drafter's scores of `items` `[B, n]`, drafted or not; the user's lowest for what it could not draft."""
         users, size = self.all_scores.shape
-        ordered, order = (x.expand(users, -1).contiguous() for x in self.items.sort(1))
+        ordered, order = (x.expand(users, -1).contiguous() for x in self.numbers.sort(1))
         place = torch.searchsorted(ordered, items.contiguous()).clamp(max=size - 1)
         scores = self.all_scores.gather(1, order.gather(1, place))
         could = (ordered.gather(1, place) == items) & (scores > -torch.inf)
@@ -82,6 +85,7 @@ class DraftPool:
     def select(self, users: Tensor) -> DraftPool:
         """The pool of some of the users, `users` `[B]` bool."""
         chosen = copy.copy(self)
-        chosen.items = self.items if len(self.items) == 1 else self.items[users]
+        if len(self.items) > 1:
+            chosen.items, chosen.numbers = self.items[users], self.numbers[users]
         chosen.scores, chosen.all_scores = self.scores[users], self.all_scores[users]
         return chosen

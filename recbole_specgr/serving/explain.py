@@ -16,6 +16,8 @@ from recbole_specgr.system.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from recbole_specgr.serving.state import State
 
+ALIKE = "Items less like those before them took its place (mmr_weight)."
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -120,7 +122,8 @@ def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k
             facts |= {"score": float(scores[0, row]), "model_rank": int((scores[0] > scores[0, row]).sum()) + 1}
         facts |= _reasons(state, ranker.model.reasons(ranker.as_read(interaction), row, k, allowed), row)
     explanation = Explanation(**facts)
-    return replace(explanation, reason=_reason(explanation, candidate=bool(state.allowed[row])))
+    diverse = bool(ranker.model.decoding.get("mmr_weight"))
+    return replace(explanation, reason=_reason(explanation, bool(state.allowed[row]), diverse))
 
 
 def _reasons(state: State, reasons: Reasons, row: int) -> dict[str, Any]:
@@ -155,8 +158,13 @@ def _neighbours(state: State, shared_digits: Tensor, row: int, most: int = 10) -
     ]
 
 
-def _reason(e: Explanation, candidate: bool) -> str:
-    """What decided."""
+def _reason(e: Explanation, candidate: bool, diverse: bool) -> str:
+    """What decided.
+
+    Args:
+        candidate: it may be recommended.
+        diverse: the list was chosen to hold items that are not all alike.
+    """
     if not candidate:
         return "It can't be recommended: it is no candidate, was removed, or is an unseen item of a transductive model."
     if e.drafter_rank is None:
@@ -165,8 +173,9 @@ def _reason(e: Explanation, candidate: bool) -> str:
         if e.model_rank is None:
             return f"It does not stand in the list of {e.k}."
         higher = f"{e.model_rank - 1:,} items score higher."
-        if e.model_rank <= e.k and e.digits:
-            return f"It does not stand in the list of {e.k}, though only {higher} The beams did not reach its id."
+        if e.model_rank <= e.k and (diverse or e.digits):
+            why = ALIKE if diverse else "The search did not reach its id."
+            return f"It does not stand in the list of {e.k}, though only {higher} {why}"
         return f"It does not stand in the list of {e.k}. {higher}"
     if e.round:
         return f"Drafted and accepted in round {e.round}; it stands at place {e.place} of {e.k}."
@@ -183,6 +192,8 @@ def _reason(e: Explanation, candidate: bool) -> str:
             f"Drafted in round {e.drafted_in} and rejected: its score {e.score:.3f} is not above the threshold "
             f"{e.threshold:g}."
         )
+    if diverse and e.model_rank is not None and e.model_rank <= e.k:
+        return f"Its score {e.score:.3f} is above the threshold {e.threshold:g}. {ALIKE}"
     return (
         f"Its score {e.score:.3f} is above the threshold {e.threshold:g}, but the list was full before round "
         f"{e.drafted_in} drafted it, or better items fill it."

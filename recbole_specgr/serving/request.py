@@ -13,7 +13,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr.data.ids import read_ids
-from recbole_specgr.data.times import in_seconds
+from recbole_specgr.data.times import EXACT_IN_FLOAT64, in_seconds
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
@@ -108,7 +108,8 @@ def as_times(times: object, histories: list[list[str]]) -> list[np.ndarray] | No
             raise UserError(f"History {number} has {len(history)} items, but {len(own)} times: give one for each item.")
     flat = [time for own in lists for time in own]
     values = pd.to_numeric(pd.Series(flat, dtype=object), errors="coerce").to_numpy()
-    wrong = ~np.isfinite(values.astype(float)) | (values != np.floor(values.astype(float)))
+    as_float = values.astype(float)
+    wrong = ~np.isfinite(as_float) | (values != np.floor(as_float)) | (np.abs(as_float) > EXACT_IN_FLOAT64)
     if wrong.any():
         raise UserError(
             f"A time must be a whole number in the unit of the run's data (seconds, milliseconds or microseconds), but "

@@ -2,8 +2,9 @@
 
 import inspect
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from tqdm import tqdm
@@ -135,10 +136,28 @@ class StudyRunner:
                         f"Study {self.study.name}: there is no measure [{name}].{did_you_mean(name, MEASURES)} "
                         f"There are: {', '.join(MEASURES)}."
                     )
-                known = list(inspect.signature(MEASURES[name]).parameters)[1:]
-                for parameter in parameters:
+                known = parameter_types(MEASURES[name])
+                for parameter, value in parameters.items():
                     if parameter not in known:
                         raise UserError(f"Study {self.study.name}: the measure [{name}] takes no [{parameter}].")
+                    checked(f"measure.{name}.{parameter}", value, known[parameter], f"study {self.study.name}")
+
+
+def parameter_types(measure: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """Parameter of a measure, but for the trial -> its JSON Schema, by the signature. Whole numbers are counts from 1,
+    or from 0 where that is the default."""
+    hints = get_type_hints(measure)
+    found: dict[str, dict[str, Any]] = {}
+    for name, parameter in list(inspect.signature(measure).parameters.items())[1:]:
+        count: dict[str, Any] = {"type": "integer", "minimum": int(parameter.default != 0)}
+        kinds: dict[Any, dict[str, Any]] = {
+            int: count,
+            int | None: {**count, "type": ["integer", "null"]},
+            Sequence[int]: {"type": "array", "items": count, "minItems": 1},
+            str: {"type": "string"},
+        }
+        found[name] = kinds[hints[name]]
+    return found
 
 
 def _same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -83,7 +83,12 @@ def acceptance(trial: Trial, rows: int | None = None) -> Measured:
 
 
 def timing(trial: Trial, batch_size: int = 1, batches: int = 50) -> Measured:
-    """Median milliseconds of a batch of users, in all and in its steps: encoding, drafting, verifying."""
+    """Median milliseconds of a batch of users, in all and in its steps: encoding, drafting, verifying.
+
+    Raises:
+        UserError: the phase has one batch, which only warms up.
+    """
+    _check_batches(trial, "timing", batch_size)
     steps = trial.model.ranking_steps(trial.k, trial.candidates)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number, batch in enumerate(trial.batches(batch_size, batches + 1)):
@@ -106,7 +111,11 @@ def subset(
     Args:
         size: items in the subset, at most all candidates.
         method: `rank`, the model's own way; `score`, the likelihood of every item (a generative model's batch scoring).
+
+    Raises:
+        UserError: there is no such method, or the phase has one batch, which only warms up.
     """
+    _check_batches(trial, "subset", batch_size)
     items = trial.candidates.nonzero().squeeze(1)
     chosen = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:size].to(items.device)]
     candidates = torch.zeros_like(trial.candidates)
@@ -133,6 +142,14 @@ def training(trial: Trial) -> Measured:
         **{f"parameters_{kind}": record["parameters"][kind] for kind in ("trainable", "embedding", "frozen")},
         **{f"valid_{key}": value for key, value in record["metrics"]["valid"].items()},
     }
+
+
+def _check_batches(trial: Trial, measure: str, batch_size: int) -> None:
+    if len(trial.view) <= batch_size:
+        raise UserError(
+            f"[{measure}.batch_size: {batch_size}]: all {len(trial.view)} rows of the {trial.phase} phase are one "
+            f"batch, and the first only warms up. Take a smaller one."
+        )
 
 
 def _score_all(trial: Trial, interaction: Interaction, candidates: Tensor) -> Tensor:

@@ -79,6 +79,16 @@ def test_a_pool_gives_out_every_item_once_and_knows_its_scores() -> None:
     torch.testing.assert_close(pool.scores_of(asked), torch.tensor([[0.4, 0.1, 0.1], [0.3, 0.2, 0.2]]))
 
 
+def test_an_empty_place_hides_no_item_of_a_pool() -> None:
+    pool = DraftPool.of_nearest(
+        torch.tensor([2, 5]), torch.tensor([[-1, -1, 2, 5]] * 2), torch.tensor([[9.0, 9.0, 0.4, 0.1]] * 2)
+    )
+    asked = torch.tensor([[2, 5, -1]])
+    torch.testing.assert_close(pool.scores_of(asked.expand(2, -1)), torch.tensor([[0.4, 0.1, 0.1]] * 2))
+    one = pool.select(torch.tensor([True, False]))
+    torch.testing.assert_close(one.scores_of(asked), torch.tensor([[0.4, 0.1, 0.1]]))
+
+
 def test_only_what_may_be_drafted_is_drafted() -> None:
     pool = DraftPool.of_candidates(torch.tensor([1, 3, 2]), torch.tensor([[9.0, 0.1, 0.2, 0.3]]))
     assert pool.draft(2, torch.tensor([[True, False, True]])).tolist() == [[2, 1]]

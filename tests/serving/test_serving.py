@@ -407,6 +407,10 @@ def test_an_explanation_says_why_not(specgr, sasrec):
     assert rejected and all(why.score <= why.threshold for why in rejected)
     dense = sasrec.explain(HISTORIES[3], sasrec.recommend([HISTORIES[3]], 8).items[0][7], 5)
     assert dense.model_rank == 8 and "7 items score higher" in dense.reason
+    plain = sasrec.recommend([HISTORIES[3]], 5).items[0]
+    diverse = sasrec.recommend([HISTORIES[3]], 5, mmr_weight=0.9).items[0]
+    left = sasrec.explain(HISTORIES[3], next(item for item in plain if item not in diverse), 5, mmr_weight=0.9)
+    assert left.place is None and left.model_rank <= 5 and "mmr_weight" in left.reason
     with pytest.raises(UserError, match=r"no item \[i1234\]"):
         specgr.explain(HISTORIES[3], "i1234")
     with pytest.raises(UserError, match="nothing to explain"):

@@ -121,6 +121,8 @@ def test_a_users_page_and_explanation_have_the_times_of_the_data(runs, caplog, c
         ([[5, 6.5]], "[6.5] is none"),
         ([[5, None]], "[None] is none"),
         ([["5", "yesterday"]], "[yesterday] is none"),
+        ([[5, 2**70]], f"[{2**70}] is none"),
+        ([[5, 1_600_000_000 * 10**9]], "[1600000000000000000] is none"),  # nanoseconds would be read as microseconds
     ],
 )
 def test_times_that_can_not_be_are_an_error(times, says):

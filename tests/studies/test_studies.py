@@ -203,6 +203,19 @@ def test_a_study_that_needs_what_is_not_there_says_so_and_goes_on(workplace, tmp
     assert labels == {"popularity"}
 
 
+def test_one_batch_is_not_timed(workplace, tmp_path):
+    (workplace / "properties" / "study").mkdir(exist_ok=True)
+    path = workplace / "properties" / "study" / "once.yaml"
+    path.write_text(
+        "title: Once\nvariants:\n"
+        "  - {label: a, model: SASRec, measure: {timing: {batch_size: 100000}}}\n"
+        "  - {label: b, model: MostPop, measure: {subset: {size: 5, batch_size: 100000}}}\n"
+    )
+    faults = run("once", Launches(), tmp_path)
+    path.unlink()
+    assert len(faults) == 2 and all("are one batch, and" in fault for fault in faults)
+
+
 def test_a_setting_of_inference_out_of_its_range_is_not_measured(workplace, tmp_path):
     (workplace / "properties" / "study").mkdir(exist_ok=True)
     path = workplace / "properties" / "study" / "beyond.yaml"
@@ -337,7 +350,15 @@ def test_a_faulty_study_is_explained(text, message, tmp_path, monkeypatch):
 def test_an_unknown_measure_or_parameter_is_explained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "properties" / "study").mkdir(parents=True)
-    for measure, message in (("qualitty: {}", r"no measure \[qualitty\]"), ("timing: {size: 1}", r"takes no \[size\]")):
+    for measure, message in (
+        ("qualitty: {}", r"no measure \[qualitty\]"),
+        ("timing: {size: 1}", r"takes no \[size\]"),
+        ("timing: {batches: 0}", r"\[measure.timing.batches\] must be a whole number from 1"),
+        ("new_items: {drafts: 50}", r"\[measure.new_items.drafts\] must be a list of whole numbers"),
+        ("new_items: {drafts: []}", r"\[measure.new_items.drafts\]"),
+        ("acceptance: {rows: 0}", r"\[measure.acceptance.rows\] must be a whole number from 1, or ~"),
+        ("subset: {size: 5, method: 3}", r"\[measure.subset.method\] must be text"),
+    ):
         text = f"{{title: t, variants: [{{label: a, model: MostPop}}], measure: {{{measure}}}}}"
         (tmp_path / "properties" / "study" / "mine.yaml").write_text(text)
         with pytest.raises(UserError, match=message):
