@@ -34,9 +34,10 @@ $(STAMP): constraints.txt setup.cfg pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation -e .
 	touch $@
 
+# An interrupted demo goes on where it was.
 demo: $(STAMP)
-	$(BIN)/python run_recbole.py --model=TIGER
-	$(BIN)/python run_recbole.py --model=SpecGRPP
+	$(BIN)/python run_recbole.py --model=TIGER --resume=auto
+	$(BIN)/python run_recbole.py --model=SpecGRPP --resume=auto
 	$(BIN)/python scripts/leaderboard.py --dataset=ml-100k --small
 
 test: $(STAMP)
