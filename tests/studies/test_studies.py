@@ -106,6 +106,17 @@ def run(name: str, launches: Launches, folder: Path, seeds=(2026,), quick=True) 
     return StudyRunner(read_study(name), runs_of(launches), folder / name, quick, show_progress=False).run(list(seeds))
 
 
+def run_own(name: str, study: str, workplace: Path, folder: Path) -> list[str]:
+    """The faults of a study of the user's own, whose file is there only while it runs."""
+    path = workplace / "properties" / "study" / f"{name}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(study)
+    try:
+        return run(name, Launches(), folder)
+    finally:
+        path.unlink()
+
+
 # ---- running ---------------------------------------------------------------------------------------------------------
 
 MEASURED = [name for name in list_studies() if read_study(name).variants]
@@ -181,8 +192,7 @@ def test_a_cell_of_other_settings_is_measured_again_and_one_that_was_changed_is_
 
 
 def test_a_study_that_needs_what_is_not_there_says_so_and_goes_on(workplace, tmp_path):
-    (workplace / "properties" / "study").mkdir(exist_ok=True)
-    text = """
+    study = """
     title: Needs
     variants:
       - {label: none, model: NoSuchModel}
@@ -192,10 +202,7 @@ def test_a_study_that_needs_what_is_not_there_says_so_and_goes_on(workplace, tmp
       - {label: breaks, model: SASRec, train: {learning_rate: 1.0e+30, clip_grad_norm: null}}
     measure: {quality: {}}
     """
-    path = workplace / "properties" / "study" / "needs.yaml"
-    path.write_text(text)
-    faults = run("needs", Launches(), tmp_path)
-    path.unlink()
+    faults = run_own("needs", study, workplace, tmp_path)
     assert [fault.partition(",")[0] for fault in faults] == ["none", "drafts", "breaks"]
     assert "There is no model [NoSuchModel]" in faults[0]
     assert "SASRec can't be measured by [acceptance]" in faults[1] and "learning_rate" in faults[2]
@@ -204,27 +211,21 @@ def test_a_study_that_needs_what_is_not_there_says_so_and_goes_on(workplace, tmp
 
 
 def test_one_batch_is_not_timed(workplace, tmp_path):
-    (workplace / "properties" / "study").mkdir(exist_ok=True)
-    path = workplace / "properties" / "study" / "once.yaml"
-    path.write_text(
+    study = (
         "title: Once\nvariants:\n"
         "  - {label: a, model: SASRec, measure: {timing: {batch_size: 100000}}}\n"
         "  - {label: b, model: MostPop, measure: {subset: {size: 5, batch_size: 100000}}}\n"
     )
-    faults = run("once", Launches(), tmp_path)
-    path.unlink()
+    faults = run_own("once", study, workplace, tmp_path)
     assert len(faults) == 2 and all("are one batch, and" in fault for fault in faults)
 
 
 def test_a_setting_of_inference_out_of_its_range_is_not_measured(workplace, tmp_path):
-    (workplace / "properties" / "study").mkdir(exist_ok=True)
-    path = workplace / "properties" / "study" / "beyond.yaml"
-    path.write_text(
+    study = (
         "title: Beyond\nmeasure: {quality: {}}\n"
         "variants: [{label: a, model: SASRec, grid: {decode: {mmr_weight: [1.0, 2.0]}}}]\n"
     )
-    faults = run("beyond", Launches(), tmp_path)
-    path.unlink()
+    faults = run_own("beyond", study, workplace, tmp_path)
     assert len(faults) == 1 and "[decode.mmr_weight] must be a number from 0 to 1, but is [2.0]" in faults[0]
     assert len(list((tmp_path / "beyond").glob("a-mmr-weight-*.json"))) == 1
 
