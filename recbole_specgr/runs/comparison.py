@@ -1,9 +1,14 @@
 """Which of a run's settings say what it is, and which only where and how it ran."""
 
-from pathlib import PurePath
-from typing import Any
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
+
+if TYPE_CHECKING:  # records are compared without torch
+    from recbole_specgr.settings.config import Config
 
 # Settings that change nothing about the model that comes out.
 ENVIRONMENT = {
@@ -71,6 +76,23 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[A
     return found
 
 
+def would_be(theirs: dict[str, Any], config: Config) -> bool:
+    """A run of the settings `theirs` is what a run of `config` would be, but for the seed and where they run.
+
+    `config` has not seen the data yet. What follows from the data will be equal where the preset is.
+    """
+    follows = config.follows_data
+    if follows and theirs.get("preset", BEFORE_THE_SETTING["preset"]) != config["preset"]:
+        return False
+    return not differences(theirs, config.to_dict()).keys() - follows
+
+
+def sources(settings: dict[str, Any]) -> dict[str, Path]:
+    """The trained runs whose parameters are taken over: the setting that names each, and its folder."""
+    named = {key: value for key, value in settings.items() if key.endswith(SOURCE) and isinstance(value, str)}
+    return {key: Path(value).resolve() for key, value in named.items()}
+
+
 def _parts(key: str, one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
     """What differs below a setting that differs."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
@@ -84,9 +106,13 @@ def _parts(key: str, one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings that a run was begun with and would be gone on with, where they are not the same: both values of
-    each. What only says where and how it runs may change."""
-    before, now = ({**what_it_is(settings), "seed": settings["seed"]} for settings in (before, now))
-    return {key: (before[key], now[key]) for key in before.keys() & now.keys() if before[key] != now[key]}
+    each. What only says where and how it runs may change. The runs that it was made of may not: seeds of one model are
+    made of different ones, but each of them of its own."""
+    one, other = ({**what_it_is(settings), "seed": settings["seed"]} for settings in (before, now))
+    found = {key: (one[key], other[key]) for key in one.keys() & other.keys() if one[key] != other[key]}
+    ours, theirs = sources(before), sources(now)
+    differing = [key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)]
+    return found | {key: (before.get(key), now.get(key)) for key in differing}
 
 
 def _equal(key: str, one: Any, other: Any) -> bool:

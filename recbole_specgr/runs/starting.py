@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.runs.comparison import changed, differences
+from recbole_specgr.runs.comparison import changed, sources, would_be
 from recbole_specgr.runs.folder import CONFIG, LAST, read_settings, why_no_run, write_config
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
@@ -137,11 +137,12 @@ def _remove_empty(config: Config) -> None:
 
 
 def _newest_unfinished(config: Config) -> Path | None:
-    """The run without a result that was begun last, of the same seed and of settings that lead to the same model."""
+    """The run without a result that was begun last, of the same seed, of settings that lead to the same model, and
+    made of the same runs."""
     ours = config.to_dict()
     files = [file for file in _runs_of(config).glob(f"*/{CONFIG}") if not (file.parent / RESULT).is_file()]
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         theirs = read_mapping(file)
-        if theirs["seed"] == ours["seed"] and not differences(theirs, ours).keys() - config.follows_data:
+        if theirs["seed"] == ours["seed"] and sources(theirs) == sources(ours) and would_be(theirs, config):
             return file.parent
     return None

@@ -17,6 +17,7 @@ from recbole_specgr.semantic_ids.build import build_tokenizer, load_tokenizer
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.semantic_ids.table_files import read_semantic_ids
 from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
+from recbole_specgr.settings import named_classes
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.fingerprint import content_key
@@ -160,23 +161,28 @@ def _maker_of(ids: SemanticIds, tokenizer: Tokenizer, features: np.ndarray) -> T
 
 def _fitted(config: Config, features: np.ndarray, seen: np.ndarray, collaborative: Collaborative) -> Tokenizer:
     """The tokenizer fitted on the seen items' rows of `features` [n_items, d], from the cache if the same one was
-    fitted before."""
+    fitted before. A user's own is always fitted: its code may have changed, which a fingerprint does not cover."""
     tokenizer = build_tokenizer(config["tokenizer"])
     inputs = [np.asarray(features[seen], dtype=np.float32)]
     if tokenizer.collaborative_width:
         inputs.append(collaborative(tokenizer.collaborative_width)[seen])
+
+    def fit() -> Tokenizer:
+        return tokenizer.fit(inputs[0], config["seed"], config["show_progress"], config["device"], *inputs[1:])
+
+    if not named_classes.is_ours(named_classes.TOKENIZER, tokenizer.method):
+        return fit()
     versions = torch.__version__, faiss.__version__
     key = content_key(_FORMAT, tokenizer, versions, config["seed"], *inputs)
     path = Path(config["cache_path"]) / "tokenizers" / f"{tokenizer.method}-{key}.npz"
     if path.is_file():
         try:
-            tokenizer = load_tokenizer(path)
-            getLogger().info(f"The {tokenizer.method} tokenizer comes from {path}.")
-            return tokenizer
+            kept = load_tokenizer(path)
+            getLogger().info(f"The {kept.method} tokenizer comes from {path}.")
+            return kept
         except UserError as error:
             getLogger().warning(f"{error} It is fitted again.")
-    tokenizer.fit(inputs[0], config["seed"], config["show_progress"], config["device"], *inputs[1:])
-    tokenizer.save(path)
+    fit().save(path)
     return tokenizer
 
 

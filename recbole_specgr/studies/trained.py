@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.runs.comparison import differences
+from recbole_specgr.runs.comparison import sources, would_be
 from recbole_specgr.runs.folder import CONFIG, LAST, checkpoint_of
 from recbole_specgr.runs.launch import training_program
 from recbole_specgr.runs.record import RESULT
@@ -74,7 +74,8 @@ class TrainedRuns:
         ]
         for run in sorted(folders, key=lambda run: run.name, reverse=True):
             complete = (run / RESULT).is_file() and checkpoint_of(run, config).is_file()
-            if (complete if finished else (run / LAST).is_file() and not complete) and _is(run, config, given, uses):
+            there = complete if finished else (run / LAST).is_file() and not complete
+            if there and _is(run, config, given, uses, may_train_parts=finished):
                 return run
         return None
 
@@ -101,16 +102,21 @@ def run_training(words: list[str]) -> None:
         raise RunFailed(f"`{shlex.join(['recbole-specgr', 'train', *words])}` ended with status {status}")
 
 
-def _is(run: Path, config: Config, given: set[str], uses: dict[str, Path]) -> bool:
-    """The run has these settings, but for those that follow from the data, and was made of the runs in `uses`, or
-    trained its parts itself. A setting that is given must be one that it had."""
+def _is(run: Path, config: Config, given: set[str], uses: dict[str, Path], may_train_parts: bool) -> bool:
+    """The run has these settings, but for those that follow from the data, and was made of the runs in `uses`. A
+    setting that is given must be one that it had.
+
+    Args:
+        may_train_parts: it may have trained its parts itself, too. One that is to be gone on with may not: it would be
+            given the runs in `uses`.
+    """
     try:
         theirs = read_mapping(run / CONFIG)
     except UserError:
         return False
-    taken = all(not theirs.get(key) or Path(theirs[key]).resolve() == path.resolve() for key, path in uses.items())
-    different = differences(theirs, config.to_dict()).keys() - config.follows_data
-    return taken and given <= theirs.keys() and theirs["seed"] == config["seed"] and not different
+    made_of = sources(theirs)
+    taken = all(made_of[key] == path.resolve() if key in made_of else may_train_parts for key, path in uses.items())
+    return taken and given <= theirs.keys() and theirs["seed"] == config["seed"] and would_be(theirs, config)
 
 
 def _word(value: Any) -> str:

@@ -12,7 +12,9 @@ import yaml
 
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.checkpoint import load_checkpoint, save_checkpoint
+from recbole_specgr.runs.folder import write_config
 from recbole_specgr.runs.record import write_result
+from recbole_specgr.runs.starting import configure
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
@@ -84,6 +86,36 @@ def test_where_and_how_it_runs_may_change(finished):
     allowed = {"checkpoint_steps": 2, "checkpoint_minutes": 3, "show_progress": False, "use_gpu": False}
     allowed |= {"cache_path": str(finished / "other-cache"), "eval_batch_size": 32}
     assert run_recbole(config_dict={"resume": str(finished), **allowed})["record"]["metrics"] == metrics
+
+
+def begun(model: str, given: dict) -> Path:
+    """The folder of a run of these settings that has been begun."""
+    folder = Path(given["runs_path"], "tiny", model, "begun")
+    write_config(folder, Config(model, "tiny", config_dict=given))
+    return folder
+
+
+def test_a_run_made_of_one_run_is_not_gone_on_with_for_another(tiny_dataset, tmp_path):
+    given = {**tiny_dataset, "backbone_run": "tiger/seed1"}
+    folder = begun("TIGER_C", given)
+    again = {**given, "backbone_run": str(tmp_path / "tiger" / ".." / "tiger" / "seed1")}
+    assert configure("TIGER_C", "tiny", None, {**again, "resume": "auto"})[1]
+    for other in ("tiger/seed2", "other/seed1", None):
+        assert not configure("TIGER_C", "tiny", None, {**given, "backbone_run": other, "resume": "auto"})[1]
+    with pytest.raises(UserError, match=r"\[backbone_run\] was tiger/seed1, now it is other/seed1"):
+        configure("TIGER_C", "tiny", None, {**given, "backbone_run": "other/seed1", "resume": str(folder)})
+    assert configure(None, None, None, {"resume": str(folder)})[0]["backbone_run"] == "tiger/seed1"
+
+
+def test_a_run_of_one_preset_is_not_gone_on_with_for_another(tiny_dataset):
+    given = {**tiny_dataset, "preset": "paper"}
+    begun("SASRec", given)
+    assert configure("SASRec", "tiny", None, {**given, "resume": "auto"})[1]
+    assert not configure("SASRec", "tiny", None, {**given, "preset": "auto", "resume": "auto"})[1]
+    given = {**tiny_dataset, "preset": "auto"}
+    begun("SASRec", {**given, "train_batch_size": 32})  # as it follows from the data
+    assert configure("SASRec", "tiny", None, {**given, "resume": "auto"})[1]
+    assert not configure("SASRec", "tiny", None, {**given, "preset": "paper", "resume": "auto"})[1]
 
 
 def test_the_last_stage_is_known_when_the_keys_of_config_yaml_are_sorted(finished):

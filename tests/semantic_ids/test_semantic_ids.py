@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from functools import partial
 from types import SimpleNamespace
 
@@ -779,6 +780,28 @@ def test_cache_hit_is_identical_and_not_refitted(setting, fits):
     unseen[~setting.dataset.seen.numpy()] += 1
     load_semantic_ids(config, setting.dataset, unseen)
     assert len(fits) == 4  # the seen items are the same
+
+
+def test_a_users_own_tokenizer_is_fitted_by_the_code_that_it_has_now(setting, fits, monkeypatch):
+    monkeypatch.chdir(setting.path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which can't tell two files of one second and size apart
+    file = setting.path / "baselines" / "MyQuantizer.py"
+    file.parent.mkdir()
+    group = {**setting.config["tokenizer"], "method": "MyQuantizer", "min_utilisation": 0.0}
+    found = []
+    for first in (0, 1):
+        file.write_text(
+            "from dataclasses import dataclass\n"
+            "import numpy as np\n"
+            "from recbole_specgr.semantic_ids.additive import AdditiveQuantizer\n\n\n"
+            "@dataclass\nclass MyQuantizer(AdditiveQuantizer):\n"
+            "    def _fit_codebooks(self, points, seed, show_progress):\n"
+            f"        return np.stack([points[{first}:][: self.codebook_size]] * self.levels)\n"
+        )
+        monkeypatch.delitem(sys.modules, "recbole_specgr_baselines.MyQuantizer", raising=False)  # as in a new process
+        config = setting.config | {"run_dir": None, "tokenizer": group}
+        found.append(load_semantic_ids(config, setting.dataset, setting.features).codes)
+    assert len(fits) == 2 and not torch.equal(*found)
 
 
 def test_run_directory_keeps_its_own_ids(setting, fits):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +20,7 @@ from recbole_specgr.leaderboard.study_data import read_cells
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import name_of, study_grids
 from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.folder import write_config
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.cells import RUNS
 from recbole_specgr.studies.engine import StudyRunner
@@ -247,6 +249,27 @@ def test_runs_are_found_by_what_they_are(workplace):
     (variant / "train.pth").unlink()
     assert runs.find(other, 1) is None
     assert TrainedRuns("ml", {**COMMON, "epochs": 0}, launches).find(plain, 1) is None
+
+
+def test_a_run_that_trains_its_parts_itself_is_not_gone_on_with_by_trained_ones(workplace):
+    words: list[list[str]] = []
+
+    def fails(command: list[str]) -> None:
+        words.append(command)
+        raise RunFailed
+
+    runs, knn = runs_of(Launches()), Wanted("SemanticKNN")
+    uses = {"drafter_run": runs.ensure(knn, 2026)}
+    wanted = Wanted("SpecGR_Aux", {"drafter": "SemanticKNN", "draft_size": 7}, {"drafter_run": knn})
+    folder = workplace / "runs" / "variants" / "ml" / "SpecGR_Aux" / "begun"
+    runs.launch = fails
+    for made_of, goes_on in (({}, False), (uses, True)):
+        write_config(folder, runs.config(wanted, 2026, made_of))
+        (folder / "last.pth").touch()
+        with pytest.raises(RunFailed):
+            runs.ensure(wanted, 2026)
+        assert (words[-1][-1] == f"--resume={folder.relative_to(workplace)}") == goes_on
+    shutil.rmtree(folder)
 
 
 def test_what_a_run_uses_is_made_once_and_taken(workplace):
