@@ -410,7 +410,7 @@ def test_an_explanation_says_why_not(specgr, sasrec):
     assert "A larger draft_size or num_beams may draft it." in specgr.explain(HISTORIES[3], far, 5, **small).reason
     unguided = specgr.explain(HISTORIES[3], far, 5, **small, guided_redrafting=False).reason
     assert "A larger draft_size may draft it." in unguided and "beams" not in unguided
-    new = str(specgr.catalogue.item_tokens[int((~specgr.catalogue.seen).nonzero()[-1])])
+    new = str(specgr.catalogue.item_tokens[int((specgr._state.allowed & ~specgr.catalogue.seen).nonzero()[0])])
     assert "inductive_drafting is off" in specgr.explain(HISTORIES[3], new, 5, inductive_drafting=False).reason
     dense = sasrec.explain(HISTORIES[3], sasrec.recommend([HISTORIES[3]], 8).items[0][7], 5)
     assert dense.model_rank == 8 and "7 items score higher" in dense.reason
