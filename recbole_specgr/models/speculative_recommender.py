@@ -85,12 +85,21 @@ class SpeculativeRecommender(RanksByList):
     def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
         model, users, settings = self.verifier, self.encode_users(interaction), self.draft_verify_settings
         scores = self.draft_scores(interaction, users)[0].masked_fill(~candidates, -torch.inf)
-        drafted = self.all_rounds(users, k, candidates).drafted
+        rounds = self.all_rounds(users, k, candidates)
+        drafted, pool = rounds.drafted, rounds.pool
         found = ((drafted.items[0] == item) & drafted.exist[0]).nonzero()
+        kept_out_by: tuple[str, ...] = ()
+        if not len(found) and bool(scores[item] > -torch.inf):
+            if bool(((pool.items[0] == item) & (pool.all_scores[0] > -torch.inf)).any()):
+                kept_out_by = ("draft_size", "num_beams") if rounds.guided else ("draft_size",)
+            else:
+                taken_out = not settings.inductive_drafting and not bool(model.seen[item])
+                kept_out_by = ("inductive_drafting",) if taken_out else ("draft_pool",)
         draft = Draft(
             score=float(scores[item]),
             rank=int((scores > scores[item]).sum()) + 1,
             drafted_in=int(drafted.rounds[0, found[0]]) + 1 if len(found) else None,
+            kept_out_by=kept_out_by,
             threshold=float(settings.accept_threshold),
         )
         return Reasons(model.digits(users, item, settings.score_adjustment), model.shared_digits(item), draft)
