@@ -6,8 +6,10 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from conftest import write_tiny_dataset
 
 from recbole_specgr.building.build import build_model, make_planned_items
 from recbole_specgr.building.finished import build_finished
@@ -109,3 +111,24 @@ def test_parts_begin_with_what_their_settings_name(tiny_dataset, tmp_path):
     assert not all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
     prepare_training(plan, model)
     assert all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
+
+
+def test_other_data_sets_have_text_vectors_of_the_same_space(tiny_dataset, tmp_path):
+    folders = tmp_path / "dataset" / "tiny", write_tiny_dataset(tmp_path / "dataset", "second")
+    for number, folder in enumerate(folders):
+        vectors = np.random.default_rng(number).normal(3, 5, size=(80, 8)).astype(np.float32)
+        np.savez(folder / "features.npz", item_id=np.array([f"i{item}" for item in range(80)]), features=vectors)
+    settings = {**tiny_dataset, "text_encoder": "features.npz", "pretrain_datasets": ["second"]}
+    config = Config("UniSRecPretrain", "tiny", config_dict={**settings, "text_standardise": True})
+    view = InductiveDataset(config).build()[0]
+    plan = plan_model(config, view)
+    model = build_model(plan, view, make_planned_items(plan, view))
+    prepare_training(plan, model)
+    ((other, vectors),) = model.others
+    for of_seen in (model.features[view.seen], vectors[other.seen]):
+        torch.testing.assert_close(of_seen.mean(0), torch.zeros(8), rtol=0, atol=1e-5)
+        torch.testing.assert_close(of_seen.std(0, correction=0), torch.ones(8), rtol=0, atol=1e-5)
+    config = Config("UniSRecPretrain", "tiny", config_dict={**settings, "text_pca": 4})
+    plan = plan_model(config, view)
+    with pytest.raises(UserError, match=r"\[text_pca: 4\]: \[pretrain_datasets\] need text vectors of one space"):
+        build_model(plan, view, make_planned_items(plan, view))
