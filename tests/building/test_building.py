@@ -16,7 +16,7 @@ from recbole_specgr.building.finished import build_finished
 from recbole_specgr.building.plan import plan_model
 from recbole_specgr.building.start import prepare_training, read_pretrained
 from recbole_specgr.data.dataset import InductiveDataset
-from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.folder import read_config
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
@@ -27,6 +27,10 @@ SHORT = {"topk": [5], "valid_metric": "NDCG@5", "epochs": 1}
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def build_of_folder(run_dir: Path) -> None:
+    build_finished(read_config(run_dir))
 
 
 @pytest.mark.parametrize("model", ["SpecGRPP", "LIGER", "TIGER_C", "UniSRec", "SemanticKNN", "MostPop", "SpecGR_Aux"])
@@ -81,6 +85,18 @@ def test_a_model_that_reads_interactions_says_why_it_needs_the_data(tiny_dataset
     assert "MostPop is built from the data set: it reads the interactions, which no run keeps." in caplog.text
     with pytest.raises(UserError, match=r"There is no data set \[tiny\]"):
         build_finished(read_config(Path(result["run_dir"]), {"data_path": str(tmp_path / "gone")}))
+
+
+@pytest.mark.parametrize(("model", "load"), [("SASRec", load_data_and_model), ("MostPop", build_of_folder)])
+def test_items_that_are_numbered_otherwise_are_noticed(model, load, tiny_dataset, tmp_path):
+    small = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2} if model == "SASRec" else {}
+    run_dir = Path(run_recbole(model, "tiny", config_dict={**tiny_dataset, **SHORT, **small})["run_dir"])
+    load(run_dir)
+    file = tmp_path / "dataset" / "tiny" / "tiny.inter"
+    head, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([head, *sorted(lines)]) + "\n")
+    with pytest.raises(UserError, match=r"\[tiny\] is not as it was .*: item 1 in .* is i\d+, and was i"):
+        load(run_dir)
 
 
 def test_what_recboles_models_read_shows_when_a_catalogue_does_not_have_it(tiny_dataset, caplog):
