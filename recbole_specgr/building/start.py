@@ -22,7 +22,8 @@ from recbole_specgr.system.errors import UserError
 # What the other data sets have in common with the run's; all else is in their own files.
 SHARED = (
     *("data_path", "cache_path", "use_gpu", "gpu_id", "show_progress", "seed"),
-    *("text_encoder", "text_dim", "split", "timestamp_split", "MAX_ITEM_LIST_LENGTH"),
+    *("text_encoder", "text_dim", "text_precision", "text_standardise"),
+    *("split", "timestamp_split", "MAX_ITEM_LIST_LENGTH"),
     *("metrics", "topk", "valid_metric"),
 )
 

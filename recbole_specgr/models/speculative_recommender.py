@@ -28,9 +28,11 @@ class SpeculativeRecommender(RanksByList):
 
     Attributes:
         decoding: the settings of `DraftVerifySettings`.
+        draft_pool_size: how many items may be drafted for each user, found by `draftable`; None: all candidates.
     """
 
     inductive = True
+    draft_pool_size: int | None = None
     decoding_keys: tuple[str, ...] = ("draft_size", "num_beams", "accept_threshold", *SWITCHES, *BEYOND_THE_PAPER)
     decoding: dict[str, Any]
 
@@ -54,7 +56,12 @@ class SpeculativeRecommender(RanksByList):
         return DraftVerifySettings(**{key: self.decoding[key] for key in self.decoding_keys})
 
     def encode_users(self, interaction: Interaction) -> ReadUsers:
-        users = self.verifier.read(interaction)
+        return self._with_draft_scores(interaction, self.verifier.read(interaction))
+
+    def _with_draft_scores(self, interaction: Interaction, users: ReadUsers) -> ReadUsers:
+        """The users with the drafter's scores of all items, where it drafts by these."""
+        if self.draft_pool_size:
+            return users
         return replace(users, draft_scores=comparable(self.draft_scores(interaction, users)))
 
     @torch.no_grad()
@@ -78,7 +85,7 @@ class SpeculativeRecommender(RanksByList):
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {
             "encode": lambda interaction, _: self.verifier.read(interaction),
-            "draft": lambda interaction, users: replace(users, draft_scores=self.draft_scores(interaction, users)),
+            "draft": self._with_draft_scores,  # from a pool it is part of the next step, which finds the pool
             "verify": lambda _, users: self.rank_users(users, k, candidates),
         }
 
