@@ -147,7 +147,8 @@ def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = N
 
     Raises:
         FileNotFoundError: no such run or checkpoint.
-        UserError: the checkpoint is truncated, or does not fit the run's model and data.
+        UserError: the checkpoint is truncated, or does not fit the run's model and data, or the data set numbers its
+            items otherwise than when the run was trained.
     """
     path = Path(path)
     run_dir = path if path.is_dir() else path.parent
@@ -156,9 +157,19 @@ def load_data_and_model(path: str | Path, config_dict: dict[str, Any] | None = N
     checkpoint = load_checkpoint(file, config["device"])
     init_seed(config["seed"], config["reproducibility"])
     dataset, train_data, *others = _load_data(config)
+    _check_items(run_dir, dataset)
     model = model_of(config, train_data._dataset).to(config["device"])
     restore_model(model, checkpoint, file)
     return config, model, dataset, train_data, *others
+
+
+def _check_items(run_dir: Path, dataset: InductiveDataset) -> None:
+    """Raise UserError where as many items as the run has are others, or in another order. Of more or fewer, parameters
+    that are of single items don't fit, and those that map texts may be used."""
+    if (run_dir / ITEMS).is_file():
+        catalogue = Catalogue.load(run_dir / ITEMS)
+        if len(catalogue.item_tokens) == dataset.item_num:
+            catalogue.check_same_items(dataset)
 
 
 def _load_data(config: Config) -> tuple[Any, ...]:

@@ -65,8 +65,10 @@ def trained(model: str, folder: Path, interrupted: bool = False, **more):
     """Train `model` in float64; the trainer after the evaluation of test, its metrics, and the curve of every stage.
 
     Args:
-        interrupted: stop it in the second epoch and go on with another trainer.
+        interrupted: stop it in the second epoch and go on from the middle of that epoch, with another trainer.
     """
+    if interrupted:
+        more["checkpoint_steps"] = 3
     run_dir = folder / "float64" / "-".join([model, str(world()[1]), *more])
     run_dir.mkdir(parents=True, exist_ok=True)
     config = Config(model, "tiny", config_dict=settings(folder, **TRAINED[model], run_dir=str(run_dir), **more))

@@ -12,7 +12,7 @@ from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.items.collaborative import from_interactions, reduced
 from recbole_specgr.runs.checkpoint import load_checkpoint
-from recbole_specgr.runs.folder import CONFIG, check_finished, checkpoint_of, read_config, read_settings
+from recbole_specgr.runs.folder import check_finished, checkpoint_of, read_config, read_settings, why_no_run
 from recbole_specgr.system.errors import UserError
 
 EMBEDDING = "item_embedding.weight"  # what RecBole's models and HSTU call it
@@ -44,8 +44,8 @@ def _of_run(run: Path, view: InductiveDataset, width: int, setting: str) -> np.n
     Raises:
         UserError: the run is not finished, is of other data, or has no item embeddings.
     """
-    if not (run / CONFIG).is_file():
-        raise UserError(f"{setting}: {run} is no run, there is no {run / CONFIG}.")
+    if (why := why_no_run(run)) is not None:
+        raise UserError(f"{setting}: {why}")
     check_finished(run, read_settings(run)["model"], view, setting)
     settings = read_config(run)
     state = load_checkpoint(checkpoint_of(run, settings))["state_dict"]

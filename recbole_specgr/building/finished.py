@@ -20,7 +20,8 @@ def build_finished(config: Config) -> tuple[Catalogue, Any]:
     """The items of the run that `config` is of, and its model with parameters that are not the run's yet.
 
     Raises:
-        UserError: the data set is needed and not there, or a file of the run is damaged.
+        UserError: the data set is needed and not there, or has other items than the run, or a file of the run is
+            damaged.
     """
     file = Path(config["run_dir"]) / ITEMS
     if not file.is_file():  # a run of an earlier version
@@ -32,7 +33,9 @@ def build_finished(config: Config) -> tuple[Catalogue, Any]:
         return catalogue, _from_run(plan, catalogue)
     except NotKept as reason:
         getLogger().info(f"{config['model']} is built from the data set: it reads {reason}, which no run keeps.")
-        return catalogue, model_of(config, _views(config)[0])
+        train = _views(config)[0]
+        catalogue.check_same_items(train)
+        return catalogue, model_of(config, train)
 
 
 def _from_run(plan: Plan, catalogue: Catalogue) -> Any:

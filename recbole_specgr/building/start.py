@@ -15,14 +15,15 @@ from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items.items import Items
 from recbole_specgr.items.make import make_items
 from recbole_specgr.models.contract import Pretrained
-from recbole_specgr.runs.folder import CONFIG, read_settings
+from recbole_specgr.runs.folder import CONFIG, read_settings, why_no_run
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
 # What the other data sets have in common with the run's; all else is in their own files.
 SHARED = (
     *("data_path", "cache_path", "use_gpu", "gpu_id", "show_progress", "seed"),
-    *("text_encoder", "text_dim", "split", "timestamp_split", "MAX_ITEM_LIST_LENGTH"),
+    *("text_encoder", "text_dim", "text_precision", "text_standardise"),
+    *("split", "timestamp_split", "MAX_ITEM_LIST_LENGTH"),
     *("metrics", "topk", "valid_metric"),
 )
 
@@ -50,9 +51,11 @@ def read_pretrained(path: Path) -> Pretrained:
         path: a run's folder or a file.
 
     Raises:
-        UserError: there is no such file, or it holds no parameters.
+        UserError: there is no such file or no run in the folder, or it holds no parameters.
     """
     folder = path if path.is_dir() else path.parent
+    if path.is_dir() and (why := why_no_run(path)) is not None:
+        raise UserError(f"[pretrained: {path}]: {why}")
     settings = read_settings(folder) if (folder / CONFIG).is_file() else None
     file = path / f"{list(settings['stages'])[-1]}.pth" if settings and path.is_dir() else path
     if not file.is_file():

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from recbole_specgr.commands.seeds import add_seeds, seeds
 from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.render import render_all, study_data, study_folder
 from recbole_specgr.leaderboard.study_view import study_grids
@@ -11,7 +12,6 @@ from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.studies.spec import list_studies, read_study
 
-FIRST_SEED = 2026
 ABOUT = """\
 Run a study of properties/study on a data set, show its table, and draw its files; run it again to go on.
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = new_parser("study", ABOUT, EXAMPLES, "Any other --key=value is a setting of every run.")
     parser.add_argument("study", nargs="*", help="names; all of them with --all")
     parser.add_argument("--dataset", default="ml-100k", help="(default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=1, help=f"how many, from {FIRST_SEED} on (default: %(default)s)")
+    add_seeds(parser)
     parser.add_argument("--all", action="store_true", help="every study")
     parser.add_argument("--list", action="store_true", help="show what studies there are")
     parser.add_argument("--quick", action="store_true", help="the first and the last value of every axis only")
@@ -68,8 +68,7 @@ def _measure(name: str, arguments: argparse.Namespace, settings: list[str]) -> l
 
         runs = TrainedRuns(arguments.dataset, parse(settings).settings)
         folder = study_folder(arguments.leaderboards, arguments.dataset, name)
-        seeds = [FIRST_SEED + number for number in range(arguments.seeds)]
-        faults = StudyRunner(study, runs, folder, arguments.quick).run(seeds)
+        faults = StudyRunner(study, runs, folder, arguments.quick).run(seeds(arguments))
     for data in study_data(study, arguments.leaderboards, arguments.dataset):
         width = WIDE if arguments.wide else None
         print("\n\n".join(to_terminal(grid, width) for grid in study_grids(data)), end="\n\n")

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from recbole_specgr.commands.seeds import add_seeds, seeds
 from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.archive import collect, read_run
 from recbole_specgr.leaderboard.render import render_all
@@ -13,7 +14,6 @@ from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
 
-FIRST_SEED = 2026
 ABOUT = """\
 Train every row of the leaderboard and collect its results as they come; run it again to go on where it stopped.
 
@@ -28,11 +28,7 @@ def run(words: list[str]) -> int:
     """0, or 1 where a run failed."""
     arguments, settings = _parser().parse_known_args(words)
     runs = TrainedRuns(arguments.dataset, parse(settings).settings)
-    jobs = [
-        (row, wanted, FIRST_SEED + number)
-        for number in range(arguments.seeds)
-        for row, wanted in table_rows(arguments.rows).items()
-    ]
+    jobs = [(row, wanted, seed) for seed in seeds(arguments) for row, wanted in table_rows(arguments.rows).items()]
     try:
         failed = [
             fault for number, job in enumerate(jobs, 1) if (fault := _make(number, len(jobs), *job, runs, arguments))
@@ -49,7 +45,7 @@ def run(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("table", ABOUT, EXAMPLES, "Any other --key=value is a setting of every run.")
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--seeds", type=int, default=1, help=f"how many, from {FIRST_SEED} on (default: %(default)s)")
+    add_seeds(parser)
     parser.add_argument("--rows", nargs="+", help="some rows only")
     parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="(default: %(default)s)")
     return parser

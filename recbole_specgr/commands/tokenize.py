@@ -14,6 +14,7 @@ from recbole_specgr.building.collaborative import collaborative_of
 from recbole_specgr.commands.usage import program
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.leaderboard.semantic_ids_page import comparison, text_report, write_page
+from recbole_specgr.runs.unread import tell_of_other_tokenizers
 from recbole_specgr.semantic_ids import health, quality
 from recbole_specgr.semantic_ids.fit import REPORT, MadeIds, make_ids, take_ids
 from recbole_specgr.semantic_ids.table_files import write_csv
@@ -62,6 +63,7 @@ def run(words: list[str]) -> int:
         Settings(settings, "the command line"),
     )
     with run_log(leads=True):
+        tell_of_other_tokenizers(config, names or [config["tokenizer"]["method"]])
         dataset = _Data.load(config)
         results = {}
         for name in names or [""]:  # none: the settings' own, or the ids that they give

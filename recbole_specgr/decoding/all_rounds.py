@@ -24,12 +24,14 @@ class AllRounds:
         drafted: drafts of all rounds, in this order, with their scores (Eq. 2).
         best_items, best_scores: the verifier's own list, which fills up `[B, m]`.
         pool: where the drafts come from.
+        guided: the verifier's prefixes said what a later round may draft.
     """
 
     drafted: ScoredDrafts
     best_items: Tensor
     best_scores: Tensor
     pool: DraftPool
+    guided: bool
 
     def lists(self, k: int, settings: DraftVerifySettings) -> Tensor:
         """The lists that `draft_verify` gives `[B, k]`, -1 where there are no more.
@@ -73,4 +75,4 @@ def all_rounds(verification: Verification, pool: DraftPool, settings: DraftVerif
         drafted = drafted.append(drafts, verification.log_likelihood(drafts, -torch.inf), round_)
         verification.step()
     check_probabilities(verification.is_nan)
-    return AllRounds(drafted, *verification.best(), pool)
+    return AllRounds(drafted, *verification.best(), pool, settings.guided_redrafting and verification.rounds > 1)

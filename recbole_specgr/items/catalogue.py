@@ -13,6 +13,7 @@ from recbole.data.dataset import Dataset
 from torch import Tensor
 
 from recbole_specgr import __version__
+from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.npz import pack, read_npz, unpack, write_npz
 from recbole_specgr.text.item_text import field_kinds, item_titles
 
@@ -56,7 +57,7 @@ class Catalogue:
     def from_dataset(cls, config: Config, dataset: Dataset) -> Catalogue:
         """The items of the test view `dataset`."""
         return cls(
-            item_tokens=np.array([str(token) for token in dataset.field2id_token[dataset.iid_field]], dtype=object),
+            item_tokens=np.array([str(token) for token in _tokens_of(dataset)], dtype=object),
             seen=dataset.seen.clone(),
             candidates=dataset.candidates.clone(),
             titles=item_titles(dataset, config["text_fields"]),
@@ -69,6 +70,24 @@ class Catalogue:
     def title(self, row: int) -> str:
         """The item's title as people read it, with HTML entities such as `&amp;` resolved; "" where there is none."""
         return html.unescape(self.titles[row])
+
+    def check_same_items(self, dataset: Dataset) -> None:
+        """Raise UserError where `dataset`, any view, numbers other items, or these in another order, as it does after
+        the lines of its file were sorted: what was learned of one item would be taken for another's."""
+        ours, theirs = (np.asarray(tokens, dtype=str) for tokens in (self.item_tokens, _tokens_of(dataset)))
+        both = min(len(ours), len(theirs))
+        differing = np.flatnonzero(ours[:both] != theirs[:both])
+        if len(differing):
+            first = differing[0]
+            reason = f"item {first} in the order of its file is {theirs[first]}, and was {ours[first]}"
+        elif len(ours) != len(theirs):
+            reason = f"it has {len(theirs) - 1:,} items, and had {len(ours) - 1:,}"
+        else:
+            return
+        raise UserError(
+            f"The data set [{dataset.dataset_name}] is not as it was when the run was trained: {reason}. Bring its "
+            f"file back as it was, or train again."
+        )
 
     # -- in place of the train view ------------------------------------------------------------------------------------
 
@@ -111,3 +130,8 @@ class Catalogue:
             caches={name.removeprefix("cache/"): a for name, a in arrays.items() if name.startswith("cache/")},
             **{name: facts[name] for name in _FACTS if name in facts},
         )
+
+
+def _tokens_of(dataset: Dataset) -> np.ndarray:
+    tokens: np.ndarray = dataset.field2id_token[dataset.iid_field]
+    return tokens

@@ -68,7 +68,7 @@ class RankedList:
     Attributes:
         items: `[B, K]`, -1 where there are no more.
         scores: `[B, K]`, NaN for an item that has a place but no score of its own.
-        round_of: round in which each was drafted and accepted, from 0; -1 for one that the beams filled in. None from
+        round_of: round in which each was drafted and accepted, from 0; -1 for one of the verifier's own list. None from
             models that do not draft.
     """
 

@@ -34,12 +34,15 @@ class Draft:
     Attributes:
         score, rank: by the drafter; the rank is from 1, among the candidates.
         drafted_in: the round in which it would be drafted at the latest, from 1; None where in none.
+        kept_out_by: where in none, the settings of the model that keep it out: `inductive_drafting`, or sizes that are
+            too small; none where the drafter has no score for it.
         threshold: what the verifier's score must exceed.
     """
 
     score: float
     rank: int
     drafted_in: int | None
+    kept_out_by: tuple[str, ...]
     threshold: float
 
 

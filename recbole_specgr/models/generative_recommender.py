@@ -233,7 +233,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         shared = (codes[:, :, None] == codes[:, None]).to(torch.uint8).cumprod(3)
         return shared.to(next(self.backbone.parameters()).dtype).mean(3)
 
-    def encode_users(self, interaction: Interaction) -> EncodedUsers:
+    def encode_users(self, interaction: Interaction) -> ReadUsers:
         return self.read(interaction)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:

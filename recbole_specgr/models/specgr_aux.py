@@ -65,9 +65,6 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
         assert scores is not None, "check_parts refuses a drafter that has no scores"
         return scores
 
-    def encode_users(self, interaction: Interaction) -> ReadUsers:
-        return self.verifier.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
-
     def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
         if not self.draft_pool_size:
             return super().draftable(users, candidates)

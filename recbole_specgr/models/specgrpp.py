@@ -148,11 +148,6 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         assert isinstance(users, EncodedUsers)
         return users.vectors @ self.item_vectors().T
 
-    def encode_users(self, interaction: Interaction) -> EncodedUsers:
-        users = self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
-        assert isinstance(users, EncodedUsers)
-        return users
-
     def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
         if not self.draft_pool_size:
             return super().draftable(users, candidates)

@@ -91,9 +91,6 @@ class SpecGRPP_RPG(SpeculativeRecommender, TextItemTable, ParallelRecommender):
         assert isinstance(users, PredictedDigits)
         return self.drafting_scores(users.states)
 
-    def encode_users(self, interaction: Interaction) -> ReadUsers:
-        return self.read(interaction) if self.draft_pool_size else super().encode_users(interaction)
-
     def draftable(self, users: ReadUsers, candidates: Tensor) -> tuple[Tensor | None, Tensor]:
         if not self.draft_pool_size:
             return super().draftable(users, candidates)

@@ -28,9 +28,11 @@ class SpeculativeRecommender(RanksByList):
 
     Attributes:
         decoding: the settings of `DraftVerifySettings`.
+        draft_pool_size: how many items may be drafted for each user, found by `draftable`; None: all candidates.
     """
 
     inductive = True
+    draft_pool_size: int | None = None
     decoding_keys: tuple[str, ...] = ("draft_size", "num_beams", "accept_threshold", *SWITCHES, *BEYOND_THE_PAPER)
     decoding: dict[str, Any]
 
@@ -54,7 +56,12 @@ class SpeculativeRecommender(RanksByList):
         return DraftVerifySettings(**{key: self.decoding[key] for key in self.decoding_keys})
 
     def encode_users(self, interaction: Interaction) -> ReadUsers:
-        users = self.verifier.read(interaction)
+        return self._with_draft_scores(interaction, self.verifier.read(interaction))
+
+    def _with_draft_scores(self, interaction: Interaction, users: ReadUsers) -> ReadUsers:
+        """The users with the drafter's scores of all items, where it drafts by these."""
+        if self.draft_pool_size:
+            return users
         return replace(users, draft_scores=comparable(self.draft_scores(interaction, users)))
 
     @torch.no_grad()
@@ -78,19 +85,28 @@ class SpeculativeRecommender(RanksByList):
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {
             "encode": lambda interaction, _: self.verifier.read(interaction),
-            "draft": lambda interaction, users: replace(users, draft_scores=self.draft_scores(interaction, users)),
+            "draft": self._with_draft_scores,  # from a pool it is part of the next step, which finds the pool
             "verify": lambda _, users: self.rank_users(users, k, candidates),
         }
 
     def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
         model, users, settings = self.verifier, self.encode_users(interaction), self.draft_verify_settings
         scores = self.draft_scores(interaction, users)[0].masked_fill(~candidates, -torch.inf)
-        drafted = self.all_rounds(users, k, candidates).drafted
+        rounds = self.all_rounds(users, k, candidates)
+        drafted, pool = rounds.drafted, rounds.pool
         found = ((drafted.items[0] == item) & drafted.exist[0]).nonzero()
+        kept_out_by: tuple[str, ...] = ()
+        if not len(found) and bool(scores[item] > -torch.inf):
+            if bool(((pool.items[0] == item) & (pool.all_scores[0] > -torch.inf)).any()):
+                kept_out_by = ("draft_size", "num_beams") if rounds.guided else ("draft_size",)
+            else:
+                taken_out = not settings.inductive_drafting and not bool(model.seen[item])
+                kept_out_by = ("inductive_drafting",) if taken_out else ("draft_pool",)
         draft = Draft(
             score=float(scores[item]),
             rank=int((scores > scores[item]).sum()) + 1,
             drafted_in=int(drafted.rounds[0, found[0]]) + 1 if len(found) else None,
+            kept_out_by=kept_out_by,
             threshold=float(settings.accept_threshold),
         )
         return Reasons(model.digits(users, item, settings.score_adjustment), model.shared_digits(item), draft)

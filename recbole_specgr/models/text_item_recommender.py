@@ -25,9 +25,13 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
     position of a history can be learned in one pass.
 
     Subclasses set `adaptor`, a module from text vectors `[n, d_text]` to `[n, hidden_size]`, and have `read_history`.
-    They may override `project` and `item_loss`.
+    They may override `item_loss`.
+
+    Attributes:
+        by_cosine: users' and items' vectors are brought to unit length before they are multiplied.
     """
 
+    by_cosine: bool = False
     inductive = True
     needs = ("text_vectors",)
     trains_on: tuple[str, ...] = ("windows", "rows")
@@ -53,7 +57,7 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
 
     def project(self, vectors: Tensor) -> Tensor:
         """Bring users' or items' vectors `[n, hidden_size]` into the space in which inner products rank."""
-        return vectors
+        return F.normalize(vectors, dim=-1) if self.by_cosine else vectors
 
     def item_loss(self, users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
         """The loss of projected users `[n, d]` whose targets `[n]` are rows of the projected items `[m, d]`."""
@@ -66,7 +70,7 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
 
     def item_vectors(self, items: slice = ALL) -> Tensor:
         """Vectors of items `[m, hidden_size]`."""
-        return self.project(self.item_table()[items])
+        return (self.item_directions() if self.by_cosine else self.item_table())[items]
 
     def alike(self, items: Tensor) -> Tensor:
         """Cosines of the items' text vectors."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
@@ -19,6 +18,8 @@ class TextHSTU(TextItemRecommender):
     text vectors that are centred and of unit length. Their combination is this project's.
     """
 
+    by_cosine = True
+
     def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset, text_vectors)
         self.temperature, self.n_negatives = config["temperature"], config["n_negatives"]
@@ -31,9 +32,6 @@ class TextHSTU(TextItemRecommender):
         self.adaptor.centre.copy_(self.features[self.seen_items].mean(0))
         self.reader = HSTUReader(config, self.max_seq_length)
         self.history_columns = self.reader.history_columns
-
-    def project(self, vectors: Tensor) -> Tensor:
-        return F.normalize(vectors, dim=-1)
 
     def item_loss(self, users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
         return item_loss(users, items, targets, self.temperature, self.n_negatives)

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
-from torch import Tensor, nn
+from torch import nn
 
 from recbole_specgr.models.residual_map import ResidualMap
 from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
@@ -19,6 +18,8 @@ class TextSASRec(TextSequenceRecommender):
     fifth of the mixture's multiplications. The model is this project's, and meant as a drafter for SpecGR.
     """
 
+    by_cosine = True
+
     def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset, text_vectors)
         self.temperature = config["temperature"]
@@ -27,6 +28,3 @@ class TextSASRec(TextSequenceRecommender):
         self.apply(self._init_weights)
         nn.init.normal_(self.adaptor.linear.weight, std=width**-0.5)
         self.adaptor.centre.copy_(self.features[self.seen_items].mean(0))
-
-    def project(self, vectors: Tensor) -> Tensor:
-        return F.normalize(vectors, dim=-1)

@@ -23,6 +23,8 @@ class UniSRec(TextSequenceRecommender):
     `freeze_encoder` then trains the adaptor alone, as the paper's parameter-efficient fine-tuning does.
     """
 
+    by_cosine = True
+
     def __init__(self, config: Config, dataset: Dataset, text_vectors: np.ndarray) -> None:
         super().__init__(config, dataset, text_vectors)
         self.temperature = config["temperature"]
@@ -39,9 +41,6 @@ class UniSRec(TextSequenceRecommender):
         super()._init_weights(module)
         if isinstance(module, MoEAdaptor):
             nn.init.normal_(module.weight, std=self.initializer_range)
-
-    def project(self, vectors: Tensor) -> Tensor:
-        return F.normalize(vectors, dim=-1)
 
     def start_from(self, pretrained: Pretrained) -> None:
         """Take over the parameters of another run. Raises UserError for those of other sizes or other text."""

@@ -39,6 +39,11 @@ class UniSRecPretrain(UniSRec):
                 "[pretrain_datasets] need text vectors of one encoder, and lsa is fitted to each data set anew. Give "
                 "--text_encoder=NAME or a file that every data set's folder has."
             )
+        if config["pretrain_datasets"] and config["text_pca"]:
+            raise UserError(
+                f"[text_pca: {config['text_pca']}]: [pretrain_datasets] need text vectors of one space, and principal "
+                f"components are those of each data set. Leave it out."
+            )
         self.others: list[tuple[InductiveDataset, Tensor]] = []
         self.joined_features = self.features
 

@@ -15,6 +15,8 @@ from recbole_specgr.system.files import atomic_write
 
 CONFIG = "config.yaml"
 LAST = "last.pth"  # where training stands: what --resume goes on from
+EXPORTED = "recbole_specgr.json"  # what an exported run has in place of checkpoints
+DEPTH = 3  # of the runs in a folder that is none: runs/<dataset>/<model>/<run>
 
 
 def write_config(run_dir: Path, config: Config) -> None:
@@ -35,8 +37,8 @@ def read_settings(run_dir: Path) -> dict[str, Any]:
         FileNotFoundError: the folder is no run.
         UserError: the file is cut short, or something else.
     """
-    if not (run_dir / CONFIG).is_file():
-        raise FileNotFoundError(f"{run_dir} is no run: there is no {run_dir / CONFIG}.")
+    if (why := why_no_run(run_dir)) is not None:
+        raise FileNotFoundError(why)
     settings = read_mapping(run_dir / CONFIG)
     if not {"model", "base_model", "dataset", "stages"} <= settings.keys():
         raise UserError(f"{run_dir / CONFIG} does not hold the settings of a run: it is cut short, or something else.")
@@ -47,6 +49,37 @@ def read_settings(run_dir: Path) -> dict[str, Any]:
     if isinstance(trained, dict) and isinstance(stages, dict) and trained.keys() == stages.keys():
         settings["stages"] = {stage: stages[stage] for stage in trained}
     return settings
+
+
+def why_no_run(folder: Path) -> str | None:
+    """What a folder is and what to give in its place, in whole sentences; None for the folder of a run."""
+    if (folder / EXPORTED).is_file():
+        return (
+            f"{folder} is no run but an exported one. Make a run of it and name that: "
+            f"recbole-specgr import-run {folder} --to FOLDER"
+        )
+    if (folder / CONFIG).is_file():
+        return None
+    if folder.is_file():
+        return f"{folder} is no run but a file. Name the folder of a run."
+    if not folder.exists():
+        return f"{folder} is no run: there is no such folder."
+    runs = _runs_in(folder)
+    if not runs:
+        return f"{folder} is no run: there is no {folder / CONFIG}."
+    newest = max(runs, key=lambda run: (run / CONFIG).stat().st_mtime)
+    if len(runs) == 1:
+        return f"{folder} is no run, but there is one in it: {newest}"
+    return f"{folder} is no run, but there are {len(runs)} in it. Name one of them; the newest is {newest}"
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """The runs in a folder that is none, the fewest levels below it: further down are the parts of these."""
+    for depth in range(1, DEPTH + 1):
+        runs = [file.parent for file in folder.glob("*/" * depth + CONFIG)]
+        if runs:
+            return [run for run in runs if not (run / EXPORTED).is_file()]
+    return []
 
 
 def checkpoint_of(run_dir: Path, config: Config) -> Path:
@@ -61,8 +94,8 @@ def check_finished(run_dir: Path, model: str, dataset: Any, setting: str) -> Non
         dataset: any view.
         setting: what named the run, for error messages.
     """
-    if not (run_dir / CONFIG).is_file():
-        raise UserError(f"{setting}: {run_dir} is no run, there is no {run_dir / CONFIG}.")
+    if (why := why_no_run(run_dir)) is not None:
+        raise UserError(f"{setting}: {why}")
     settings = read_mapping(run_dir / CONFIG)
     if resolve(model).name not in (settings["model"], settings["base_model"]):
         raise UserError(f"{setting}: {run_dir} is a run of {settings['model']}, not of {model}.")

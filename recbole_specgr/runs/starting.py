@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_specgr.runs.comparison import changed, sources, would_be
-from recbole_specgr.runs.folder import CONFIG, LAST, read_settings, write_config
+from recbole_specgr.runs.folder import CONFIG, LAST, read_settings, why_no_run, write_config
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.registry import resolve
@@ -43,8 +43,8 @@ def configure(
             return config, False
     else:
         run_dir = Path(resume)
-    if not (run_dir / CONFIG).is_file():
-        raise UserError(f"[resume: {resume}] is no run that can go on: there is no {run_dir / CONFIG}.")
+    if (why := why_no_run(run_dir)) is not None:
+        raise UserError(f"[resume: {resume}] can't go on: {why}")
     settings = read_settings(run_dir)
     named = resolve(model).name if isinstance(model, str) else model and model.__name__
     for key, given in (("model", named), ("dataset", dataset)):

@@ -6,13 +6,14 @@ read that ever will be, so most of this is known before training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from logging import getLogger
 from typing import Any
 
 from recbole_specgr.runs.comparison import ENVIRONMENT
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.layer_files import layer_of_file, merged, property_files
+from recbole_specgr.settings.named_classes import tokenizer_class
 from recbole_specgr.settings.presets import look_up
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.processes import from_first_process
@@ -35,10 +36,13 @@ READ_IN_TRAINING = {
 def unread(config: Config) -> dict[str, str]:
     """The given settings that nothing has read yet, by dotted names, and where each came from. What says only where and
     how a run runs is not among them: it changes no result, and a user may give it to every run."""
+    methods = config.tokenizer_methods()
     return {
         name: source
         for name, source in config.given().items()
-        if not config.was_read(name) and _top(name) in config and _top(name) not in ENVIRONMENT
+        if _top(name) in config
+        and _top(name) not in ENVIRONMENT
+        and (not config.was_read(name) or _of_other_tokenizer(config, name, methods))
     }
 
 
@@ -74,7 +78,8 @@ def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = 
     found = from_first_process(found)
     typed = [name for name, source in found.items() if source == COMMAND_LINE]
     if typed and config["strict"]:
-        said = f"{_sentence(config, typed, COMMAND_LINE)} Leave it out, or give --strict=False to go on without it."
+        said = _sentence(_reader(config, typed), typed, COMMAND_LINE)
+        said += " Leave it out, or give --strict=False to go on without it."
         if parts:
             said += f" A part of {config['model']} has settings of its own: --{parts[0]}_settings.{typed[0]}=..."
         raise UserError(said)
@@ -82,12 +87,40 @@ def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = 
     return set(found)
 
 
+def tell_of_other_tokenizers(config: Config, methods: Collection[str]) -> None:
+    """Warnings of given settings of tokenizers that are none of `methods`, for who fits these without a model."""
+    given = config.given().items()
+    found = {name: source for name, source in given if _of_other_tokenizer(config, name, methods)}
+    _warn(config, _unusual(config, found), f"tokenizer.method {' and '.join(methods)}")
+
+
 def tell_of(config: Config, found: Mapping[str, str]) -> None:
     """A warning for each place that settings came from which nothing read. What is as it stands in overall.yaml is
     passed over: it misleads nobody."""
     found = _unusual(config, found)
+    _warn(config, found, _reader(config, found))
+
+
+def _warn(config: Config, found: Mapping[str, str], reader: str) -> None:
     for source in () if config["rank"] else sorted(set(found.values())):
-        getLogger().warning(_sentence(config, [name for name in found if found[name] == source], source))
+        getLogger().warning(_sentence(reader, [name for name in found if found[name] == source], source))
+
+
+def _reader(config: Config, names: Iterable[str]) -> str:
+    """What does not read the settings, for a sentence: the model, and its tokenizer where that decides."""
+    methods = config.tokenizer_methods()
+    if config.was_read("tokenizer") and any(_of_other_tokenizer(config, name, methods) for name in names):
+        return f"{config['model']} with tokenizer.method {' and '.join(sorted(methods))}"
+    return str(config["model"])
+
+
+def _of_other_tokenizer(config: Config, name: str, methods: Iterable[str]) -> bool:
+    """The setting is in the group of a tokenizer, and none of `methods` reads that."""
+    top, _, inner = name.partition(".")
+    group = _top(inner)
+    if top != "tokenizer" or not isinstance(look_up(config.final_config_dict, f"{top}.{group}"), dict):
+        return False
+    return all(group not in tokenizer_class(method).groups() for method in methods)
 
 
 def _usual() -> dict[str, Any]:
@@ -108,6 +141,6 @@ def _top(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _sentence(config: Config, names: list[str], source: str) -> str:
+def _sentence(reader: str, names: list[str], source: str) -> str:
     named = ", ".join(f"[{name}]" for name in names)
-    return f"{config['model']} does not read {named} from {source}: it has no effect."
+    return f"{reader} does not read {named} from {source}: it has no effect."

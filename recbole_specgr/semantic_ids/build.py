@@ -26,8 +26,7 @@ def build_tokenizer(group: Mapping) -> Tokenizer:
     cls = tokenizer_class(str(group["method"]))
     known = {field.name for field in fields(cls)}
     own: dict[str, Any] = {}
-    kinds = [kind for kind in reversed(cls.__mro__) if issubclass(kind, Tokenizer) and kind is not Tokenizer]
-    for method in (kind.method for kind in kinds):
+    for method in cls.groups():
         settings = dict(group.get(method) or {})
         unknown = sorted(set(settings) - known)
         if unknown:

@@ -37,12 +37,14 @@ class Explanation:
         item, title, seen: which item; whether it is in the training data.
         k: length of the list that was asked for.
         place: in that list, from 1; None where it does not stand in it.
-        round: of SpecGR, in which it was accepted, from 1; 0 where the beams filled it in; None where neither.
+        round: of SpecGR, in which it was accepted, from 1; 0 where the verifier's own list filled it in; None where
+            neither.
         score: by which lists of the model are ordered; None for a model that scores only what it lists.
         candidates: number of items that it competes with, itself included.
         model_rank: its place among them by that score, from 1. For a generative model this is the verifier's rank.
         drafter_score, drafter_rank: of SpecGR's drafter.
         drafted_in: of SpecGR, the round in which it would be drafted at the latest, from 1; None where in none.
+        kept_out_by: of SpecGR, where in none, the settings that keep it from being drafted.
         threshold: of SpecGR, what `score` must exceed.
         digits: of its semantic id.
         neighbours: items that share most leading digits with it.
@@ -61,6 +63,7 @@ class Explanation:
     drafter_score: float | None = None
     drafter_rank: int | None = None
     drafted_in: int | None = None
+    kept_out_by: tuple[str, ...] = ()
     threshold: float | None = None
     digits: list[Digit] = field(default_factory=list)
     neighbours: list[Neighbour] = field(default_factory=list)
@@ -137,6 +140,7 @@ def _reasons(state: State, reasons: Reasons, row: int) -> dict[str, Any]:
             "drafter_score": draft.score,
             "drafter_rank": draft.rank,
             "drafted_in": draft.drafted_in,
+            "kept_out_by": draft.kept_out_by,
             "threshold": draft.threshold,
         }
     return facts
@@ -180,12 +184,9 @@ def _reason(e: Explanation, candidate: bool, diverse: bool) -> str:
     if e.round:
         return f"Drafted and accepted in round {e.round}; it stands at place {e.place} of {e.k}."
     if e.round == 0:
-        return f"Not accepted from a draft, but the beams reached it; it stands at place {e.place} of {e.k}."
+        return f"Not accepted from a draft, but the verifier's own list has it; it stands at place {e.place} of {e.k}."
     if e.drafted_in is None:
-        return (
-            f"Not drafted in any round: the drafter ranks it {e.drafter_rank:,}, and no later round's beams have it "
-            f"among the best below them. A larger draft_size or num_beams would."
-        )
+        return _why_not_drafted(e.drafter_rank, e.kept_out_by)
     assert e.score is not None and e.threshold is not None, "a drafted item has both"
     if e.score <= e.threshold:
         return (
@@ -197,4 +198,16 @@ def _reason(e: Explanation, candidate: bool, diverse: bool) -> str:
     return (
         f"Its score {e.score:.3f} is above the threshold {e.threshold:g}, but the list was full before round "
         f"{e.drafted_in} drafted it, or better items fill it."
+    )
+
+
+def _why_not_drafted(rank: int, kept_out_by: tuple[str, ...]) -> str:
+    if not kept_out_by:
+        return "Not drafted in any round: the drafter has no score for it."
+    if "inductive_drafting" in kept_out_by:
+        return f"Not drafted in any round: it is new, and inductive_drafting is off. The drafter ranks it {rank:,}."
+    beams = ", and no later round's beams have it among the best below them" if "num_beams" in kept_out_by else ""
+    return (
+        f"Not drafted in any round: the drafter ranks it {rank:,}{beams}. A larger {' or '.join(kept_out_by)} may "
+        f"draft it."
     )

@@ -21,7 +21,7 @@ from recbole_specgr.items.catalogue import ITEMS
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.runs.checkpoint import load_checkpoint
 from recbole_specgr.runs.checks import read_record
-from recbole_specgr.runs.folder import CONFIG, read_config, read_settings
+from recbole_specgr.runs.folder import CONFIG, EXPORTED, read_config, read_settings
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.runs.report import three_part_table
 from recbole_specgr.serving.recommender import Recommender
@@ -30,7 +30,7 @@ from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.quiet import quiet_transformers
 
-MANIFEST, WEIGHTS, CARD = "recbole_specgr.json", "recbole_specgr.safetensors", "README.md"
+WEIGHTS, CARD = "recbole_specgr.safetensors", "README.md"
 _PREFIX = "backbone."
 _MACHINE = {
     "data_path": "dataset",
@@ -95,8 +95,8 @@ def import_run(folder: Path, to: Path | None = None) -> str:
     """
     _require_libraries()
     settings = read_mapping(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    if not (folder / MANIFEST).is_file() or not settings:
-        raise FileNotFoundError(f"{folder} is no exported run: it has no {MANIFEST} or no {CONFIG}.")
+    if not (folder / EXPORTED).is_file() or not settings:
+        raise FileNotFoundError(f"{folder} is no exported run: it has no {EXPORTED} or no {CONFIG}.")
     if to is None:
         to = Path("runs", settings["dataset"], settings["model"], f"{time.strftime('%Y%m%d-%H%M%S')}-imported")
     if to.exists():
@@ -105,8 +105,8 @@ def import_run(folder: Path, to: Path | None = None) -> str:
     temporary = to.with_name(f".{to.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns(*BACKBONE_FILES, MANIFEST, WEIGHTS, CARD))
-        for file in sorted(folder.rglob(MANIFEST)):
+        shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns(*BACKBONE_FILES, EXPORTED, WEIGHTS, CARD))
+        for file in sorted(folder.rglob(EXPORTED)):
             _import_weights(file.parent, temporary / file.parent.relative_to(folder))
         temporary.replace(to)
     finally:
@@ -151,7 +151,7 @@ def _export_weights(run: Path, to: Path, backbone: AnyBackbone | None) -> str | 
         state = {name: tensor for name, tensor in state.items() if not name.startswith(_PREFIX)}
     if state:
         save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, to / WEIGHTS)
-    (to / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    (to / EXPORTED).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return backbone_class
 
 
@@ -160,7 +160,7 @@ def _import_weights(folder: Path, to: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
             raise UserError(
                 f"{folder} was exported by recbole-specgr {manifest['version']} in format {manifest['format']}; this "

@@ -19,8 +19,8 @@ class Recommendation(NamedTuple):
         item: its token.
         score: as the model scores: the mean log-probability of a digit (of the generative models), a cosine or a logit.
             NaN where a model gives a place but no score.
-        round: of SpecGR, from 1: the one in which the item was drafted and its draft accepted; 0 for an item that the
-            beams filled in; -1 from a model that does not draft.
+        round: of SpecGR, from 1: the one in which the item was drafted and its draft accepted; 0 for an item of the
+            verifier's own list; -1 from a model that does not draft.
     """
 
     item: str

@@ -121,6 +121,7 @@ class Config(RecBoleConfig):
         self._user_layers: list[Layer] = []
         self._read = {"backbone"}  # names of settings that were read; this one says which property files are
         self._lender: tuple[Config, Collection[str]] | None = None  # of a part: the whole, and what comes from it
+        self._borrowers: list[Config] = []  # of a whole: the parts that it has lent to
         super().__init__(model, dataset, config_file_list, config_dict)
 
     @classmethod
@@ -150,6 +151,11 @@ class Config(RecBoleConfig):
         """Somebody has asked for the setting, or for the group that it is in, since there is this Config. Of what it
         lends to its parts, they may have asked."""
         return name.partition(".")[0] in self._read
+
+    def tokenizer_methods(self) -> set[str]:
+        """The tokenizers that this model's settings and those of its parts name. To ask is not to read them."""
+        parts = (method for part in self._borrowers for method in part.tokenizer_methods())
+        return {str(self.final_config_dict["tokenizer"]["method"]), *parts}
 
     def type_of(self, name: str) -> dict[str, Any]:
         """The JSON Schema of a setting; of one that no schema declares, that of its value's kind."""
@@ -184,6 +190,7 @@ class Config(RecBoleConfig):
             theirs = {key: value for key, value in self.to_dict().items() if key in known}
         part = Config(model, self.dataset, config_dict=Settings(deep_merge(theirs, settings), source))
         part._lender = self, theirs.keys()
+        self._borrowers.append(part)
         if self.size is not None:
             part.follow_data(self.size)
         return part

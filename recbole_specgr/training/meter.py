@@ -104,12 +104,14 @@ class EpochMeter:
         self._bar.close()
 
     def state(self) -> dict[str, Any]:
-        """Plain data to go on from in the middle of the epoch."""
+        """Plain data from which any number of processes goes on in the middle of the epoch. Every process must ask: the
+        sums of its losses and its tokens are the means over all of them."""
+        tokens = mean_over_processes(torch.tensor(int(self.tokens), dtype=torch.float64))
         return {
             "rows": self.rows,
             "steps": self.steps,
-            "tokens": int(self.tokens),
-            "sums": {name: value.cpu() for name, value in self.sums.items()},
+            "tokens": round(float(tokens)),
+            "sums": {name: mean_over_processes(value.cpu()) for name, value in self.sums.items()},
             "seconds": self._elapsed(),
         }
 

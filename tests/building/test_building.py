@@ -6,15 +6,17 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from conftest import write_tiny_dataset
 
 from recbole_specgr.building.build import build_model, make_planned_items
 from recbole_specgr.building.finished import build_finished
 from recbole_specgr.building.plan import plan_model
 from recbole_specgr.building.start import prepare_training, read_pretrained
 from recbole_specgr.data.dataset import InductiveDataset
-from recbole_specgr.quick_start import run_recbole
+from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.folder import read_config
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
@@ -25,6 +27,10 @@ SHORT = {"topk": [5], "valid_metric": "NDCG@5", "epochs": 1}
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def build_of_folder(run_dir: Path) -> None:
+    build_finished(read_config(run_dir))
 
 
 @pytest.mark.parametrize("model", ["SpecGRPP", "LIGER", "TIGER_C", "UniSRec", "SemanticKNN", "MostPop", "SpecGR_Aux"])
@@ -81,6 +87,18 @@ def test_a_model_that_reads_interactions_says_why_it_needs_the_data(tiny_dataset
         build_finished(read_config(Path(result["run_dir"]), {"data_path": str(tmp_path / "gone")}))
 
 
+@pytest.mark.parametrize(("model", "load"), [("SASRec", load_data_and_model), ("MostPop", build_of_folder)])
+def test_items_that_are_numbered_otherwise_are_noticed(model, load, tiny_dataset, tmp_path):
+    small = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2} if model == "SASRec" else {}
+    run_dir = Path(run_recbole(model, "tiny", config_dict={**tiny_dataset, **SHORT, **small})["run_dir"])
+    load(run_dir)
+    file = tmp_path / "dataset" / "tiny" / "tiny.inter"
+    head, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([head, *sorted(lines)]) + "\n")
+    with pytest.raises(UserError, match=r"\[tiny\] is not as it was .*: item 1 in .* is i\d+, and was i"):
+        load(run_dir)
+
+
 def test_what_recboles_models_read_shows_when_a_catalogue_does_not_have_it(tiny_dataset, caplog):
     settings = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}
     result = run_recbole("FDSA", "tiny", config_dict={**tiny_dataset, **SHORT, **settings})
@@ -109,3 +127,24 @@ def test_parts_begin_with_what_their_settings_name(tiny_dataset, tmp_path):
     assert not all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
     prepare_training(plan, model)
     assert all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
+
+
+def test_other_data_sets_have_text_vectors_of_the_same_space(tiny_dataset, tmp_path):
+    folders = tmp_path / "dataset" / "tiny", write_tiny_dataset(tmp_path / "dataset", "second")
+    for number, folder in enumerate(folders):
+        vectors = np.random.default_rng(number).normal(3, 5, size=(80, 8)).astype(np.float32)
+        np.savez(folder / "features.npz", item_id=np.array([f"i{item}" for item in range(80)]), features=vectors)
+    settings = {**tiny_dataset, "text_encoder": "features.npz", "pretrain_datasets": ["second"]}
+    config = Config("UniSRecPretrain", "tiny", config_dict={**settings, "text_standardise": True})
+    view = InductiveDataset(config).build()[0]
+    plan = plan_model(config, view)
+    model = build_model(plan, view, make_planned_items(plan, view))
+    prepare_training(plan, model)
+    ((other, vectors),) = model.others
+    for of_seen in (model.features[view.seen], vectors[other.seen]):
+        torch.testing.assert_close(of_seen.mean(0), torch.zeros(8), rtol=0, atol=1e-5)
+        torch.testing.assert_close(of_seen.std(0, correction=0), torch.ones(8), rtol=0, atol=1e-5)
+    config = Config("UniSRecPretrain", "tiny", config_dict={**settings, "text_pca": 4})
+    plan = plan_model(config, view)
+    with pytest.raises(UserError, match=r"\[text_pca: 4\]: \[pretrain_datasets\] need text vectors of one space"):
+        build_model(plan, view, make_planned_items(plan, view))

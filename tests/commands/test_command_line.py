@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 
 from recbole_specgr.commands.command_line import COMMANDS, OTHER_NAMES, main
+from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 
 DOORS = {
     "run_recbole.py": "train",
@@ -40,7 +41,7 @@ def test_every_command_has_help_with_examples(command, capsys):
 
 def test_every_file_of_a_command_is_one_that_is_listed():
     files = {path.stem for path in (ROOT / "recbole_specgr" / "commands").glob("*.py")}
-    shared = {"__init__", "command_line", "finished_run", "usage"}
+    shared = {"__init__", "command_line", "finished_run", "seeds", "usage"}
     assert files - shared == {command.replace("-", "_") for command in COMMANDS}
 
 
@@ -77,3 +78,24 @@ def test_the_package_is_the_command(tmp_path):
     words = [sys.executable, "-m", "recbole_specgr", "show", "--help"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("usage: recbole-specgr show "), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [(["--seed=7", "--seeds=2"], [7, 8]), (["--seed", "7"], [7]), ([], [2026])]
+)
+@pytest.mark.parametrize("command", [["table", "--rows", "MostPop"], ["study", "ablation"]])
+def test_a_table_and_a_study_are_made_with_the_seeds_that_are_named(
+    command, words, expected, tiny_dataset, tmp_path, monkeypatch, capsys
+):
+    asked: list[int] = []
+
+    def ensure(self, wanted, seed):
+        asked.append(seed)
+        raise RunFailed("it is not to be trained")
+
+    monkeypatch.setattr(TrainedRuns, "ensure", ensure)
+    places = [f"--leaderboards={tmp_path}/boards", f"--data_path={tiny_dataset['data_path']}"]
+    assert main([*command, "--dataset=tiny", *words, *places]) == 1
+    assert list(dict.fromkeys(asked)) == expected
+    told = capsys.readouterr().err
+    assert all(f"seed {seed}: it is not to be trained" in told for seed in expected)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from clustered_vectors import clustered
 
+from recbole_specgr.commands import tokenize
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.semantic_ids import SemanticIds, Tokenizer, build_tokenizer, load_tokenizer
@@ -36,6 +37,16 @@ def test_ids_of_the_command_are_taken_by_models(words, tiny_dataset, tmp_path, c
         assert 0 <= result["test_result"]["recall@10"] <= 1
         kept = load_tokenizer(f"{result['run_dir']}/tokenizer.npz")  # for items that come later
         assert kept == load_tokenizer(folder / "tokenizer.npz")
+
+
+def test_settings_of_tokenizers_that_are_not_fitted_are_told_of(words, monkeypatch, capsys):
+    monkeypatch.setattr(tokenize, "_work", lambda *_: {"collapse": None})
+    monkeypatch.setattr(tokenize, "comparison", lambda _: "")
+    told = "does not read [tokenizer.rqvae.hidden_sizes], [tokenizer.rqvae.latent_size], [tokenizer.rqvae.epochs]"
+    assert main(["tokenize", *words, "--tokenizer=rqkmeans,opq"]) == 0
+    assert f"tokenizer.method rqkmeans and opq {told} from the command line" in "".join(capsys.readouterr())
+    assert main(["tokenize", *words, "--tokenizer=rqkmeans,letter"]) == 0
+    assert "does not read" not in "".join(capsys.readouterr())
 
 
 def test_all_tokenizers_in_one_table(words, tmp_path, capsys):

@@ -509,6 +509,11 @@ class TestSpecGRPP_RPG(ModelCase):
         found = model.speculate(batch, 10, candidates)
         assert model.encode_users(batch).draft_scores is None
         assert torch.equal(found.items, wanted.items) and torch.equal(found.accepted, wanted.accepted)
+        steps, users = model.ranking_steps(10, candidates), None  # what is timed is what ranks
+        for name in ("encode", "draft"):
+            users = steps[name](batch, users)
+        assert users.draft_scores is None
+        assert torch.equal(steps["verify"](batch, users).items, wanted.items)
 
 
 class TestSpecGR_AuxOnRPG(ModelCase):

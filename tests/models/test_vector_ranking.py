@@ -51,7 +51,7 @@ def test_blocks_of_any_size_give_the_list_of_all_scores(size, k, monkeypatch):
 
 def prepared(name: str, settings: dict, **more):
     """The model in float64, where products do not depend on their shape up to float32, a ranker and a batch."""
-    narrow = {} if name in ("SemanticKNN", "ItemCoCount", "Recformer", "HSTU") else NARROW
+    narrow = {} if name in ("SemanticKNN", "ItemCoCount", "Recformer", "HSTU", "TextHSTU") else NARROW
     config = Config(name, "tiny", config_dict={**settings, **narrow, **more})
     torch.manual_seed(0)
     train, _, test = InductiveDataset(config).build()
@@ -71,6 +71,28 @@ def test_lists_do_not_depend_on_how_many_scores_fit(name, tiny_dataset, monkeypa
     assert torch.equal(blocked.items, plain)
     torch.testing.assert_close(blocked.scores, whole.scores)
     torch.testing.assert_close(ranker.score_items(batch, whole.items, candidates), given)
+
+
+@pytest.mark.parametrize("name", ["UniSRec", "TextSASRec", "TextHSTU"])
+def test_items_are_brought_to_unit_length_once_for_all_batches(name, tiny_dataset, monkeypatch):
+    model, ranker, batch, candidates = prepared(name, tiny_dataset)
+    model, normalize = model.float(), F.normalize
+    users, table = model.user_vectors(batch), model.item_table()
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 9 * len(batch))
+    plain = rank_blocks(
+        lambda items: users @ normalize(table[items], dim=-1).T / model.temperature, len(batch), 20, candidates
+    )
+    rows: list[int] = []
+
+    def counting(vectors: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        rows.append(len(vectors))
+        return normalize(vectors, *args, **kwargs)
+
+    monkeypatch.setattr(F, "normalize", counting)
+    for _ in range(3):
+        found = ranker.rank(batch, 20, candidates)
+        assert torch.equal(found.items, plain[0]) and torch.equal(found.scores, plain[1])
+    assert sorted(rows) == sorted([len(table), *[len(batch)] * 3])
 
 
 @pytest.mark.parametrize("name", DENSE)

@@ -24,9 +24,9 @@ MODELS = {
 }
 
 
-def typed(tiny_dataset, **settings) -> Settings:
+def typed(tiny_dataset, source: str = "the command line", **settings) -> Settings:
     places = {key: value for key, value in tiny_dataset.items() if key not in TEXT}
-    return Settings({**places, **settings}, "the command line")
+    return Settings({**places, **settings}, source)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,51 @@ def typed(tiny_dataset, **settings) -> Settings:
         ("MostPop", "mmr_weight", 0.2),
         ("UniSRec", "semantic_ids", "ids.npz"),
         ("SpecGRPP", "beam_groups", 2),
+        ("TIGER", "tokenizer.letter.diversity", 0.1),
+        ("RPG", "tokenizer.rqvae", {"epochs": 3}),
     ],
 )
 def test_a_setting_on_the_command_line_that_nothing_reads_is_an_error(tiny_dataset, tmp_path, model, setting, value):
-    with pytest.raises(UserError, match=rf"{model} does not read \[{setting}\] from the command line"):
+    with pytest.raises(UserError, match=rf"{model}.* does not read \[{setting}.*\] from the command line"):
         run_recbole(model, "tiny", config_dict=typed(tiny_dataset, **MODELS[model], **{setting: value}))
     assert not list((tmp_path / "runs").rglob("*.pth"))  # nothing was trained
+
+
+def told_of(model: str, tiny_dataset, method: str, reads_tokenizer: bool, caplog) -> list[str]:
+    """What is said of a file with settings of several tokenizers, of which the model takes `method`, or none."""
+    groups = {"letter": {"diversity": 0.1}, "rqvae": {"epochs": 3}, "opq": {"rotations": 2}}
+    given = typed(tiny_dataset, "a file", tokenizer={"method": method, **groups})
+    config = Config(model, "tiny", config_dict=given)
+    if reads_tokenizer:
+        assert config["tokenizer"]["method"] == method
+    unread.check_given(config, [])
+    return [message for message in caplog.messages if "does not read" in message]
+
+
+def test_the_settings_of_tokenizers_that_are_not_taken_are_told_of(tiny_dataset, caplog):
+    expected = "TIGER with tokenizer.method {} does not read {} from a file: it has no effect."
+    for method, names in (
+        ("opq", "[tokenizer.letter.diversity], [tokenizer.rqvae.epochs]"),
+        ("letter", "[tokenizer.opq.rotations]"),  # an rqvae, whose settings it has, too
+        ("rqvae", "[tokenizer.letter.diversity], [tokenizer.opq.rotations]"),
+    ):
+        assert told_of("TIGER", tiny_dataset, method, True, caplog) == [expected.format(method, names)]
+        caplog.clear()
+    (of_sasrec,) = told_of("SASRec", tiny_dataset, "opq", False, caplog)
+    assert of_sasrec.startswith("SASRec does not read [tokenizer.method], [tokenizer.letter.diversity]")
+    assert "[tokenizer.opq.rotations]" in of_sasrec
+
+
+def test_a_parts_own_tokenizer_counts(tiny_dataset, caplog):
+    given = typed(tiny_dataset, "a file", **{"tokenizer.opq.rotations": 2})
+    whole = Config("SpecGR_Aux", "tiny", config_dict=given)
+    part = whole.part("RPG", {"tokenizer": {"method": "opq"}}, "backbone_settings", inherits=True)
+    assert part["tokenizer"]["opq"]["rotations"] == 2
+    unread.check_given(whole, [])
+    assert not [message for message in caplog.messages if "does not read" in message and "opq" in message]
+    part["tokenizer"]["method"] = "rqkmeans"
+    unread.check_given(whole, [])
+    assert "SpecGR_Aux with tokenizer.method rqkmeans and rqvae does not read [tokenizer.opq.rotations]" in caplog.text
 
 
 def test_a_part_reads_what_the_whole_is_given(tiny_dataset):

@@ -405,6 +405,13 @@ def test_an_explanation_says_why_not(specgr, sasrec):
     assert all(why.reason for why in reasons)
     rejected = [why for why in reasons if "rejected" in why.reason]
     assert rejected and all(why.score <= why.threshold for why in rejected)
+    small = {"draft_size": 1, "num_beams": 1}
+    far = max((why for why in reasons if not why.place), key=lambda why: why.drafter_rank).item
+    assert "A larger draft_size or num_beams may draft it." in specgr.explain(HISTORIES[3], far, 5, **small).reason
+    unguided = specgr.explain(HISTORIES[3], far, 5, **small, guided_redrafting=False).reason
+    assert "A larger draft_size may draft it." in unguided and "beams" not in unguided
+    new = str(specgr.catalogue.item_tokens[int((specgr._state.allowed & ~specgr.catalogue.seen).nonzero()[0])])
+    assert "inductive_drafting is off" in specgr.explain(HISTORIES[3], new, 5, inductive_drafting=False).reason
     dense = sasrec.explain(HISTORIES[3], sasrec.recommend([HISTORIES[3]], 8).items[0][7], 5)
     assert dense.model_rank == 8 and "7 items score higher" in dense.reason
     plain = sasrec.recommend([HISTORIES[3]], 5).items[0]

@@ -16,12 +16,17 @@ import torch
 import yaml
 from serving_oracles import HISTORIES, NEW, assert_same, content
 
+from recbole_specgr.building.start import read_pretrained
 from recbole_specgr.commands.command_line import main
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.quick_start import load_data_and_model
+from recbole_specgr.runs.folder import check_finished
+from recbole_specgr.runs.starting import configure
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
 from recbole_specgr.serving.history_files import read_histories
+from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.npz import read_npz
 
@@ -316,6 +321,24 @@ def test_a_folder_that_is_no_run(tmp_path):
         Recommender.load(tmp_path)
     with pytest.raises(UserError, match=r"precision \[fp16\]"):
         Recommender.load(tmp_path, precision="fp16")
+
+
+def test_an_exported_run_in_place_of_a_run_says_what_it_is(run, tiny_dataset, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["export", str(run), "--to", str(out)]) == 0
+    told = f"{out} is no run but an exported one. Make a run of it and name that: recbole-specgr import-run {out}"
+    config = Config("UniSRec", "tiny", config_dict=tiny_dataset)
+    dataset = InductiveDataset(config).build()[0]
+    for use in (
+        lambda: Recommender.load(out),
+        lambda: load_data_and_model(out),
+        lambda: check_finished(out, "SpecGRPP", dataset, "[backbone_run]"),
+        lambda: read_pretrained(out),
+        lambda: configure(None, None, None, {"resume": str(out)}),
+    ):
+        with pytest.raises((FileNotFoundError, UserError), match=re.escape(told)):
+            use()
+    assert main(["show", str(out), "--user=1"]) == 2 and told in capsys.readouterr().err
 
 
 # -- export and import -------------------------------------------------------------------------------------------------

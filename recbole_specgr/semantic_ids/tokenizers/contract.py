@@ -47,6 +47,12 @@ class Tokenizer(ABC):
                 f"{self.codebook_size}."
             )
 
+    @classmethod
+    def groups(cls) -> list[str]:
+        """The names of the groups of settings that it reads: of the tokenizers that it derives from, then its own."""
+        kinds = (kind for kind in reversed(cls.__mro__) if issubclass(kind, Tokenizer) and kind is not Tokenizer)
+        return [kind.method for kind in kinds]
+
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """Number of codes of each level."""
