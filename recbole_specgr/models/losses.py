@@ -11,7 +11,9 @@ from torch import Tensor
 from recbole_specgr.system.processes import gather_rows, share_rows
 
 
-def contrastive_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:
+def contrastive_loss(
+    users: Tensor, items: Tensor, targets: Tensor, temperature: float, owners: Tensor | None = None
+) -> Tensor:
     """In-batch cross entropy of each row's target against the other rows' (paper, Eq. 4).
 
     Rows of the same target are no negatives of each other. Each distinct target is embedded once; a negative that is
@@ -22,15 +24,29 @@ def contrastive_loss(users: Tensor, items: Tensor, targets: Tensor, temperature:
         items: unit vectors of the distinct targets `[U, d]`.
         targets: each row's position among the distinct targets `[B]`.
         temperature: tau.
+        owners: whose row each is, below B `[B]`. What an owner's other rows have as targets is then no negative of a
+            row. Where many rows are of one user, these would be most of the negatives, and the model would learn to
+            keep away from what its user likes. None: every row has an owner of its own.
     """
     # Not bincount, for whose shape the host would wait for the GPU.
-    rows = users.new_zeros(len(items)).index_add_(0, targets, users.new_ones(len(targets))).log()
-    logits = users @ items.T / temperature + rows
-    own = F.one_hot(targets, len(items)).to(users.dtype) * rows
-    return F.cross_entropy(logits - own, targets)
+    rows = users.new_zeros(len(items)).index_add_(0, targets, users.new_ones(len(targets)))
+    if owners is None:
+        others = rows.expand(len(targets), -1)
+    else:
+        of_owner = torch.zeros(len(targets), len(items), dtype=torch.bool, device=items.device)
+        of_owner[owners, targets] = True
+        others = torch.where(of_owner[owners], 0.0, rows)
+    weights = others.log().scatter(1, targets[:, None], 0.0)
+    return F.cross_entropy(users @ items.T / temperature + weights, targets)
 
 
-def batch_contrast(users: Tensor, targets: Tensor, embed: Callable[[Tensor], Tensor], temperature: float) -> Tensor:
+def batch_contrast(
+    users: Tensor,
+    targets: Tensor,
+    embed: Callable[[Tensor], Tensor],
+    temperature: float,
+    owners: Tensor | None = None,
+) -> Tensor:
     """`contrastive_loss` of the rows of all processes, which share the work of embedding the targets.
 
     Every process has the whole loss; the gradient reaches the rows where they were made.
@@ -39,9 +55,12 @@ def batch_contrast(users: Tensor, targets: Tensor, embed: Callable[[Tensor], Ten
         users: unit vectors of this process's rows `[B, d]`.
         targets: their items' ids `[B]`.
         embed: ids `[U]` -> unit vectors `[U, d]`.
+        owners: the users' ids `[B]`, where rows of one user are no negatives of each other.
     """
     distinct, place = gather_rows(targets).unique(return_inverse=True)
-    return contrastive_loss(gather_rows(users), share_rows(embed, distinct), place, temperature)
+    if owners is not None:
+        owners = gather_rows(owners).unique(return_inverse=True)[1]
+    return contrastive_loss(gather_rows(users), share_rows(embed, distinct), place, temperature, owners)
 
 
 def ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:

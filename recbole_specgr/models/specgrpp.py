@@ -109,7 +109,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
 
         Of rows, the first `train_batch_size` of a batch of all processes take part in both losses, further ones in the
         contrast and the ranking only. A loss is weighted as if it were a mean over the former. Of windows, every target
-        takes part in both.
+        takes part in both, and a user's targets are no negatives of each other.
         """
         in_rows = interaction[self.ITEM_ID].dim() == 1
         part = slice(share_of(self.train_batch_size)) if in_rows else slice(None)
@@ -125,10 +125,17 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
             weight = self.ranking_weight * fraction_of_rows(len(targets)) / fraction_of_rows(len(targets[part]))
             losses["ranking"] = weight * loss
         elif self.contrastive_weight:
-            loss = batch_contrast(learned.vectors, targets, self.embed_trained, self.temperature)
+            owners = None if in_rows else self.owners(interaction, len(targets))
+            loss = batch_contrast(learned.vectors, targets, self.embed_trained, self.temperature, owners)
             losses["contrastive"] = self.contrastive_weight * loss
         losses["generation"] = learned.loss(part)
         return losses
+
+    def owners(self, windows: Interaction, count: int) -> Tensor:
+        """The users of all `count` targets of a batch of windows `[count]`, in the targets' order."""
+        targets = (windows[self.ITEM_ID] > 0).sum(1)
+        owners: Tensor = windows[self.USER_ID].repeat_interleave(targets, output_size=count)
+        return owners
 
     # -- inference -----------------------------------------------------------------------------------------------------
 

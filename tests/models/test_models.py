@@ -417,21 +417,25 @@ class TestDecoderOnlySpecGRPP(TestSpecGRPP):
 
     @torch.no_grad()
     def test_windows_and_rows_of_the_same_targets_have_the_same_losses(self, trained) -> None:
-        """Of one window of two targets, and of two rows with their histories."""
+        """Of windows that learn one target or two, and of rows with the same histories. Targets of one user are no
+        negatives of each other, so the windows of one user alone have nothing to contrast."""
         _, model, *_ = load_data_and_model(trained["run_dir"])
         model = model.double().eval()
-        items = torch.tensor([[3, 4, 0], [3, 4, 5]])
-        after = torch.tensor([[0, 5, 6]])
-        window = Interaction({"item_id_list": items[1:], "item_length": torch.tensor([3]), "item_id": after})
-        rows = Interaction(
-            {"item_id_list": items, "item_length": torch.tensor([2, 3]), "item_id": torch.tensor([5, 6])}
-        )
+        items, length, targets = torch.tensor([[3, 4, 0], [3, 4, 5]]), torch.tensor([2, 3]), torch.tensor([5, 6])
+        rows = Interaction({"item_id_list": items, "item_length": length, "item_id": targets})
+        of_one = {"user_id": [7], "item_id_list": items[1:], "item_length": [3], "item_id": [[0, 5, 6]]}
+        of_two = {"user_id": [7, 8], "item_id_list": items, "item_length": length, "item_id": [[0, 5, 0], [0, 0, 6]]}
         for stage in ("pretrain", "finetune"):
             model.start_stage(stage)
-            losses = [model.calculate_loss(batch) for batch in (window, rows)]
-            assert losses[0].keys() == losses[1].keys() and len(losses[0]) == 2
-            for name, loss in losses[0].items():
-                torch.testing.assert_close(loss, losses[1][name])
+            expected = model.calculate_loss(rows)
+            for windows, contrasted in ((of_one, False), (of_two, True)):
+                losses = model.calculate_loss(
+                    Interaction({name: torch.as_tensor(value) for name, value in windows.items()})
+                )
+                assert losses.keys() == expected.keys() and len(losses) == 2
+                for name, loss in losses.items():
+                    nothing = name == "contrastive" and not contrasted
+                    torch.testing.assert_close(loss, torch.zeros_like(loss) if nothing else expected[name])
 
 
 class TestDecoderOnlySpecGR_Aux(TestSpecGR_Aux):
