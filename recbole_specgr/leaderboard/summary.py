@@ -279,14 +279,17 @@ def _key(column: tuple[str, str, int]) -> str:
 
 
 def _sums(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
-    """Each user's sums of the row's values, means over seeds: [U, C]."""
-    ranks = row.results[0].ranks
-    values = np.zeros((len(ranks["user"]), len(columns)))
+    """Each user's sums of the row's values, means over seeds: [U, C], users in sorted order. The rows of two seeds need
+    not be in one order: equal data may lie in files of other orders."""
     metrics = rank_metrics({metric for _, metric, _ in columns}, row.record["settings"])
-    for place, (part, metric, k) in enumerate(columns):
-        seeds = [metrics[metric].of_ranks(result.ranks["rank"], k) for result in row.results]
-        values[:, place] = np.mean(seeds, axis=0) * PARTS[part].has(ranks["unseen"])
-    return by_user(values, ranks["user"])
+    seeds = []
+    for ranks in (result.ranks for result in row.results):
+        values = [
+            metrics[metric].of_ranks(ranks["rank"], k) * PARTS[part].has(ranks["unseen"]) for part, metric, k in columns
+        ]
+        seeds.append(by_user(np.stack(values, axis=1), ranks["user"]))
+    mean_of_seeds: Matrix = np.mean(seeds, axis=0)
+    return mean_of_seeds
 
 
 def _counts(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:

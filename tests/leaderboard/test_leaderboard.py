@@ -87,6 +87,21 @@ def test_intervals_are_those_of_the_means_over_seeds(board):
         assert expected[0] <= row.values[key].mean <= expected[1]
 
 
+def test_rows_of_seeds_may_be_in_any_order(board):
+    results = []
+    for number, result in enumerate(some_results()):
+        order = np.random.default_rng(number).permutation(240)
+        results.append(replace(result, ranks={name: column[order] for name, column in result.ranks.items()}))
+    (shuffled,) = summarise(results)
+    for row, other in zip(board.rows, shuffled.rows, strict=True):
+        assert (row.model, row.comparisons.keys()) == (other.model, other.comparisons.keys())
+        for key, value in row.values.items():
+            assert other.values[key].mean == value.mean
+            assert other.values[key].interval == (value.interval and pytest.approx(value.interval))
+        for key, comparison in row.comparisons.items():
+            assert other.comparisons[key].p_value == pytest.approx(comparison.p_value)
+
+
 def test_ours_are_held_against_the_best_baseline_of_each_column(board):
     assert board.best_baseline["recall@50"] == "TIGER" and board.best_baseline["unseen_recall@50"] == "Mine"
     assert not row_of(board, "TIGER").comparisons
