@@ -81,6 +81,23 @@ def test_a_run_is_not_gone_on_with_by_other_settings(finished, changed, named):
     assert contents(finished) == before
 
 
+@pytest.mark.parametrize("resume", [None, "auto"])
+def test_a_new_run_is_not_begun_in_the_folder_of_another(finished, resume):
+    before = contents(finished)
+    data = {"data_path": str(finished.parent / "dataset"), "runs_path": str(finished.parent / "none")}
+    with pytest.raises(UserError, match=f"holds a run already.*--resume={finished}"):
+        run_recbole("MostPop", "tiny", config_dict={**data, "run_dir": str(finished), "resume": resume})
+    assert contents(finished) == before
+
+
+def test_a_named_folder_can_be_used_again_after_a_mistake(tiny_dataset, tmp_path):
+    given = {**tiny_dataset, "topk": [5, 10], "valid_metric": "NDCG@10", "run_dir": str(tmp_path / "mine")}
+    with pytest.raises(UserError, match="tune"):
+        run_recbole("MostPop", "tiny", config_dict={**given, "tune": {"num_beams": [1]}})
+    assert not (tmp_path / "mine").exists()
+    assert run_recbole("MostPop", "tiny", config_dict=given)["run_dir"] == str(tmp_path / "mine")
+
+
 def test_where_and_how_it_runs_may_change(finished):
     metrics = json.loads((finished / "result.json").read_text())["metrics"]
     allowed = {"checkpoint_steps": 2, "checkpoint_minutes": 3, "show_progress": False, "use_gpu": False}
