@@ -13,6 +13,7 @@ from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.comparison import alike, what_it_is
+from recbole_specgr.runs.folder import why_other_data
 from recbole_specgr.runs.record import RESULT, digest, read_json, write_json
 from recbole_specgr.settings.schema import checked
 from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell
@@ -170,11 +171,20 @@ def _same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 class _Loaded:
-    """A run in memory; its model's settings of inference can be changed and are put back."""
+    """A run in memory; its model's settings of inference can be changed and are put back.
+
+    Raises:
+        UserError: the data set is not that which the run was trained and tested on.
+    """
 
     def __init__(self, run_dir: Path):
         self.record = read_record(run_dir / RESULT)
         self.config, model, *_, valid, test = load_data_and_model(run_dir, {"show_progress": False})
+        if (why := why_other_data(self.record, test._dataset)) is not None:
+            raise UserError(
+                f"{run_dir} is a run of other data than the data set holds now: {why}. Bring the data back as it was, "
+                f"or remove the run, so that the model is trained again."
+            )
         self.loaders = {"valid": valid, "test": test}
         self.trainer = make_trainer(self.config, model)
         model.eval()

@@ -99,6 +99,18 @@ def test_items_that_are_numbered_otherwise_are_noticed(model, load, tiny_dataset
         load(run_dir)
 
 
+def test_interactions_that_were_added_are_noticed_by_who_counts_them(tiny_dataset, tmp_path):
+    run_dir = Path(run_recbole("MostPop", "tiny", config_dict={**tiny_dataset, **SHORT})["run_dir"])
+    file = tmp_path / "dataset" / "tiny" / "tiny.inter"
+    head, *lines = file.read_text().splitlines()
+    user, _, time = lines[-1].split("\t")
+    taken = {line.split("\t")[1] for line in lines if line.startswith(f"{user}\t")}
+    item = next(line.split("\t")[1] for line in lines if line.split("\t")[1] not in taken)
+    file.write_text("\n".join([head, *lines, f"{user}\t{item}\t{time}"]) + "\n")
+    with pytest.raises(UserError, match="has the same items, but other interactions, and MostPop ranks by these"):
+        build_of_folder(run_dir)
+
+
 def test_what_recboles_models_read_shows_when_a_catalogue_does_not_have_it(tiny_dataset, caplog):
     settings = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}
     result = run_recbole("FDSA", "tiny", config_dict={**tiny_dataset, **SHORT, **settings})
