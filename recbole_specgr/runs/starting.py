@@ -61,8 +61,11 @@ def configure(
 
 
 def _check_holds_no_run(config: Config) -> None:
-    """Raise UserError where a new run is to begin in the folder of another. It would keep the other's semantic ids, text
-    vectors and later items, whatever its own settings say. The first process looks, before it writes anything there."""
+    """Raise UserError where a new run is to begin in the folder of another.
+
+    It would keep the other's semantic ids, text vectors and later items, whatever its own settings say. The first
+    process looks, before it writes anything there.
+    """
     folder = config["run_dir"]
     if from_first_process(not config["rank"] and folder is not None and (Path(folder) / CONFIG).is_file()):
         raise UserError(

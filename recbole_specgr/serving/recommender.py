@@ -253,8 +253,10 @@ class Recommender:
         return found, None if times is None else at, unknown
 
     def interaction(self, state: State, items: list[list[int]], times: list[np.ndarray] | None = None) -> Interaction:
-        """The batch that a model reads for histories of rows; `times` are theirs in seconds, where they are known. It does
-        not say whose the histories are: nobody knows."""
+        """The batch that a model reads for histories of rows; `times` are theirs in seconds, where they are known.
+
+        It does not say whose the histories are: nobody knows.
+        """
         config, device = self.config, self.config["device"]
         lengths = np.array([len(rows) for rows in items])
         histories = np.zeros((len(items), config["MAX_ITEM_LIST_LENGTH"]), dtype=np.int64)
