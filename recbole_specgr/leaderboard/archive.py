@@ -101,12 +101,13 @@ def _add(result: Result, leaderboards: Path) -> str:
         if there["finished"] > result.record["finished"]:
             return "is older than the one there"
         outcome = "replaced an older one"
-    shared, own = {name: column for name, column in result.ranks.items() if name != "rank"}, {"rank"}
+    shared = {name: column for name, column in result.ranks.items() if name != "rank"}
+    own = {"rank": result.ranks["rank"]}
     if not (path.parent / ROWS).is_file():
         write_columns(path.parent / ROWS, shared)
     elif not _in_one_order(shared, read_columns(path.parent / ROWS), result):
-        own = result.ranks.keys()
-    write_columns(path.with_suffix(".npz"), {name: result.ranks[name] for name in own})
+        own = result.ranks
+    write_columns(path.with_suffix(".npz"), own)
     write_json(path, result.record)
     return outcome
 
