@@ -127,6 +127,15 @@ def test_files_without_parameters_are_refused(tmp_path):
         read_pretrained(tmp_path / "text.pth")
 
 
+def test_a_part_has_no_histories_of_its_own(tiny_dataset):
+    settings = {**tiny_dataset, **IDS, "MAX_ITEM_LIST_LENGTH": 10, "drafter": "SemanticKNN"}
+    config = Config("SpecGR_Aux", "tiny", config_dict={**settings, "drafter_settings": {"MAX_ITEM_LIST_LENGTH": 5}})
+    view = InductiveDataset(config).build()[0]
+    with pytest.raises(UserError, match=r"\[drafter\]: \[MAX_ITEM_LIST_LENGTH: 5\] can't be another than .*\[10\]"):
+        plan_model(config, view)
+    plan_model(Config("SpecGR_Aux", "tiny", config_dict={**settings, "drafter_settings": {"valid_rows": None}}), view)
+
+
 def test_parts_begin_with_what_their_settings_name(tiny_dataset, tmp_path):
     small = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}
     first = run_recbole("UniSRec", "tiny", config_dict={**tiny_dataset, **SHORT, **small})
