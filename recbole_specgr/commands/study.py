@@ -3,13 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
+from recbole_specgr.commands.run_settings import settings_of_runs
 from recbole_specgr.commands.seeds import add_seeds, seeds
 from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.render import render_all, study_data, study_folder
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
-from recbole_specgr.settings.arguments import parse
 from recbole_specgr.studies.spec import list_studies, read_study
 
 ABOUT = """\
@@ -35,8 +36,9 @@ def run(words: list[str]) -> int:
         return 0
     if not names:
         parser.error("name a study, or --all; --list shows them")
+    given = settings_of_runs(settings, "study", "the study's own file")
     try:
-        faults = [fault for name in names for fault in _measure(name, arguments, settings)]
+        faults = [fault for name in names for fault in _measure(name, arguments, given)]
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from here.", file=sys.stderr)
         raise
@@ -59,14 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(name: str, arguments: argparse.Namespace, settings: list[str]) -> list[str]:
+def _measure(name: str, arguments: argparse.Namespace, settings: dict[str, Any]) -> list[str]:
     """Measure what is missing, then show the tables; what went wrong."""
     study, faults = read_study(name), []
     if study.variants:
         from recbole_specgr.studies.engine import StudyRunner
         from recbole_specgr.studies.trained import TrainedRuns
 
-        runs = TrainedRuns(arguments.dataset, parse(settings).settings)
+        runs = TrainedRuns(arguments.dataset, settings)
         folder = study_folder(arguments.leaderboards, arguments.dataset, name)
         faults = StudyRunner(study, runs, folder, arguments.quick).run(seeds(arguments))
     for data in study_data(study, arguments.leaderboards, arguments.dataset):

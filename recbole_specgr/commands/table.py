@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from recbole_specgr.commands.run_settings import settings_of_runs
 from recbole_specgr.commands.seeds import add_seeds, seeds
 from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.archive import collect, read_run
 from recbole_specgr.leaderboard.render import render_all
-from recbole_specgr.settings.arguments import parse
 from recbole_specgr.studies.table_rows import table_rows
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 from recbole_specgr.studies.wanted import Wanted
@@ -27,7 +27,7 @@ EXAMPLES = """
 def run(words: list[str]) -> int:
     """0, or 1 where a run failed."""
     arguments, settings = _parser().parse_known_args(words)
-    runs = TrainedRuns(arguments.dataset, parse(settings).settings)
+    runs = TrainedRuns(arguments.dataset, settings_of_runs(settings, "table", "--rows and properties/table.yaml"))
     jobs = [(row, wanted, seed) for seed in seeds(arguments) for row, wanted in table_rows(arguments.rows).items()]
     try:
         failed = [

@@ -99,3 +99,12 @@ def test_a_table_and_a_study_are_made_with_the_seeds_that_are_named(
     assert list(dict.fromkeys(asked)) == expected
     told = capsys.readouterr().err
     assert all(f"seed {seed}: it is not to be trained" in told for seed in expected)
+
+
+@pytest.mark.parametrize("words", [["--model=TIGER"], ["--config_files", "own.yaml"]])
+@pytest.mark.parametrize("command", [["table"], ["study", "ablation"], ["study", "by_age"]])
+def test_a_table_and_a_study_refuse_words_that_would_have_no_effect(command, words, monkeypatch, capsys):
+    monkeypatch.setattr(TrainedRuns, "ensure", lambda *_: pytest.fail("it is not to be trained"))
+    assert main([*command, "--dataset=tiny", *words]) == 2
+    told = capsys.readouterr().err
+    assert f"{command[0]} does not take [{' '.join(words)}]" in told
