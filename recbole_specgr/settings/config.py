@@ -73,8 +73,10 @@ ONE_NEGATIVE = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynam
 OWN = {"model", "base", "base_model", "display_name", "group", "dataset", "backbone"}
 OWN |= {"run_dir", "checkpoint_dir", "stages", "tune"}
 # What decides which histories and targets there are: a model and its parts read the same.
-OF_HISTORIES = ("MAX_ITEM_LIST_LENGTH", "split", "timestamp_split", "launch_holdout", "valid_rows", "val_interval")
-OF_HISTORIES += ("filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval")
+OF_HISTORIES = (
+    *("MAX_ITEM_LIST_LENGTH", "split", "timestamp_split", "launch_holdout", "valid_rows", "val_interval"),
+    *("filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval"),
+)
 
 
 class Settings(dict):
