@@ -15,6 +15,7 @@ from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation import check_topk
 from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.models.item_tables import caches
+from recbole_specgr.runs.beginning import check_same_data, command_of_beginning, keep_beginning
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.collecting import build_record, count_parameters, rank_columns
 from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_config
@@ -77,6 +78,10 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     with run_folder(config, log) as run_dir:
         logger.info(f"{config['model']} on {config['dataset']}, seed {config['seed']}: {run_dir}")
         logger.info(describe_data(train, valid, test))
+        if resumes:
+            check_same_data(run_dir, train)
+        elif not config["rank"]:
+            keep_beginning(run_dir, train)
         init_seed(config["seed"], config["reproducibility"])
         plan = plan_model(config, train)
         for statement in preset_statements(plan):
@@ -102,6 +107,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     logger.info("test\n" + three_part_table(test_result, config["metrics"], config["topk"]))
 
     record = build_record(config, valid, test, trainer, valid_result, test_result, parameters)
+    record["command"] = command_of_beginning(run_dir) or record["command"]
     if tuning:
         record["tuning"] = tuning.record()
     if not config["rank"]:

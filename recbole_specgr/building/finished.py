@@ -13,7 +13,10 @@ from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.items.items import Items
 from recbole_specgr.items.kept import NotKept, items_of_run
 from recbole_specgr.models.contract import ModelContract
+from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
+from recbole_specgr.system.errors import UserError
 
 
 def build_finished(config: Config) -> tuple[Catalogue, Any]:
@@ -35,6 +38,8 @@ def build_finished(config: Config) -> tuple[Catalogue, Any]:
         getLogger().info(f"{config['model']} is built from the data set: it reads {reason}, which no run keeps.")
         train = _views(config)[0]
         catalogue.check_same_items(train)
+        if any(part.model_class.reads_interactions for part in plan.named().values()):
+            _check_same_interactions(config, train)
         return catalogue, model_of(config, train)
 
 
@@ -52,6 +57,16 @@ def _from_run(plan: Plan, catalogue: Catalogue) -> Any:
             raise
         # RecBole's classes do not say what they read of a data set: it shows when a catalogue does not have it.
         raise NotKept(f"more than the items ({error})") from error
+
+
+def _check_same_interactions(config: Config, view: InductiveDataset) -> None:
+    """Raise UserError where the data set has other interactions than those that the run was tested with."""
+    result = Path(config["run_dir"]) / RESULT
+    if result.is_file() and read_record(result)["protocol"].get("fingerprint") != view.fingerprint:
+        raise UserError(
+            f"The data set [{view.dataset_name}] is not as it was when the run was trained: it has the same items, but "
+            f"other interactions, and {config['model']} ranks by these. Bring its file back as it was, or train again."
+        )
 
 
 def _views(config: Config) -> list[InductiveDataset]:

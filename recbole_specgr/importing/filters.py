@@ -56,12 +56,14 @@ class Filters:
 
     @staticmethod
     def _bound(flag: str, text: str | None, times: np.ndarray) -> int | None:
-        """A date, or a whole number of five digits or more in the data's unit (four digits are a year)."""
+        """A date, or a whole number of five digits or more in the data's unit (four digits are a year, and eight that
+        lie outside the data's times, such as 20140701, are a date)."""
         if text is None:
             return None
-        unit = time_unit(times)
-        if not re.fullmatch(r"\d{5,}", text.strip()):
-            moment = parse_moment(text.strip(), flag)
+        unit, text = time_unit(times), text.strip()
+        is_day = re.fullmatch(r"(19|20)\d{6}", text) and not times.min() <= int(text) <= times.max()
+        if is_day or not re.fullmatch(r"\d{5,}", text):
+            moment = parse_moment(text, flag)
             return -(-moment * TIME_UNITS[unit] // TIME_UNITS["us"])
         bound = int(text)
         if not times.min() <= bound <= times.max() and time_unit([bound]) != unit:

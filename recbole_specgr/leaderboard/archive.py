@@ -1,7 +1,7 @@
 """The records a leaderboard is drawn from: `leaderboards/<dataset>/results/<protocol>/`.
 
 <model>-seed<seed>.json     the run's result.json as it is
-<model>-seed<seed>.npz      of its ranks.npz the column `rank`
+<model>-seed<seed>.npz      of its ranks.npz the column `rank`; all columns where its rows are in an order of their own
 rows.npz                    the other columns, which all runs under a protocol share
 """
 
@@ -102,11 +102,12 @@ def _add(result: Result, leaderboards: Path) -> str:
             return "is older than the one there"
         outcome = "replaced an older one"
     shared = {name: column for name, column in result.ranks.items() if name != "rank"}
-    if (path.parent / ROWS).is_file():
-        _check_same_rows(shared, read_columns(path.parent / ROWS), result.source)
-    else:
+    own = {"rank": result.ranks["rank"]}
+    if not (path.parent / ROWS).is_file():
         write_columns(path.parent / ROWS, shared)
-    write_columns(path.with_suffix(".npz"), {"rank": result.ranks["rank"]})
+    elif not _in_one_order(shared, read_columns(path.parent / ROWS), result):
+        own = result.ranks
+    write_columns(path.with_suffix(".npz"), own)
     write_json(path, result.record)
     return outcome
 
@@ -122,10 +123,19 @@ def _checked(path: Path, ranks_file: Path, shared: dict[str, np.ndarray] | None 
     return Result(record, ranks, path)
 
 
-def _check_same_rows(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], source: Path) -> None:
+def _in_one_order(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], result: Result) -> bool:
+    """Whether the rows of a result are in the order of the others under its protocol; equal data may lie in files of
+    other orders. Raises UserError where they are other rows."""
+    order = [_by_user_and_item(rows) for rows in (ours, theirs)]
     for name in ours.keys() | theirs.keys():
-        if name not in ours or name not in theirs or not np.array_equal(ours[name], theirs[name]):
+        if name not in ours or name not in theirs or not np.array_equal(ours[name][order[0]], theirs[name][order[1]]):
             raise UserError(
-                f"{source} is refused: the column [{name}] of its test rows is not that of the other results under its "
-                f"protocol {source.parent.name}."
+                f"{result.source} is refused: the column [{name}] of its test rows is not that of the other results "
+                f"under its protocol {result.key[0]}."
             )
+    return all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def _by_user_and_item(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """The order int [N] of rows by user and item, of which no two are the same."""
+    return np.lexsort((rows["item"], rows["user"]))

@@ -18,6 +18,9 @@ from recbole_specgr.system.errors import UserError, did_you_mean
 FILE = "rows.yaml"
 EXACT = 0.0001  # tolerance of what involves no training
 TRAINED = 0.002  # least tolerance of what does: another processor's rounding leads to another model
+# They change nothing in a record's settings, but the command does not make the same run without them: `preset` decides
+# what settings follow from the data, `strict` whether one that nothing reads is an error.
+KEPT = {"seed", "preset", "strict"}
 HEAD = "# Rendered from the records by scripts/leaderboard.py --all; scripts/reproduce.py runs a row again.\n"
 
 
@@ -49,7 +52,7 @@ def command_of(record: dict[str, Any]) -> str:
     settings = {
         key: value
         for key, value in given.settings.items()
-        if key == "seed" or not (key in ENVIRONMENT or key.endswith(SOURCE) or key == "resume")
+        if key in KEPT or not (key in ENVIRONMENT or key.endswith(SOURCE) or key == "resume")
     }
     named = {"model": given.model or record["model"], "dataset": given.dataset or record["dataset"]}
     words = [f"--{key}={_word(value)}" for key, value in {**named, **settings}.items()]

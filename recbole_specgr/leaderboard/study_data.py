@@ -11,8 +11,8 @@ import numpy as np
 from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.leaderboard.summary import Board, Value
-from recbole_specgr.studies.cells import cell_files, read_cell, seed_of
-from recbole_specgr.studies.spec import Study
+from recbole_specgr.studies.cells import cell_files, is_of, read_cell, read_identities, same_run, seed_of
+from recbole_specgr.studies.spec import Setup, Study
 from recbole_specgr.system.errors import UserError
 
 
@@ -39,6 +39,7 @@ class StudyData:
         sources: the cells or records, in the same order.
         missing: cells that the study has and that were not measured yet.
         left_out: cells under another protocol than the most.
+        outdated: cells measured otherwise than the study says now, or on another run than the latest of their place.
         highlighted: labels that a plot of too many lines shows in colour; empty: the first ones.
     """
 
@@ -47,6 +48,7 @@ class StudyData:
     sources: list[dict[str, Any]]
     missing: int = 0
     left_out: int = 0
+    outdated: int = 0
     highlighted: tuple[str, ...] = ()
 
     @property
@@ -62,17 +64,35 @@ def read_cells(study: Study, folder: Path) -> StudyData:
     """The cells of a study that are in its folder. Raises UserError for one that is malformed or was changed."""
     files = cell_files(folder)
     seeds = sorted({seed for path in files.values() if (seed := seed_of(path)) is not None})
-    found, missing = [], 0
+    identities = read_identities(folder)
+    found: list[tuple[Setup, dict[str, Any]]] = []
+    missing = outdated = 0
     for setup in study.setups():
-        cells = [read_cell(files[name]) for seed in seeds if (name := setup.file_name(seed)) in files]
+        there = [read_cell(files[name]) for seed in seeds if (name := setup.file_name(seed)) in files]
+        cells = _of_one_run([cell for cell in there if is_of(cell, setup)], identities)
         found += [(setup, cell) for cell in cells]
         missing += not cells
+        outdated += len(there) - len(cells)
     protocols = [cell["protocol_hash"] for _, cell in found]
     protocol = max(sorted(set(protocols)), key=protocols.count, default=None)
     kept = [(setup, cell) for setup, cell in found if cell["protocol_hash"] == protocol]
     raw = [(setup.label, setup.axes, cell["measured"]) for setup, cell in kept]
     points = _aggregate(_unroll(raw, study.unroll))
-    return StudyData(study, points, [cell for _, cell in kept], missing, len(found) - len(kept))
+    return StudyData(study, points, [cell for _, cell in kept], missing, len(found) - len(kept), outdated)
+
+
+def _of_one_run(cells: list[dict[str, Any]], identities: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells of one place in the grid whose runs differ from the latest cell's in the seed only: means over seeds
+    are of one model."""
+    if len({cell["run_id"] for cell in cells}) <= 1:
+        return cells
+    newest = max(cells, key=lambda cell: cell["finished"])["run_id"]
+    return [
+        cell
+        for cell in cells
+        if cell["run_id"] == newest
+        or (cell["run_id"] in identities and same_run(identities[cell["run_id"]], identities[newest]))
+    ]
 
 
 def slice_results(study: Study, board: Board) -> StudyData:

@@ -188,6 +188,11 @@ def _caption(data: StudyData) -> str:
     parts = [data.study.about, f"Seeds {', '.join(map(str, seeds))}." if len(seeds) > 1 else ""]
     parts += [f"{data.missing} of its cells were not measured yet." if data.missing else ""]
     parts += [f"{data.left_out} cells under another protocol are left out." if data.left_out else ""]
+    parts += [
+        f"{data.outdated} cells that were measured under other settings are left out: run the study again."
+        if data.outdated
+        else ""
+    ]
     return " ".join(part for part in parts if part)
 
 

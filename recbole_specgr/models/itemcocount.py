@@ -8,6 +8,8 @@ from recbole.data.interaction import Interaction
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from recbole_specgr.evaluation.ranking import EMPTY, blocks, rank_scores
+from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.training_free import TrainingFreeRecommender
 
 
@@ -25,24 +27,42 @@ class ItemCoCount(TrainingFreeRecommender):
         ones, shape = np.ones(len(items), dtype=np.int8), (users.max() + 1, self.n_items)
         of_users = csr_matrix((ones, (users, items)), shape=shape)
         of_items = of_users.T.tocsr()
-        popularity = np.bincount(items, minlength=self.n_items) / (len(items) + 1)  # below 1: it decides between equals
+        ever = np.bincount(items, minlength=self.n_items)
+        popularity = ever / (len(items) + 1)  # below 1: it decides between equals
         for name, values in (
             ("first_item", of_users.indptr.astype(np.int64)),  # where each user's items begin
             ("items", of_users.indices.astype(np.int64)),
             ("first_user", of_items.indptr.astype(np.int64)),  # where each item's users begin
             ("users", of_items.indices.astype(np.int64)),
             ("popularity", popularity.astype(np.float32)),
+            ("by_popularity", np.argsort(-ever, kind="stable")),
         ):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def scores(self, interaction: Interaction) -> Tensor:
+        return self.common_users(interaction) + self.popularity
+
+    def common_users(self, interaction: Interaction) -> Tensor:
+        """How many users each item shares with the last one `[B, n_items]`."""
         items, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         last = items.gather(1, (length - 1)[:, None]).squeeze(1)
-        scores = self.popularity.repeat(len(last), 1)
+        counts = self.popularity.new_zeros(len(last), self.n_items)
         row, entry = entries(self.first_user, last)
         which, item = entries(self.first_item, self.users[entry])
         place = (row[which], self.items[item])
-        return scores.index_put_(place, scores.new_ones(()), accumulate=True)
+        return counts.index_put_(place, counts.new_ones(()), accumulate=True)
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        """Equal counts come in the order of popularity, also where their sum's digits would not show it."""
+        lists, scores = [], []
+        for part in blocks(len(users.interaction), self.n_items):
+            interaction = users.interaction[part]
+            counts = self.common_users(interaction).scatter_(1, interaction[self.ITEM_SEQ], -torch.inf)
+            places = rank_scores(counts[:, self.by_popularity], k, candidates[self.by_popularity])
+            items = self.by_popularity[places.clamp(min=0)]
+            scores.append((counts.gather(1, items) + self.popularity[items]).masked_fill(places == EMPTY, -torch.inf))
+            lists.append(items.masked_fill(places == EMPTY, EMPTY))
+        return RankedList(torch.cat(lists), torch.cat(scores))
 
 
 def entries(first: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ class MostPop(TrainingFreeRecommender):
         self._best: tuple[Tensor, Tensor] | None = None  # the candidates that were ranked last, and their best [n]
 
     def count(self, items: np.ndarray, times: np.ndarray, end: int, config: Config) -> np.ndarray:
-        """How popular each item is, float64 [n_items].
+        """How popular each item is, numbers that are exact in float32 [n_items].
 
         Args:
             items, times: of the training interactions, int64 [N].

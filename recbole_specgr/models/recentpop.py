@@ -22,4 +22,14 @@ class RecentPop(MostPop):
             raise UserError(f"[window_days] must be above 0, but is [{config['window_days']}].")
         window = config["window_days"] * DAY * TIME_UNITS[time_unit(times)]
         recent = np.bincount(items[times >= end - window], minlength=self.n_items)
-        return recent + super().count(items, times, end, config) / (len(items) + 1)
+        return apart_in_float32(recent + super().count(items, times, end, config) / (len(items) + 1))
+
+
+def apart_in_float32(values: np.ndarray) -> np.ndarray:
+    """float32 [n] as near to the float64 values [n], none below 0, as they can be in the same order: what differs, if
+    only by a fraction that float32 would round away, differs still."""
+    distinct, place = np.unique(values, return_inverse=True)
+    # Read as whole numbers, the bits of floats that are not negative are in the floats' order, neighbours 1 apart.
+    bits, number = distinct.astype(np.float32).view(np.int32).astype(np.int64), np.arange(len(distinct))
+    bits = np.maximum.accumulate(bits - number) + number
+    return bits.astype(np.int32).view(np.float32)[place]

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,6 +14,8 @@ from torch import Tensor, nn
 from recbole_specgr.models.contract import Pretrained
 from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
 from recbole_specgr.system.errors import UserError
+
+TRANSFORM = ("text_standardise", "text_pca")  # what becomes of the encoder's vectors
 
 
 class UniSRec(TextSequenceRecommender):
@@ -29,11 +35,17 @@ class UniSRec(TextSequenceRecommender):
         super().__init__(config, dataset, text_vectors)
         self.temperature = config["temperature"]
         self.text_encoder, self.dataset_name = config["text_encoder"], config["dataset"]
+        self.text_transform = {key: config[key] for key in TRANSFORM}
         self.adaptor = MoEAdaptor(
             self.features.size(1), self.hidden_size, config["n_experts"], config["adaptor_dropout_prob"]
         )
         self.apply(self._init_weights)
         if config["freeze_encoder"]:
+            if not config["pretrained"]:
+                raise UserError(
+                    "[freeze_encoder: True] without [pretrained] would train the adaptor for an encoder of random "
+                    "numbers. Name the run or the file that the encoder comes from: --pretrained=RUN"
+                )
             for module in (self.position_embedding, self.trm_encoder, self.LayerNorm):
                 module.requires_grad_(False)
 
@@ -53,6 +65,7 @@ class UniSRec(TextSequenceRecommender):
                     f"here it is [{self.dataset_name}] by [{self.text_encoder}]: the two don't compare. (lsa is "
                     f"fitted to each data set anew.)"
                 )
+            self._check_transform(pretrained.path, settings)
         theirs, ours = pretrained.state, self.state_dict()
         if {name: value.shape for name, value in theirs.items()} != {name: value.shape for name, value in ours.items()}:
             raise UserError(
@@ -60,6 +73,18 @@ class UniSRec(TextSequenceRecommender):
                 f"same encoder (here {self.features.size(1)} wide)."
             )
         self.load_state_dict(theirs)
+
+    def _check_transform(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Raise UserError where the text vectors were brought into another space after they were encoded. Standardised
+        ones of two data sets compare; principal components are those of their own."""
+        for key, ours in self.text_transform.items():
+            theirs = settings.get(key) or None
+            if theirs != (ours or None) or (key == "text_pca" and ours and settings["dataset"] != self.dataset_name):
+                raise UserError(
+                    f"[pretrained: {path}] read text of [{settings['dataset']}] with {key} {theirs}, here it is "
+                    f"[{self.dataset_name}] with {ours}: the two don't compare. Give both the same; text_pca is "
+                    f"fitted to each data set anew."
+                )
 
 
 class MoEAdaptor(nn.Module):

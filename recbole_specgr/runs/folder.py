@@ -103,7 +103,12 @@ def check_finished(run_dir: Path, model: str, dataset: Any, setting: str) -> Non
     record = next((folder / RESULT for folder in (run_dir, run_dir.parent) if (folder / RESULT).is_file()), None)
     if record is None:
         raise UserError(f"{setting}: {run_dir} is not finished, it has no {RESULT}. Go on with --resume={run_dir}")
-    theirs = read_record(record)["protocol"]
-    for key, ours in dataset.protocol.items():
-        if theirs.get(key) != ours:
-            raise UserError(f"{setting}: {run_dir} is of other data: its {key} is {theirs.get(key)}, not {ours}.")
+    if (why := why_other_data(read_record(record), dataset)) is not None:
+        raise UserError(f"{setting}: {run_dir} is of other data: {why}.")
+
+
+def why_other_data(record: dict[str, Any], dataset: Any) -> str | None:
+    """In what the data and the split of a record differ from those of `dataset`, any view; None where in nothing."""
+    theirs = record["protocol"]
+    differing = ((key, ours) for key, ours in dataset.protocol.items() if theirs.get(key) != ours)
+    return next((f"its {key} is {theirs.get(key)}, not {ours}" for key, ours in differing), None)

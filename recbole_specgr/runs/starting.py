@@ -30,16 +30,20 @@ def configure(
     """A run's settings, and whether it goes on from an earlier one, which `resume` in `config_dict` asks for.
 
     Raises:
-        UserError: settings that can't be; a folder to go on in that is no run, or one of something else.
+        UserError: settings that can't be; a folder to go on in that is no run, or one of something else; a folder for
+            a new run that holds one.
     """
     config_dict = copy.copy(config_dict) or {}
     resume = config_dict.pop("resume", None)
     if not resume:
-        return Config(model, dataset, config_file_list, config_dict), False
+        config = Config(model, dataset, config_file_list, config_dict)
+        _check_holds_no_run(config)
+        return config, False
     if resume == "auto":
         config = Config(model, dataset, config_file_list, config_dict)
         run_dir = from_first_process(_newest_unfinished(config) if not config["rank"] else None)
         if run_dir is None:
+            _check_holds_no_run(config)
             return config, False
     else:
         run_dir = Path(resume)
@@ -54,6 +58,20 @@ def configure(
     config = Config(settings["model"], settings["dataset"], config_file_list, config_dict, settings=settings)
     _check_unchanged(Config.from_dict(settings, {"run_dir": str(run_dir)}), config)
     return config, True
+
+
+def _check_holds_no_run(config: Config) -> None:
+    """Raise UserError where a new run is to begin in the folder of another.
+
+    It would keep the other's semantic ids, text vectors and later items, whatever its own settings say. The first
+    process looks, before it writes anything there.
+    """
+    folder = config["run_dir"]
+    if from_first_process(not config["rank"] and folder is not None and (Path(folder) / CONFIG).is_file()):
+        raise UserError(
+            f"[run_dir: {folder}] holds a run already. Name another folder, or remove this one. To go on with a run "
+            f"that was interrupted: --resume={folder}"
+        )
 
 
 def _check_unchanged(before: Config, now: Config) -> None:
@@ -73,13 +91,15 @@ def _check_unchanged(before: Config, now: Config) -> None:
 def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
     """The run's folder, with its settings and its log: a new one, named in `config`, where none is named there.
 
-    A new folder is removed again when what is done in it fails before there is anything to go on from.
+    A folder that is new, or was empty, is removed again when what is done in it fails before there is anything to go on
+    from.
 
     Raises:
         UserError: the folder can't be made or written.
     """
-    created = config["run_dir"] is None
-    if created:
+    named = config["run_dir"]
+    created = named is None or not Path(named).exists() or (Path(named).is_dir() and not any(Path(named).iterdir()))
+    if named is None:
         with _naming("runs_path", config["runs_path"]):
             config["run_dir"] = str(_new_folder(config))
     run_dir = Path(config["run_dir"])
@@ -95,7 +115,8 @@ def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
         if created and not config["rank"] and not (run_dir / LAST).is_file():
             log.close()
             shutil.rmtree(run_dir, ignore_errors=True)
-            _remove_empty(config)
+            if named is None:
+                _remove_empty(config)
         raise
 
 

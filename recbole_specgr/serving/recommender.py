@@ -159,8 +159,8 @@ class Recommender:
                 of SpecGR; `Recommender.decoding` shows them.
 
         Raises:
-            UserError: an argument that can't be, an entry that is no id, or an unknown item where `on_unknown` is
-                `error`.
+            UserError: an argument that can't be, an entry that is no id, an unknown item where `on_unknown` is `error`,
+                or a model that reads who the user is.
         """
         state = self._state
         batch_size = self.config["eval_batch_size"] if batch_size is None else batch_size
@@ -253,7 +253,10 @@ class Recommender:
         return found, None if times is None else at, unknown
 
     def interaction(self, state: State, items: list[list[int]], times: list[np.ndarray] | None = None) -> Interaction:
-        """The batch that a model reads for histories of rows; `times` are theirs in seconds, where they are known."""
+        """The batch that a model reads for histories of rows; `times` are theirs in seconds, where they are known.
+
+        It does not say whose the histories are: nobody knows.
+        """
         config, device = self.config, self.config["device"]
         lengths = np.array([len(rows) for rows in items])
         histories = np.zeros((len(items), config["MAX_ITEM_LIST_LENGTH"]), dtype=np.int64)
@@ -262,7 +265,6 @@ class Recommender:
         length, table = torch.from_numpy(lengths), torch.from_numpy(histories)
         item_field = config["ITEM_ID_FIELD"]
         fields = {
-            config["USER_ID_FIELD"]: torch.zeros(len(items), dtype=torch.long),
             item_field + config["LIST_SUFFIX"]: table,
             config["ITEM_LIST_LENGTH_FIELD"]: length,
         }
@@ -277,12 +279,25 @@ class Recommender:
         return Ranker(model, seen, self.config["unseen_history"], self.config["repeatable"])
 
     def _ready(self, state: State) -> SequentialRecommender:
-        """A copy of the model for one call. What takes long to compute was computed once, for all calls."""
+        """A copy of the model for one call. What takes long to compute was computed once, for all calls.
+
+        Raises:
+            UserError: the model reads who the user is.
+        """
         with self._warming:
             if self._warm is not state.model:
                 first = next(iter(state.row_of.values()))
                 ranker = self._ranker(state, state.model)
-                ranker.rank(self.interaction(state, [[first]]), 1, state.allowed)
+                try:
+                    ranker.rank(self.interaction(state, [[first]]), 1, state.allowed)
+                except KeyError as error:
+                    if error.args != (self.config["USER_ID_FIELD"],):
+                        raise
+                    raise UserError(
+                        f"{self.config['model']} can't recommend by a history: it also reads who the user is, and has "
+                        f"learned a vector for each user of its data set. Take a model that reads histories alone, "
+                        f"such as SASRec."
+                    ) from error
                 self._warm = state.model
         return copy_for_use(state.model)
 
@@ -296,6 +311,8 @@ class Recommender:
             reason = str(error).partition("\n")[0]
             getLogger().warning(f"{self.config['model']} can't compute in fp64 ({reason}); it does in fp32.")
             return False
+        except UserError:
+            return True  # `recommend` says why it has no lists; all else that is done with a run is possible
         return True
 
     # -- items that come and go ----------------------------------------------------------------------------------------

@@ -72,6 +72,11 @@ ONE_NEGATIVE = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynam
 # What a model that is made of others never shares with them: what it is, where it is kept, how it is trained and tuned.
 OWN = {"model", "base", "base_model", "display_name", "group", "dataset", "backbone"}
 OWN |= {"run_dir", "checkpoint_dir", "stages", "tune"}
+# What decides which histories and targets there are: a model and its parts read the same.
+OF_HISTORIES = (
+    *("MAX_ITEM_LIST_LENGTH", "split", "timestamp_split", "launch_holdout", "valid_rows", "val_interval"),
+    *("filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval"),
+)
 
 
 class Settings(dict):
@@ -183,7 +188,17 @@ class Config(RecBoleConfig):
             settings: over its own files.
             source: where these come from, for error messages.
             inherits: take every setting it knows from this run (whose `backbone` it is), except stages.
+
+        Raises:
+            UserError: a setting that this run does not have, or one of the histories with another value than here.
         """
+        for key in OF_HISTORIES:
+            if key in settings and settings[key] != self.final_config_dict[key]:
+                raise UserError(
+                    f"{source}: [{key}: {settings[key]}] can't be another than the whole's, which is "
+                    f"[{self.final_config_dict[key]}]: a model and its parts read the same histories. Set it for the "
+                    f"whole: --{key}={settings[key]}"
+                )
         theirs = self.shared_settings()
         if inherits:
             known = Config(model, self.dataset, config_dict=theirs).final_config_dict.keys() - OWN

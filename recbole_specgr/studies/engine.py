@@ -12,10 +12,11 @@ from tqdm import tqdm
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
-from recbole_specgr.runs.comparison import alike, what_it_is
-from recbole_specgr.runs.record import RESULT, digest, read_json, write_json
+from recbole_specgr.runs.comparison import what_it_is
+from recbole_specgr.runs.folder import why_other_data
+from recbole_specgr.runs.record import RESULT, digest, write_json
 from recbole_specgr.settings.schema import checked
-from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell
+from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell, read_identities, same_run
 from recbole_specgr.studies.measures import MEASURES
 from recbole_specgr.studies.spec import Setup, Study
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
@@ -95,16 +96,12 @@ class StudyRunner:
         path = self.folder / setup.file_name(seed)
         if not path.is_file():
             return False
-        cell, runs = read_cell(path), self._identities()
-        measured = cell["run_id"] in runs and _same_run(runs[cell["run_id"]], identity)
+        cell, runs = read_cell(path), read_identities(self.folder)
+        measured = cell["run_id"] in runs and same_run(runs[cell["run_id"]], identity)
         return measured and cell["set"] == setup.decode and cell["measure"] == setup.measure
 
-    def _identities(self) -> dict[str, Any]:
-        path = self.folder / RUNS
-        return read_json(path) if path.is_file() else {}
-
     def _write(self, setup: Setup, seed: int, identity: dict[str, Any], measured: dict[str, Any], loaded: "_Loaded"):
-        run_id, identities = digest(identity)[:16], self._identities()
+        run_id, identities = digest(identity)[:16], read_identities(self.folder)
         if run_id not in identities:
             write_json(self.folder / RUNS, {**identities, run_id: identity})
         cell = {
@@ -160,21 +157,21 @@ def parameter_types(measure: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    uses = one["uses"].keys() == other["uses"].keys()
-    return (
-        alike(one["settings"], other["settings"])
-        and uses
-        and all(_same_run(part, other["uses"][key]) for key, part in one["uses"].items())
-    )
-
-
 class _Loaded:
-    """A run in memory; its model's settings of inference can be changed and are put back."""
+    """A run in memory; its model's settings of inference can be changed and are put back.
+
+    Raises:
+        UserError: the data set is not that which the run was trained and tested on.
+    """
 
     def __init__(self, run_dir: Path):
         self.record = read_record(run_dir / RESULT)
         self.config, model, *_, valid, test = load_data_and_model(run_dir, {"show_progress": False})
+        if (why := why_other_data(self.record, test._dataset)) is not None:
+            raise UserError(
+                f"{run_dir} is a run of other data than the data set holds now: {why}. Bring the data back as it was, "
+                f"or remove the run, so that the model is trained again."
+            )
         self.loaders = {"valid": valid, "test": test}
         self.trainer = make_trainer(self.config, model)
         model.eval()

@@ -99,6 +99,18 @@ def test_items_that_are_numbered_otherwise_are_noticed(model, load, tiny_dataset
         load(run_dir)
 
 
+def test_interactions_that_were_added_are_noticed_by_who_counts_them(tiny_dataset, tmp_path):
+    run_dir = Path(run_recbole("MostPop", "tiny", config_dict={**tiny_dataset, **SHORT})["run_dir"])
+    file = tmp_path / "dataset" / "tiny" / "tiny.inter"
+    head, *lines = file.read_text().splitlines()
+    user, _, time = lines[-1].split("\t")
+    taken = {line.split("\t")[1] for line in lines if line.startswith(f"{user}\t")}
+    item = next(line.split("\t")[1] for line in lines if line.split("\t")[1] not in taken)
+    file.write_text("\n".join([head, *lines, f"{user}\t{item}\t{time}"]) + "\n")
+    with pytest.raises(UserError, match="has the same items, but other interactions, and MostPop ranks by these"):
+        build_of_folder(run_dir)
+
+
 def test_what_recboles_models_read_shows_when_a_catalogue_does_not_have_it(tiny_dataset, caplog):
     settings = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}
     result = run_recbole("FDSA", "tiny", config_dict={**tiny_dataset, **SHORT, **settings})
@@ -113,6 +125,15 @@ def test_files_without_parameters_are_refused(tmp_path):
     (tmp_path / "text.pth").write_text("no parameters")
     with pytest.raises(UserError, match=r"\[pretrained: .*text\.pth\] holds no parameters"):
         read_pretrained(tmp_path / "text.pth")
+
+
+def test_a_part_has_no_histories_of_its_own(tiny_dataset):
+    settings = {**tiny_dataset, **IDS, "MAX_ITEM_LIST_LENGTH": 10, "drafter": "SemanticKNN"}
+    config = Config("SpecGR_Aux", "tiny", config_dict={**settings, "drafter_settings": {"MAX_ITEM_LIST_LENGTH": 5}})
+    view = InductiveDataset(config).build()[0]
+    with pytest.raises(UserError, match=r"\[drafter\]: \[MAX_ITEM_LIST_LENGTH: 5\] can't be another than .*\[10\]"):
+        plan_model(config, view)
+    plan_model(Config("SpecGR_Aux", "tiny", config_dict={**settings, "drafter_settings": {"valid_rows": None}}), view)
 
 
 def test_parts_begin_with_what_their_settings_name(tiny_dataset, tmp_path):

@@ -107,6 +107,7 @@ def test_the_core_is_what_is_written_and_a_note_says_what_it_does(tmp_path):
     [
         ("2020-03-01", None, 60, 365),
         (None, "2020-03-01", 0, 59),
+        ("20200301", "20201231", 60, 364),
         ("2020-03-01T00:00:01", "2020-12-31T00:00:00+00:00", 61, 364),
         (str(START + 10 * DAY), str(START + 20 * DAY), 10, 19),
         ("2019", "2020-01-11", 0, 9),
@@ -117,7 +118,7 @@ def test_a_period_keeps_from_its_first_moment_to_before_its_last(tmp_path, since
     interactions, _ = frames()
     day = (interactions["time"] - START) // DAY
     interactions["time"] *= unit
-    if since and since.isdecimal() and len(since) > 4:
+    if since and since.isdecimal() and len(since) > 8:
         since, until = (str(int(bound) * unit) for bound in (since, until))
     expected = interactions[(day >= first) & (day <= last)]
     report = run(tmp_path, interactions, filters=Filters(since, until))

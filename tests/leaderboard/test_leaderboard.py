@@ -19,7 +19,7 @@ from conftest import ROOT
 from leaderboard_records import MODELS, make_result, row_of, save_run, saved, some_results
 
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
-from recbole_specgr.leaderboard.archive import collect
+from recbole_specgr.leaderboard.archive import collect, read_archive
 from recbole_specgr.leaderboard.formats import escape, to_csv, to_latex, to_markdown, to_terminal
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
@@ -39,6 +39,7 @@ from recbole_specgr.leaderboard.table import (
     remarks,
     results_table,
 )
+from recbole_specgr.runs.record import digest, ranks_digest
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.spec import list_studies, read_study
 from recbole_specgr.system.errors import UserError
@@ -371,6 +372,24 @@ def test_rendering_does_not_depend_on_the_order_of_collecting(leaderboards, tmp_
     }
 
 
+def test_honest_rows_in_another_order_are_collected_and_others_refused(tmp_path):
+    first, other = make_result("TIGER", 1), make_result("SASRec", 1)
+    order = np.random.default_rng(0).permutation(len(other.ranks["rank"]))
+    ranks = {name: column[order] for name, column in other.ranks.items()}
+    record = {**other.record, "ranks_digest": ranks_digest(ranks)}
+    shuffled = replace(other, ranks=ranks, record={**record, "digest": digest(record)})
+    assert [outcome for _, outcome in collect([first, shuffled], tmp_path)] == ["added", "added"]
+    read = {result.record["model"]: result for result in read_archive(tmp_path, "tiny")}
+    assert all((read["SASRec"].ranks[name] == ranks[name]).all() for name in ranks)
+    straight, mixed = (summarise([first, second])[0] for second in (other, read["SASRec"]))
+    for row in straight.rows:
+        assert row_of(mixed, row.model).values == row.values
+    false = {**ranks, "popularity": np.roll(ranks["popularity"], 1)}
+    record = {**record, "model": "GRU4Rec", "ranks_digest": ranks_digest(false)}
+    with pytest.raises(UserError, match=r"the column \[popularity\] of its test rows is not that of the other results"):
+        list(collect([replace(other, ranks=false, record={**record, "digest": digest(record)})], tmp_path))
+
+
 def test_what_is_no_longer_rendered_goes(leaderboards):
     stale = leaderboards / "tiny" / "tables" / "0123.csv"
     stale.write_text("old")
@@ -442,6 +461,8 @@ def test_commands_are_without_this_machine():
     ):
         found = command_of({**record, "command": words})
         assert found == "python run_recbole.py --model=TIGER --dataset=tiny --seed=3 --epochs=5"
+    kept = "run_recbole.py --model=TIGER --dataset=tiny --preset=paper --strict=false"
+    assert command_of({**record, "command": f"{kept} --gpu_id=1"}) == f"python {kept}"
     nested = command_of({**record, "command": "run_recbole.py --model=TIGER '--topk=[10, 50]' --tokenizer.levels=2"})
     assert nested == "python run_recbole.py --model=TIGER --dataset=tiny '--topk=[10, 50]' --tokenizer.levels=2"
 

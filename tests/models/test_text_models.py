@@ -123,6 +123,18 @@ def test_a_pretrained_run_is_the_starting_point(two_datasets):
         run_recbole("UniSRec", "other", config_dict={**settings, "hidden_size": 8})
     with pytest.raises(UserError, match=r"\[text\.npz\].*by \[lsa\]"):
         run_recbole("UniSRec", "other", config_dict={**settings, "text_encoder": "lsa"})
+    with pytest.raises(UserError, match=r"with text_standardise .*here it is \[other\] with True: the two don't"):
+        run_recbole("UniSRec", "other", config_dict={**settings, "text_standardise": True})
+    with pytest.raises(UserError, match=r"without \[pretrained\] would train the adaptor for an encoder of random"):
+        run_recbole("UniSRec", "other", config_dict={**settings, "pretrained": None})
+
+
+def test_principal_components_of_another_data_set_are_refused(two_datasets):
+    reduced = {**two_datasets, "text_pca": 6}
+    first = run_recbole("UniSRec", "tiny", config_dict=reduced)["run_dir"]
+    run_recbole("UniSRec", "tiny", config_dict={**reduced, "pretrained": first})
+    with pytest.raises(UserError, match="text_pca is fitted to each data set anew"):
+        run_recbole("UniSRec", "other", config_dict={**reduced, "pretrained": first})
 
 
 def with_joined_rows(config: Config, train: InductiveDataset):

@@ -8,9 +8,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from recbole.data.interaction import Interaction
 
 from recbole_specgr.building.build import model_of
 from recbole_specgr.data.dataset import InductiveDataset
+from recbole_specgr.models.contract import adapted
+from recbole_specgr.models.itemcocount import ItemCoCount
+from recbole_specgr.models.ranking import Ranker
+from recbole_specgr.models.recentpop import RecentPop, apart_in_float32
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.features import load_text_features
@@ -69,6 +74,49 @@ def test_co_occurrence_counts_common_users_of_the_last_item(tiny_dataset):
     for history, row in zip(histories, scores):
         last = users[history[-1]]
         check(row, history, lambda item, last=last: len(users[item] & last) + ever[item] / (ever.total() + 1))
+
+
+class Counted:
+    """A train view of given interactions."""
+
+    train_end = None
+
+    def __init__(self, view, users: np.ndarray, items: np.ndarray, times: np.ndarray) -> None:
+        self.view, self.train_interactions, self.split = view, (users, items, times), self
+
+    def __getattr__(self, name: str):
+        return getattr(self.view, name)
+
+
+@pytest.mark.parametrize(("kind", "own"), [(ItemCoCount, {}), (RecentPop, {"window_days": 1})])
+def test_equals_come_by_popularity_however_many_interactions_there_are(kind, own, tiny_dataset):
+    """Items whose total counts differ by one of four million, and that are equal otherwise."""
+    settings = {**tiny_dataset, "topk": [10], "valid_metric": "NDCG@10", **own}
+    config = Config(kind.__name__, "tiny", config_dict=settings)
+    view = InductiveDataset(config).build()[0]
+    once = np.repeat(np.arange(9, 1, -1), 40) + 20  # the last item's users, 40 of each item
+    more = np.repeat(np.arange(22, 30), np.arange(500_000, 500_008))  # the higher the id, the more
+    items = np.concatenate([np.full(40, 1), once, more])
+    users = np.concatenate([np.arange(40), np.tile(np.arange(40), 8), 100 + np.arange(len(more))])
+    times = np.concatenate([np.full(40 + len(once), 10**9), np.full(len(more), 10**8)])
+    network = adapted(kind)(config, Counted(view, users, items, times))
+    history = torch.zeros(1, view.max_item_list_len, dtype=torch.long)
+    history[0, 0] = 1
+    batch = Interaction({"item_id_list": history, "item_length": torch.tensor([1])})
+    candidates = torch.ones(view.item_num, dtype=torch.bool)
+    found = Ranker(network, candidates, "keep").rank(batch, 8, candidates).items
+    assert found.tolist() == [list(range(29, 21, -1))]
+
+
+def test_numbers_apart_in_float32():
+    rng = np.random.default_rng(0)
+    for size in (1, 1e3, 1e7):
+        values = rng.integers(0, 50, 5000) * size + rng.integers(0, 5000, 5000) / 5001
+        found = apart_in_float32(values)
+        assert found.dtype == np.float32
+        assert (np.unique(found, return_inverse=True)[1] == np.unique(values, return_inverse=True)[1]).all()
+        if size == 1:
+            assert (found == values.astype(np.float32)).all()  # what float32 tells apart stays as it is
 
 
 @pytest.mark.parametrize("last_items", [1, 5, 50])

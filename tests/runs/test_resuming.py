@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 import yaml
 
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
+from recbole_specgr.runs.beginning import BEGUN
 from recbole_specgr.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_specgr.runs.folder import write_config
 from recbole_specgr.runs.record import write_result
@@ -81,6 +83,23 @@ def test_a_run_is_not_gone_on_with_by_other_settings(finished, changed, named):
     assert contents(finished) == before
 
 
+@pytest.mark.parametrize("resume", [None, "auto"])
+def test_a_new_run_is_not_begun_in_the_folder_of_another(finished, resume):
+    before = contents(finished)
+    data = {"data_path": str(finished.parent / "dataset"), "runs_path": str(finished.parent / "none")}
+    with pytest.raises(UserError, match=f"holds a run already.*--resume={finished}"):
+        run_recbole("MostPop", "tiny", config_dict={**data, "run_dir": str(finished), "resume": resume})
+    assert contents(finished) == before
+
+
+def test_a_named_folder_can_be_used_again_after_a_mistake(tiny_dataset, tmp_path):
+    given = {**tiny_dataset, "topk": [5, 10], "valid_metric": "NDCG@10", "run_dir": str(tmp_path / "mine")}
+    with pytest.raises(UserError, match="tune"):
+        run_recbole("MostPop", "tiny", config_dict={**given, "tune": {"num_beams": [1]}})
+    assert not (tmp_path / "mine").exists()
+    assert run_recbole("MostPop", "tiny", config_dict=given)["run_dir"] == str(tmp_path / "mine")
+
+
 def test_where_and_how_it_runs_may_change(finished):
     metrics = json.loads((finished / "result.json").read_text())["metrics"]
     allowed = {"checkpoint_steps": 2, "checkpoint_minutes": 3, "show_progress": False, "use_gpu": False}
@@ -116,6 +135,44 @@ def test_a_run_of_one_preset_is_not_gone_on_with_for_another(tiny_dataset):
     begun("SASRec", {**given, "train_batch_size": 32})  # as it follows from the data
     assert configure("SASRec", "tiny", None, {**given, "resume": "auto"})[1]
     assert not configure("SASRec", "tiny", None, {**given, "preset": "paper", "resume": "auto"})[1]
+
+
+def interrupted(settings: dict, words: list[str], monkeypatch) -> Path:
+    """The folder of a run of MostPop that was begun with these words and has no result."""
+    monkeypatch.setattr(sys, "argv", ["run_recbole.py", *words])
+    run_dir = Path(run_recbole("MostPop", "tiny", config_dict=settings)["run_dir"])
+    (run_dir / "result.json").unlink()
+    (run_dir / "items.npz").unlink()
+    return run_dir
+
+
+def test_the_record_of_a_resumed_run_has_the_command_it_was_begun_with(tiny_dataset, monkeypatch):
+    words = ["--model=MostPop", "--dataset=tiny", "--seed=7"]
+    settings = {**tiny_dataset, "topk": [5], "valid_metric": "NDCG@5", "seed": 7}
+    run_dir = interrupted(settings, words, monkeypatch)
+    for begun_before in (True, False):
+        monkeypatch.setattr(sys, "argv", ["run_recbole.py", f"--resume={run_dir}"])
+        command = run_recbole(config_dict={"resume": str(run_dir)})["record"]["command"]
+        assert command == f"run_recbole.py {' '.join(words) if begun_before else f'--resume={run_dir}'}"
+        (run_dir / BEGUN).unlink(missing_ok=True)  # as a run of an earlier version
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda lines: lines[:-1], "it has other interactions"),
+        (lambda lines: sorted(lines, reverse=True), "its users or items come in another order"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(tiny_dataset, tmp_path, monkeypatch, change, reason):
+    run_dir = interrupted({**tiny_dataset, "topk": [5], "valid_metric": "NDCG@5"}, [], monkeypatch)
+    file = tmp_path / "dataset" / "tiny" / "tiny.inter"
+    head, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([head, *change(lines)]) + "\n")
+    with pytest.raises(UserError, match=f"is not as it was when the run was begun; {reason}"):
+        run_recbole(config_dict={"resume": str(run_dir)})
+    file.write_text("\n".join([head, *lines]) + "\n")
+    run_recbole(config_dict={"resume": str(run_dir)})
 
 
 def test_the_last_stage_is_known_when_the_keys_of_config_yaml_are_sorted(finished):

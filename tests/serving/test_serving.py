@@ -14,7 +14,7 @@ from recbole.model.sequential_recommender import SASRec
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from serving_oracles import HISTORIES, NEW, assert_same, content
 
-from recbole_specgr.quick_start import load_data_and_model
+from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
 from recbole_specgr.system.errors import UserError
@@ -64,6 +64,16 @@ def test_lists_are_those_of_the_test_phase(model, tiny_runs):
     ]
     expected = [view.id2token(view.iid_field, row[row >= 0].numpy()).tolist() for row in trainer.rows["rec.items"]]
     assert Recommender.load(tiny_runs / model).recommend(histories, 10).items == expected
+
+
+@pytest.mark.parametrize("model", ["FPMC", "HGN", "Caser"])
+def test_a_model_that_reads_users_has_no_lists_of_histories(model, tiny_dataset):
+    small = {"epochs": 1, "topk": [5], "valid_metric": "NDCG@5", "embedding_size": 8, "MAX_ITEM_LIST_LENGTH": 10}
+    reader = Recommender.load(run_recbole(model, "tiny", config_dict={**tiny_dataset, **small})["run_dir"])
+    with pytest.raises(UserError, match=f"{model} can't recommend by a history: it also reads who the user is"):
+        reader.recommend([["i1", "i2"]], k=5)
+    with pytest.raises(UserError, match="reads who the user is"):
+        reader.explain(["i1"], "i2")
 
 
 @pytest.mark.parametrize("exclude", [None, "history"])

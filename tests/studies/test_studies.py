@@ -23,7 +23,7 @@ from recbole_specgr.runs.comparison import alike
 from recbole_specgr.runs.folder import write_config
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.cells import RUNS
-from recbole_specgr.studies.engine import StudyRunner
+from recbole_specgr.studies.engine import StudyRunner, _Loaded
 from recbole_specgr.studies.measures import MEASURES
 from recbole_specgr.studies.spec import list_studies, read_study
 from recbole_specgr.studies.table_rows import table_rows
@@ -466,6 +466,52 @@ def test_cells_under_another_protocol_are_left_out(tmp_path):
     data = read_cells(study, tmp_path)
     assert data.left_out == 6 and {point.values["recall@50"].mean for point in data.points} == {0.1}
     assert "6 cells under another protocol are left out" in study_grids(data)[0].caption
+
+
+@pytest.mark.parametrize("change", ["train", "decode", "measure", "model"])
+def test_cells_measured_otherwise_than_the_study_says_now_are_left_out(tmp_path, change):
+    study = read_study("redrafting")
+    made_up(study, tmp_path, lambda setup, seed: {"recall@50": 0.1})
+    first = study.variants[0]
+    changes = {
+        "train": {"train": {"epochs": 3}},
+        "decode": {"decode": {"num_beams": 7}},
+        "measure": {"measure": {"quality": {}, "acceptance": {"rows": 5}}},
+        "model": {"model": "TIGER"},
+    }
+    if change == "measure":
+        study.measure = {"quality": {}, "acceptance": {"rows": 9}}
+        made_up(study, tmp_path, lambda setup, seed: {"recall@50": 0.1})
+    study.variants[0] = {**first, **changes[change]}
+    data = read_cells(study, tmp_path)
+    places = sum(setup.label == first["label"] for setup in study.setups())
+    assert data.outdated == 2 * places and data.missing == places
+    assert first["label"] not in {point.label for point in data.points}
+    caption = study_grids(data)[0].caption
+    assert f"{data.outdated} cells that were measured under other settings are left out" in caption
+    study.variants[0] = first
+    study.measure = {**study.measure, "likeness": {}}  # it gives further numbers, and changes none
+    assert read_cells(study, tmp_path).outdated == 0
+
+
+def test_seeds_of_runs_with_other_settings_are_not_averaged(tmp_path):
+    study = read_study("redrafting")
+    made_up(study, tmp_path, lambda setup, seed: {"recall@50": 0.9}, seeds=(1, 2), learning_rate=0.1)
+    made_up(study, tmp_path, lambda setup, seed: {"recall@50": 0.1}, seeds=(3,), learning_rate=0.2)
+    data = read_cells(study, tmp_path)
+    assert data.outdated == 12 and {point.values["recall@50"].mean for point in data.points} == {0.1}
+
+
+def test_a_run_of_other_data_is_not_measured(workplace, tmp_path):
+    runs = runs_of(Launches())
+    run_dir = Path(shutil.copytree(runs.ensure(Wanted("UniSRec"), 2026), tmp_path / "run"))
+    shutil.copytree(workplace / "dataset", tmp_path / "dataset")
+    file = tmp_path / "dataset" / "ml" / "ml.inter"
+    file.write_text("\n".join(file.read_text().splitlines()[:-1]) + "\n")
+    settings = yaml.safe_load((run_dir / "config.yaml").read_text())
+    (run_dir / "config.yaml").write_text(yaml.safe_dump({**settings, "data_path": str(tmp_path / "dataset")}))
+    with pytest.raises(UserError, match="is a run of other data than the data set holds now: its fingerprint is"):
+        _Loaded(run_dir)
 
 
 def test_a_length_that_was_not_measured_is_replaced_by_the_nearest(tmp_path):
