@@ -127,7 +127,7 @@ def _in_one_order(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], re
     """Whether the rows of a result are in the order of the others under its protocol; equal data may lie in files of
     other orders. Raises UserError where they are other rows."""
     order = [_by_user_and_item(rows) for rows in (ours, theirs)]
-    for name in ours.keys() | theirs.keys():
+    for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs or not np.array_equal(ours[name][order[0]], theirs[name][order[1]]):
             raise UserError(
                 f"{result.source} is refused: the column [{name}] of its test rows is not that of the other results "

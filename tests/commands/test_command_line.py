@@ -41,7 +41,7 @@ def test_every_command_has_help_with_examples(command, capsys):
 
 def test_every_file_of_a_command_is_one_that_is_listed():
     files = {path.stem for path in (ROOT / "recbole_specgr" / "commands").glob("*.py")}
-    shared = {"__init__", "command_line", "finished_run", "seeds", "usage"}
+    shared = {"__init__", "command_line", "finished_run", "run_settings", "seeds", "usage"}
     assert files - shared == {command.replace("-", "_") for command in COMMANDS}
 
 

@@ -182,7 +182,7 @@ def test_results_over_other_test_rows_are_refused(tmp_path):
     folder = tmp_path / "2"
     folder.mkdir()
     write_result(folder, make_record(ranks, "SASRec"), ranks)
-    with pytest.raises(UserError, match=r"\[user\] of its test rows"):
+    with pytest.raises(UserError, match=r"\[age_days\] of its test rows"):
         list(collect([one, read_run(folder)], tmp_path / "leaderboards"))
     assert len(read_archive(tmp_path / "leaderboards", "tiny")) == 1
 
