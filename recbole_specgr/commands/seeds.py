@@ -2,13 +2,14 @@
 
 import argparse
 
-from recbole_specgr.settings.layer_files import layer_of_file, merged, property_files
+from recbole_specgr.settings.layer_files import overall_settings
 
 
 def add_seeds(parser: argparse.ArgumentParser) -> None:
     """`--seed` and `--seeds`, which `seeds` reads."""
-    usual = merged([layer_of_file(path) for path in property_files("overall")])["seed"]
-    parser.add_argument("--seed", type=int, default=usual, help="the first one (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=overall_settings()["seed"], help="the first one (default: %(default)s)"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="how many, from --seed on (default: %(default)s)")
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from logging import getLogger
-from typing import Any
 
 from recbole_specgr.runs.comparison import ENVIRONMENT
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.layer_files import layer_of_file, merged, property_files
+from recbole_specgr.settings.layer_files import overall_settings
 from recbole_specgr.settings.named_classes import tokenizer_class
 from recbole_specgr.settings.presets import look_up
 from recbole_specgr.system.errors import UserError
@@ -67,7 +66,7 @@ def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = 
     Raises:
         UserError: there is one on the command line.
     """
-    usual = _usual()
+    usual = overall_settings()
     all_ours = all(one.__module__.startswith(OURS) for one in classes)
     found = {
         name: source
@@ -123,13 +122,9 @@ def _of_other_tokenizer(config: Config, name: str, methods: Iterable[str]) -> bo
     return all(group not in tokenizer_class(method).groups() for method in methods)
 
 
-def _usual() -> dict[str, Any]:
-    return merged([layer_of_file(path) for path in property_files("overall")])
-
-
 def _unusual(config: Config, found: Mapping[str, str]) -> dict[str, str]:
     """Those whose values are not those of overall.yaml."""
-    usual, values = _usual(), config.final_config_dict
+    usual, values = overall_settings(), config.final_config_dict
     return {
         name: source
         for name, source in found.items()

@@ -30,9 +30,8 @@ from recbole_specgr.settings.foreign import left_out, without_foreign
 from recbole_specgr.settings.layer_files import (
     check_names,
     layer_of,
-    layer_of_file,
     merged,
-    property_files,
+    overall_settings,
     property_layers,
     recbole_types,
     tuning_grid,
@@ -228,7 +227,7 @@ class Config(RecBoleConfig):
     def shared_settings(self) -> dict[str, Any]:
         """The settings that a model and its parts have in common: data, text, evaluation and environment."""
         names = {name for category in ("General", "Evaluation", "Dataset") for name in self.parameters[category]}
-        names |= merged([layer_of_file(path) for path in property_files("overall")]).keys()
+        names |= overall_settings().keys()
         names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps", "schedule", "train_on"}
         return {key: value for key, value in self.to_dict().items() if key in names}
 
@@ -272,7 +271,7 @@ class Config(RecBoleConfig):
             raise UserError("No model is named. Give --model=NAME (--list-models shows them all).")
         self._entry = self._resolve(model)
         check_model_class(self._entry.name, self._entry.model_class)
-        overall = merged([layer_of_file(path) for path in property_files("overall")])
+        overall = overall_settings()
         dataset = dataset or self.external_config_dict.get("dataset") or overall["dataset"]
         saved = self._settings or {}
         self._data_root = str(

@@ -80,8 +80,7 @@ def _baseline_layer(entry: ModelEntry, file: Path, below: list[Layer]) -> Layer:
     layer = layer_of(entry.baseline, str(file))
     if entry.base is None or ":" not in entry.base:
         return layer
-    of_all = merged([layer_of_file(path) for path in property_files("overall")])
-    known = {*of_all, *schema_beside(property_files("overall")[0]), *merged(below)}
+    known = {*overall_settings(), *schema_beside(property_files("overall")[0]), *merged(below)}
     types = schema_beside(file)
     check_own_settings(layer, entry.model_class, known, types)
     return replace(layer, declares=True, types=types)
@@ -128,6 +127,11 @@ def property_files(name: str) -> list[Path]:
 def _usual(layer: Layer) -> Layer:
     """The layer, marked as usual where it is a file of the package itself and not of the working directory."""
     return replace(layer, usual=Path(layer.source).is_relative_to(folders("properties")[0]))
+
+
+def overall_settings() -> dict[str, Any]:
+    """What all models share: overall.yaml, and that of the working directory over it."""
+    return merged([layer_of_file(path) for path in property_files("overall")])
 
 
 def merged(layers: list[Layer]) -> dict[str, Any]:
