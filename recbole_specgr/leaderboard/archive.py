@@ -7,12 +7,14 @@ rows.npz                    the other columns, which all runs under a protocol s
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole_specgr.runs.checks import check_ranks, read_record
+from recbole_specgr.runs.moments import moment
 from recbole_specgr.runs.record import RANKS, RESULT, read_columns, write_columns, write_json
 from recbole_specgr.system.errors import UserError
 
@@ -32,6 +34,11 @@ class Result:
     record: dict[str, Any]
     ranks: dict[str, np.ndarray] = field(repr=False)
     source: Path
+
+    @property
+    def finished(self) -> datetime:
+        """When the run ended."""
+        return moment(self.record["finished"])
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -58,7 +65,7 @@ def find_runs(folder: Path) -> list[Path]:
 def latest(results: Iterable[Result]) -> list[Result]:
     """The last finished result of each protocol, model and seed, in this order."""
     found = {}
-    for result in sorted(results, key=lambda result: (result.record["finished"], str(result.source))):
+    for result in sorted(results, key=lambda result: (result.finished, str(result.source))):
         found[result.key] = result
     return [found[key] for key in sorted(found)]
 
@@ -98,7 +105,7 @@ def _add(result: Result, leaderboards: Path) -> str:
         there = read_record(path)
         if there["digest"] == result.record["digest"]:
             return "is there already"
-        if there["finished"] > result.record["finished"]:
+        if moment(there["finished"]) > result.finished:
             return "is older than the one there"
         outcome = "replaced an older one"
     shared = {name: column for name, column in result.ranks.items() if name != "rank"}

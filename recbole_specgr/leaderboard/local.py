@@ -34,8 +34,7 @@ def run_cells(board: Board, row: Row) -> list[Cell]:
         return []
     if not row.local:
         return [Cell("published")]
-    date, time = row.finished[:10], row.finished[11:16]
-    return [Cell(f"mine, {date} {time}", short=f"mine, {date[5:]} {time}")]
+    return [Cell(f"mine, {row.finished:%Y-%m-%d %H:%M}", short=f"mine, {row.finished:%m-%d %H:%M}")]
 
 
 def local_remarks(board: Board) -> list[str]:
@@ -52,7 +51,7 @@ def local_remarks(board: Board) -> list[str]:
             found = differences(row.record["settings"], published.record["settings"])
             says = _named(found) or "settings as published"
         seeds = ", ".join(str(result.record["seed"]) for result in row.results)
-        remarks.append(f"{row.name}, mine, {row.finished[:10]} {row.finished[11:16]} (seed {seeds}): {says}.")
+        remarks.append(f"{row.name}, mine, {row.finished:%Y-%m-%d %H:%M} (seed {seeds}): {says}.")
     return remarks
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.leaderboard.summary import Board, Value
+from recbole_specgr.runs.moments import moment
 from recbole_specgr.studies.cells import cell_files, is_of, read_cell, read_identities, same_run, seed_of
 from recbole_specgr.studies.spec import Setup, Study
 from recbole_specgr.system.errors import UserError
@@ -86,7 +87,7 @@ def _of_one_run(cells: list[dict[str, Any]], identities: dict[str, Any]) -> list
     are of one model."""
     if len({cell["run_id"] for cell in cells}) <= 1:
         return cells
-    newest = max(cells, key=lambda cell: cell["finished"])["run_id"]
+    newest = max(cells, key=lambda cell: moment(cell["finished"]))["run_id"]
     return [
         cell
         for cell in cells

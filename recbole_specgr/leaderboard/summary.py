@@ -7,6 +7,7 @@ and changes nothing about them.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from statistics import mean, median, stdev
 from typing import Any
 
@@ -102,9 +103,9 @@ class Row:
         return any(improving_stages(result.record) for result in self.results)
 
     @property
-    def finished(self) -> str:
-        """When the last of its runs ended, as `2026-11-28T14:40:48+0000`."""
-        return max(result.record["finished"] for result in self.results)
+    def finished(self) -> datetime:
+        """When the last of its runs ended."""
+        return max(result.finished for result in self.results)
 
     @property
     def training_seconds(self) -> float:
@@ -232,7 +233,7 @@ def _board(published: list[Result], local: list[Result]) -> Board:
 
 def _row(model: str, results: list[Result]) -> Row:
     """A model's results, all with the settings of the one that finished last."""
-    settings = max(results, key=lambda result: result.record["finished"]).record["settings"]
+    settings = max(results, key=lambda result: result.finished).record["settings"]
     same = [alike(result.record["settings"], settings) for result in results]
     return Row(
         model,
@@ -244,7 +245,7 @@ def _row(model: str, results: list[Result]) -> Row:
 def _local_rows(results: list[Result]) -> list[Row]:
     """One row for each setting of each model; of runs of equal settings and seed the last."""
     rows: list[Row] = []
-    for result in sorted(results, key=lambda result: result.record["finished"], reverse=True):
+    for result in sorted(results, key=lambda result: result.finished, reverse=True):
         record = result.record
         same = [
             row for row in rows if row.model == record["model"] and alike(row.record["settings"], record["settings"])

@@ -9,6 +9,7 @@ import numpy as np
 from recbole_specgr.evaluation.evaluator import part_counts, part_results
 from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.evaluation.rows import Rows
+from recbole_specgr.runs.moments import is_moment
 from recbole_specgr.runs.record import (
     RANK_COLUMNS,
     SCHEMA,
@@ -91,6 +92,8 @@ def _fault(record: Any) -> str | None:
     for name in TEXTS:
         if not isinstance(record.get(name), str | None):
             return f"[{name}] is {record[name]!r}, not a text"
+    if not is_moment(record["finished"]):
+        return f"[finished] is {record['finished']!r}, not a moment such as 2026-11-28T14:40:48+0000"
     if record["schema"] != SCHEMA:
         return f"its schema is {record['schema']}, this version reads {SCHEMA}"
     if record["protocol_hash"] != protocol_hash(record["protocol"]):

@@ -4,7 +4,6 @@ import platform
 import resource
 import subprocess
 import sys
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.data.times import TIME_UNITS, time_unit
 from recbole_specgr.runs.comparison import what_it_is
 from recbole_specgr.runs.launch import started_as
+from recbole_specgr.runs.moments import now
 from recbole_specgr.runs.record import SCHEMA, protocol_hash
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.resources import PACKAGE
@@ -56,7 +56,7 @@ def build_record(
         "group": config["group"],
         "dataset": config["dataset"],
         "seed": config["seed"],
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "finished": now(),
         "metrics": {"valid": valid_result or {}, "test": test_result},
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),

@@ -1,7 +1,6 @@
 """Running a study: trained runs are found or made, each is loaded once, and every cell is measured and written."""
 
 import inspect
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,6 +13,7 @@ from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.comparison import what_it_is
 from recbole_specgr.runs.folder import why_other_data
+from recbole_specgr.runs.moments import now
 from recbole_specgr.runs.record import RESULT, digest, write_json
 from recbole_specgr.settings.schema import checked
 from recbole_specgr.studies.cells import RUNS, SCHEMA, read_cell, read_identities, same_run
@@ -118,7 +118,7 @@ class StudyRunner:
             "decoding": {**loaded.decoding, **setup.decode},
             "measure": setup.measure,
             "measured": measured,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "finished": now(),
             **{key: loaded.record[key] for key in ("protocol", "protocol_hash")},
             "run": {key: loaded.record[key] for key in ("command", "git_commit", "finished")},
             **environment(loaded.config),

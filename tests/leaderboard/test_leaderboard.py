@@ -19,7 +19,7 @@ from conftest import ROOT
 from leaderboard_records import MODELS, make_result, row_of, save_run, saved, some_results
 
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
-from recbole_specgr.leaderboard.archive import collect, read_archive
+from recbole_specgr.leaderboard.archive import collect, latest, read_archive
 from recbole_specgr.leaderboard.formats import escape, to_csv, to_latex, to_markdown, to_terminal
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
@@ -150,6 +150,14 @@ def test_results_of_other_settings_are_left_out_of_the_mean():
     assert [result.record["seed"] for result in row.results] == [3] and len(row.left_out) == 2
     text = leaderboard([board], to_terminal)
     assert "Left out" in text and "TIGER (seed 1, 2)" in text
+
+
+def test_what_finished_last_is_told_across_time_zones():
+    evening = make_result("TIGER", 1, 0.9, finished="2026-02-01T20:00:00-0800")  # 04:00 of the next day in UTC
+    night = make_result("TIGER", 1, 0.3, finished="2026-02-02T01:00:00+0000")
+    assert latest([evening, night]) == latest([night, evening]) == [evening]
+    (board,) = summarise([night, evening])
+    assert board.rows[0].results == [evening] and f"{board.rows[0].finished:%H:%M %z}" == "20:00 -0800"
 
 
 def test_a_board_without_unseen_targets_or_without_ours():

@@ -67,6 +67,7 @@ def changed(path, value, sealed=True):
         (changed("display_name", ["a"]), r"\[display_name\] is \['a'\], not a text"),
         (changed("group", {"a": 1}), r"\[group\] is {'a': 1}, not a text"),
         (changed("command", " "), r"\[command\] is empty"),
+        (changed("finished", "yesterday"), r"\[finished\] is 'yesterday', not a moment"),
         (changed("digest", None), r"\[digest\] is missing"),
         (changed("metrics", {"valid": {}}), r"\[metrics.test\] is missing"),
         (changed("metrics/test/recall@50", "high"), "recall@50"),
