@@ -141,18 +141,30 @@ def clean_column(column: pd.Series, path: Path, is_feature: bool = False) -> pd.
         return _declared_column(column, declared, path, is_feature)
     parts = [_flatten(cell, column.name, path) for cell in column]
     is_list = any(isinstance(cell, list | tuple | np.ndarray) for cell in column)
-    named = plain_name(column.name) in map(plain_name, LABEL_NAMES)
-    if named or is_feature:
-        marks = LABEL_SEPARATORS if named else LABEL_SEPARATORS[:-1]
-        used = (mark for mark in marks if any(mark in part for cell in parts for part in cell))
-        separator = next(used, None)
-        if separator == LABEL_SEPARATORS[0] or (separator and not is_list):
-            parts = [[label for part in cell for label in part.split(separator)] for cell in parts]
-            is_list = True
+    if is_feature or _holds_labels(column.name):
+        parts, is_list = split_labels(parts, column.name, is_list)
     longest = max((len(part) for cell in parts for part in cell), default=0)
     if is_list and (is_feature or longest <= _LONGEST_LABEL):
         return pd.Series([labels(cell) for cell in parts], index=column.index, dtype=object)
     return pd.Series([one_text(cell, is_list) for cell in parts], index=column.index, dtype=object)
+
+
+def split_labels(cells: list[list[str]], column: str, is_list: bool) -> tuple[list[list[str]], bool]:
+    """The texts of each cell of a column split into labels, and whether the cells are lists then.
+
+    They are split at the first of LABEL_SEPARATORS that occurs in the column; at a comma only where its name is one of
+    LABEL_NAMES, for names hold commas too. The entries of lists are split at levels (` > `) only.
+    """
+    marks = LABEL_SEPARATORS if _holds_labels(column) else LABEL_SEPARATORS[:-1]
+    used = (mark for mark in marks if any(mark in part for cell in cells for part in cell))
+    separator = next(used, None)
+    if separator == LABEL_SEPARATORS[0] or (separator and not is_list):
+        return [[label for part in cell for label in part.split(separator)] for cell in cells], True
+    return cells, is_list
+
+
+def _holds_labels(column: str) -> bool:
+    return plain_name(column) in map(plain_name, LABEL_NAMES)
 
 
 def _declared_column(column: pd.Series, kind: str, path: Path, is_feature: bool) -> pd.Series:

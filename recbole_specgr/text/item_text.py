@@ -10,12 +10,14 @@ import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.utils import FeatureType
 
+from recbole_specgr.importing.item_table import labels, one_text, split_labels
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.cleaning import cleaner
 
 #: What a cell of an item field is: one text, a list of them, a number, or a list of numbers.
 KINDS = ("text", "list", "number", "numbers")
 _BLANKS = re.compile(r" +")
+_LISTS = (list, tuple, set, np.ndarray)
 
 
 def item_texts(dataset: Dataset, fields: Sequence[str]) -> list[str]:
@@ -138,10 +140,15 @@ class FrameTexts:
 
 
 def _column_texts(column: pd.Series, kind: str, separator: str, clean: Callable[[str], str]) -> list[str]:
+    """The texts of a column, joined and split as the importer does it with a file of items."""
     cells = [_cell_parts(cell, separator if kind in ("list", "numbers") else None) for cell in column]
+    is_list, imported = any(isinstance(cell, _LISTS) for cell in column), separator != " "
     if kind == "text":
-        return [_ended(clean(" ".join(parts)), " ") for parts in cells]
+        texts = [one_text(parts, is_list) if imported else " ".join(parts) for parts in cells]
+        return [_ended(clean(text), " ") for text in texts]
     if kind == "list":
+        if imported and not any(isinstance(cell, str) and separator in cell for cell in column):
+            cells = [labels(parts) for parts in split_labels(cells, str(column.name), is_list)[0]]
         return _joined(cells, clean)
     numbers = [[_float(part, column.name, row) for part in parts] for row, parts in enumerate(cells, start=1)]
     if kind == "number":
@@ -165,7 +172,7 @@ def shown(cell: Any) -> str:
 
 def _cell_parts(cell: Any, separator: str | None) -> list[str]:
     """The texts in a cell; a text is split at `separator` where there is one."""
-    if isinstance(cell, (list, tuple, set, np.ndarray)):
+    if isinstance(cell, _LISTS):
         return [part for element in cell for part in _cell_parts(element, None)]
     if cell is None or cell is pd.NA or cell != cell:
         return []

@@ -19,6 +19,7 @@ from recbole_specgr.importing.importer import import_dataset
 from recbole_specgr.importing.timestamps import parse_times
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.text.item_text import FrameTexts, field_kinds, item_texts
 
 SECOND = 1_600_000_000
 
@@ -242,6 +243,26 @@ def test_label_columns_are_split_and_lists_of_sentences_are_joined(tmp_path):
     assert list(text_of(dataset, item, "genre")) == ["Horror", "Surreal"]
     assert list(text_of(dataset, item, "tags")) == ["a", "b", "c"]
     assert text_of(dataset, item, "features") == ", ".join(sentences) + "."
+
+
+def test_items_that_arrive_later_have_the_sentences_that_the_importer_gives_them(tmp_path):
+    interactions, items = frames()
+    n = len(items)
+    sentence = "A sentence that is longer than any label, so that its list is a text and no list of labels."
+    items["description"] = [[sentence, f"And a {row}th."] if row % 3 else [] for row in range(n)]
+    items["genre"] = [f"Role, {row} > Old, {row}" for row in range(n)]
+    items["tags"] = [f"hard, {row % 2}" for row in range(n)]
+    items["categories"] = [["Games > Board", f"Cards|{row}"] for row in range(n)]
+    run(tmp_path, interactions, items, text_fields=["title", "description", "genre", "tags", "categories"])
+    dataset = load(tmp_path)
+    dataset.build()  # the item features are tensors from here on
+    fields, kinds = dataset.config["text_fields"], field_kinds(dataset)
+    assert kinds == {"title": "text", "description": "text", "genre": "list", "tags": "list", "categories": "list"}
+    texts = FrameTexts(items, fields, kinds, dataset.config["seq_separator"], dataset.config["text_cleaning"])
+    rows = dataset.token2id("item_id", items["parent_asin"].to_numpy())
+    imported = np.array(item_texts(dataset, fields), dtype=object)[rows].tolist()
+    assert texts.sentences == imported
+    assert imported[1] == f'Game "1", part | 1 {sentence}, And a 1th.. Role, 1, Old, 1. hard, 1. Games, Board, Cards 1.'
 
 
 def test_items_and_interactions_that_do_not_match(tmp_path):
