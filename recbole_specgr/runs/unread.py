@@ -106,20 +106,26 @@ def _warn(config: Config, found: Mapping[str, str], reader: str) -> None:
 
 
 def _reader(config: Config, names: Iterable[str]) -> str:
-    """What does not read the settings, for a sentence: the model, and its tokenizer where that decides."""
-    methods = config.tokenizer_methods()
-    if config.was_read("tokenizer") and any(_of_other_tokenizer(config, name, methods) for name in names):
-        return f"{config['model']} with tokenizer.method {' and '.join(sorted(methods))}"
-    return str(config["model"])
+    """What does not read the settings, for a sentence: the model, and where its ids come from where that decides."""
+    methods, model = config.tokenizer_methods(), config["model"]
+    if not config.was_read("tokenizer") or not any(_of_other_tokenizer(config, name, methods) for name in names):
+        return str(model)
+    if methods:
+        return f"{model} with tokenizer.method {' and '.join(sorted(methods))}"
+    by = next(name for name in ("semantic_ids", "tokenizer.codebooks") if look_up(config.final_config_dict, name))
+    return f"{model} with {by} {look_up(config.final_config_dict, by)}"
 
 
 def _of_other_tokenizer(config: Config, name: str, methods: Iterable[str]) -> bool:
-    """The setting is in the group of a tokenizer, and none of `methods` reads that."""
+    """The setting is of a tokenizer's fit, and none of `methods` reads it; of the fit of any, where there are none."""
     top, _, inner = name.partition(".")
     group = _top(inner)
-    if top != "tokenizer" or not isinstance(look_up(config.final_config_dict, f"{top}.{group}"), dict):
+    if top != "tokenizer":
         return False
-    return all(group not in tokenizer_class(method).groups() for method in methods)
+    if isinstance(look_up(config.final_config_dict, f"{top}.{group}"), dict):
+        return all(group not in tokenizer_class(method).groups() for method in methods)
+    kept = {"reserve", "min_utilisation", *(() if config.final_config_dict["semantic_ids"] else ("codebooks",))}
+    return not methods and group not in kept
 
 
 def _unusual(config: Config, found: Mapping[str, str]) -> dict[str, str]:

@@ -157,9 +157,12 @@ class Config(RecBoleConfig):
         return name.partition(".")[0] in self._read
 
     def tokenizer_methods(self) -> set[str]:
-        """The tokenizers that this model's settings and those of its parts name. To ask is not to read them."""
-        parts = (method for part in self._borrowers for method in part.tokenizer_methods())
-        return {str(self.final_config_dict["tokenizer"]["method"]), *parts}
+        """The tokenizers that this model's settings and those of its parts name; none of its own where ids or codebooks
+        are given, so that none is fitted. To ask is not to read them."""
+        parts = {method for part in self._borrowers for method in part.tokenizer_methods()}
+        group = self.final_config_dict["tokenizer"]
+        given = self.final_config_dict["semantic_ids"] or group.get("codebooks")
+        return parts if given else {str(group["method"]), *parts}
 
     def type_of(self, name: str) -> dict[str, Any]:
         """The JSON Schema of a setting; of one that no schema declares, that of its value's kind."""

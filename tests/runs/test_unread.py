@@ -75,6 +75,19 @@ def test_the_settings_of_tokenizers_that_are_not_taken_are_told_of(tiny_dataset,
     assert "[tokenizer.opq.rotations]" in of_sasrec
 
 
+def test_where_ids_or_codebooks_are_given_nothing_of_a_tokenizers_fit_is_read(tiny_dataset, caplog):
+    group = {"levels": 4, "reserve": 2, "rqvae.epochs": 3}
+    for name, also in (("semantic_ids", {"tokenizer.codebooks": "b.npz"}), ("tokenizer.codebooks", {})):
+        settings = {f"tokenizer.{key}": value for key, value in group.items()}
+        config = Config("TIGER", "tiny", config_dict=typed(tiny_dataset, "a file", **{**settings, **also, name: "a.npz"}))
+        assert config["tokenizer"]["levels"] == 4 and config["semantic_ids"] in (None, "a.npz")
+        unread.check_given(config, [])
+        (said,) = [message for message in caplog.messages if "does not read" in message]
+        assert said.startswith(f"TIGER with {name} a.npz does not read [tokenizer.levels], [tokenizer.rqvae.epochs]")
+        assert ("[tokenizer.codebooks]" in said) == bool(also) and "reserve" not in said
+        caplog.clear()
+
+
 def test_a_parts_own_tokenizer_counts(tiny_dataset, caplog):
     given = typed(tiny_dataset, "a file", **{"tokenizer.opq.rotations": 2})
     whole = Config("SpecGR_Aux", "tiny", config_dict=given)

@@ -144,7 +144,7 @@ def test_letters_loss_is_the_sum_of_its_parts(quantizer):
         reconstruction += float((autoencoder.decoder(vector) - x[row]).detach().square().sum()) / (9 * 7)
     for row, vector in enumerate(vectors):
         alignment += cross_entropy([float(vector @ tokenizer._used[other]) for other in rows], row) / 9
-    assert float(found) == pytest.approx(reconstruction + 0.25 * commitment + 0.3 * alignment)
+    assert found.item() == pytest.approx(reconstruction + 0.25 * commitment + 0.3 * alignment)
     found.backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in autoencoder.encoder[0].parameters())
 
