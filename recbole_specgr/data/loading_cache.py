@@ -24,7 +24,7 @@ from recbole_specgr.system.array_folder import read_arrays, write_arrays
 from recbole_specgr.system.fingerprint import content_key
 from recbole_specgr.system.npz import pack, unpack
 
-_FORMAT = 1  # raise it whenever loading makes something else of the same files and settings, or this file writes it so
+_FORMAT = 2  # raise it whenever loading makes something else of the same files and settings, or this file writes it so
 WORTH = 32 * 2**20  # bytes of interactions from which on the cache is faster than anyone minds waiting
 SETTINGS = (
     *dataset_arguments,  # RecBole's own list of what its loading reads

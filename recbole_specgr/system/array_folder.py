@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.system.files import atomic_write
+from recbole_specgr.system.fingerprint import content_key
 
-_FACTS = "facts.json"  # written last: without it the folder is not finished
+_FACTS = "facts.txt"  # a fingerprint, and JSON. Written last: without it the folder is not finished
 
 
 def write_arrays(folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -27,7 +28,8 @@ def write_arrays(folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, np
             np.save(temporary, array, allow_pickle=False)
         index[name] = {"file": f"{number}.npy", "dtype": array.dtype.str, "shape": list(array.shape)}
     with atomic_write(folder / _FACTS) as temporary:
-        temporary.write_text(json.dumps({"facts": facts, "arrays": index}), encoding="utf-8")
+        text = json.dumps({"facts": facts, "arrays": index})
+        temporary.write_text(f"{content_key(text)}\n{text}", encoding="utf-8")
 
 
 def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
@@ -36,7 +38,10 @@ def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | 
     if not (folder / _FACTS).is_file():
         return None
     try:
-        content = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        key, _, text = (folder / _FACTS).read_text(encoding="utf-8").partition("\n")
+        if key != content_key(text):
+            raise ValueError(f"{_FACTS} is not as it was written")
+        content = json.loads(text)
         arrays = {name: _mapped(folder, **entry) for name, entry in content["arrays"].items()}
         facts: dict[str, Any] = content["facts"]
         return facts, arrays

@@ -109,7 +109,7 @@ def test_other_files_and_other_settings_are_loaded(tmp_path):
     assert folder() != before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "gone", "another array", "no facts", "half the facts"])
+@pytest.mark.parametrize("damage", ["truncated", "gone", "another array", "no facts", "half the facts", "a member is missing"])
 def test_a_damaged_folder_is_made_again(damage, tmp_path, caplog, no_reading, monkeypatch):
     write(tmp_path / "log")
     config = config_of(tmp_path)
@@ -118,7 +118,7 @@ def test_a_damaged_folder_is_made_again(damage, tmp_path, caplog, no_reading, mo
         plain = InductiveDataset(config)
     InductiveDataset(config)
     folder = LoadingCache.of(config).folder
-    array, facts = folder / "1.npy", folder / "facts.json"
+    array, facts = folder / "1.npy", folder / "facts.txt"
     if damage == "truncated":
         array.write_bytes(array.read_bytes()[:-8])
     elif damage == "gone":
@@ -127,8 +127,10 @@ def test_a_damaged_folder_is_made_again(damage, tmp_path, caplog, no_reading, mo
         np.save(array, np.zeros(3))
     elif damage == "no facts":
         facts.unlink()
-    else:
+    elif damage == "half the facts":
         facts.write_text(facts.read_text()[:200])
+    else:
+        facts.write_text(facts.read_text().replace('"repeats"', '"others"'))
     with caplog.at_level(logging.WARNING):
         check_same(InductiveDataset(config), plain)
     assert ("is damaged" in caplog.text) == (damage != "no facts")
