@@ -68,9 +68,7 @@ def acceptance(trial: Trial, rows: int | None = None) -> Measured:
     if not isinstance(model, SpeculativeRecommender):
         raise UserError(f"{trial.name} can't be measured by [acceptance]: it does not draft and verify.")
     size = trial.trainer.config["eval_batch_size"]
-    parts = [
-        model.speculate(batch, trial.k, trial.candidates) for batch in trial.batches(size, rows and -(-rows // size))
-    ]
+    parts = [model.speculate(batch, trial.k, trial.candidates) for batch in trial.batches(size, rows)]
     rounds = torch.cat([part.rounds for part in parts]).float()
     drafted, accepted = (torch.cat([getattr(part, name) for part in parts]).sum(0) for name in ("drafted", "accepted"))
     return {
@@ -91,7 +89,7 @@ def timing(trial: Trial, batch_size: int = 1, batches: int = 50) -> Measured:
     _check_batches(trial, "timing", batch_size)
     steps = trial.model.ranking_steps(trial.k, trial.candidates)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number, batch in enumerate(trial.batches(batch_size, batches + 1)):
+    for number, batch in enumerate(trial.batches(batch_size, batch_size * (batches + 1))):
         found: Any = None
         for name, step in steps.items():
             started = trial.trainer._now()
@@ -124,7 +122,7 @@ def subset(
     if rank is None:
         raise UserError(f"subset.method must be one of {', '.join(SUBSET_METHODS)}, but is [{method}].")
     times = []
-    for number, batch in enumerate(trial.batches(batch_size, batches + 1)):
+    for number, batch in enumerate(trial.batches(batch_size, batch_size * (batches + 1))):
         started = trial.trainer._now()
         rank(trial, batch, candidates)
         if number:

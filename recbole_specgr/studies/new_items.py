@@ -190,10 +190,10 @@ def first_round(trial: Trial, drafts: int, rows: int | None = None) -> FirstRoun
     """
     size = trial.trainer.config["eval_batch_size"]
     found: list[tuple[np.ndarray, ...]] = []
-    for batch in trial.batches(size, rows and -(-rows // size)):
+    for batch in trial.batches(size, rows):
         parts = (*draft_and_score(trial.model, batch, trial.candidates, drafts), batch[trial.view.iid_field])
         found.append(tuple(part.cpu().numpy() for part in parts))
-    return FirstRound(*(np.concatenate(part)[:rows] for part in zip(*found, strict=True)))
+    return FirstRound(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 @torch.no_grad()

@@ -64,9 +64,9 @@ class Trial:
         """BoolTensor [n_items] on the device: what this model may rank in the phase."""
         return self.ranker.rankable(self.view.candidates.to(self.trainer.device))
 
-    def batches(self, size: int, most: int | None = None) -> Iterator[Interaction]:
-        """The phase's rows in order, on the device; `most` batches of them."""
-        total = len(self.view) if most is None else min(len(self.view), size * most)
+    def batches(self, size: int, rows: int | None = None) -> Iterator[Interaction]:
+        """The phase's rows in order, on the device, `size` a batch; the first `rows` of them, None: all."""
+        total = len(self.view) if rows is None else min(len(self.view), rows)
         for start in range(0, total, size):
             yield self.view[torch.arange(start, min(start + size, total))].to(self.trainer.device)
 

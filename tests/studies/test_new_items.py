@@ -181,3 +181,10 @@ def test_what_cannot_be_measured_is_explained(trials):
         new_items(trials("SASRec"))
     with pytest.raises(UserError, match=r"one of valid, test, but is \[train\]"):
         new_items(trials("TIGER"), phase="train")
+
+
+def test_a_limit_is_of_rows_and_not_of_batches(trials):
+    trial = trials("SpecGRPP")
+    assert [len(batch) for batch in trial.batches(4, 6)] == [4, 2]
+    whole, some = first_round(trial, 5), first_round(trial, 5, 6)
+    np.testing.assert_array_equal(some.drafts, whole.drafts[:6])
