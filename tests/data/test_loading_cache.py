@@ -109,7 +109,9 @@ def test_other_files_and_other_settings_are_loaded(tmp_path):
     assert folder() != before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "gone", "another array", "no facts", "half the facts", "a member is missing"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "gone", "another array", "no facts", "half the facts", "a member is missing"]
+)
 def test_a_damaged_folder_is_made_again(damage, tmp_path, caplog, no_reading, monkeypatch):
     write(tmp_path / "log")
     config = config_of(tmp_path)

@@ -79,7 +79,9 @@ def test_where_ids_or_codebooks_are_given_nothing_of_a_tokenizers_fit_is_read(ti
     group = {"levels": 4, "reserve": 2, "rqvae.epochs": 3}
     for name, also in (("semantic_ids", {"tokenizer.codebooks": "b.npz"}), ("tokenizer.codebooks", {})):
         settings = {f"tokenizer.{key}": value for key, value in group.items()}
-        config = Config("TIGER", "tiny", config_dict=typed(tiny_dataset, "a file", **{**settings, **also, name: "a.npz"}))
+        config = Config(
+            "TIGER", "tiny", config_dict=typed(tiny_dataset, "a file", **{**settings, **also, name: "a.npz"})
+        )
         assert config["tokenizer"]["levels"] == 4 and config["semantic_ids"] in (None, "a.npz")
         unread.check_given(config, [])
         (said,) = [message for message in caplog.messages if "does not read" in message]

@@ -117,7 +117,7 @@ def test_what_there_is_not_is_left_out(random_round):
 def test_first_drafts_against_sorting_and_digit_by_digit(name, trials):
     """The drafter's best candidates, and each one's likelihood as an explanation tells it, without the bonus."""
     trial = trials(name)
-    model, (batch, *_) = trial.model, trial.batches(6, 1)
+    model, (batch, *_) = trial.model, trial.batches(6, 6)
     drafts, likelihoods = draft_and_score(model, batch, trial.candidates, 15)
     assert drafts.shape == likelihoods.shape == (6, 15)
     assert {bool(seen) for seen in model.verifier.seen[drafts].flatten()} == {True, False}
