@@ -166,12 +166,14 @@ class StagedTrainer(RecBoleLoop, Validation):
         """Train the rest of the epoch that `progress` is in, validate, and write down both."""
         self._shuffle(loader, self._seed(number, progress.epoch), progress.epoch)
 
-        def restore_random_numbers() -> None:  # after the loader has gone to where the epoch goes on
+        def restore() -> None:  # after the loader has gone to where the epoch goes on, and the model into training
+            if continuation is not None:
+                continuation.restore_buffers(self._module)
             restored = continuation is not None and continuation.restore_generators()
             if progress.step and not restored:
                 self._seed(number, progress.epoch, progress.step)
 
-        entry = self._timed_epoch(progress, loader, options, restore_random_numbers)
+        entry = self._timed_epoch(progress, loader, options, restore)
         progress.epoch += 1
         if self._validates(progress.epoch, options.valid_data):
             try:
