@@ -74,7 +74,7 @@ class Parallel:
 
     @torch.no_grad()
     def collect(self) -> None:
-        """Have the trained parameters in the model, and what buffers were given meanwhile, such as vectors of the items.
+        """Have the trained parameters in the model, and what was put into buffers meanwhile, such as items' vectors.
         Every process must ask."""
         if self.spread:
             for own, other in zip(self.model.parameters(), self.trained.parameters(), strict=True):
