@@ -26,8 +26,8 @@ Searches a model's settings for the best valid_metric on the valid phase.
   --output_file=FILE  where the summary is written too
   --KEY=VALUE         a setting that all trials share, as for recbole-specgr train
 
-The same command goes on with an interrupted search, and with larger --trials or --minutes adds to a finished one. The folder gets
-summary.md, best.yaml (for properties/tuned/<dataset>/<model>.yaml) and the trials' runs.
+The same command goes on with an interrupted search, and with larger --trials or --minutes adds to a finished one. The
+folder gets summary.md, best.yaml (for properties/tuned/<dataset>/<model>.yaml) and the trials' runs.
 
 examples:
   {program} --model=SASRec --params_file=space.txt --trials=20 --jobs=2
