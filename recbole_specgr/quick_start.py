@@ -29,7 +29,7 @@ from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
 from recbole_specgr.system.processes import leave_processes
 from recbole_specgr.training import StagedTrainer, make_trainer
-from recbole_specgr.training.tuning import Tuning, check_tuning, tune
+from recbole_specgr.training.tuning import Tuning, check_tuning, tune, tune_what_is_read
 
 
 def run_recbole(
@@ -93,6 +93,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
 
         trainer = make_trainer(config, model)
+        tune_what_is_read(config, model.decoding)
         check_tuning(config, model.decoding, valid)
         classes = [part.model_class for part in plan.named().values()]
         told = set() if resumes else check_given(config, classes, plan.model_class.parts_in_order)

@@ -111,6 +111,18 @@ def at_share(result: dict[str, float], metric: str, share: float) -> float:
     return (1 - share) * result[f"in_sample_{metric}"] + share * result[f"unseen_{metric}"]
 
 
+def tune_what_is_read(config: Config, decoding: Mapping[str, Any]) -> None:
+    """Leave out of `tune` what a property file of this package would tune and this model does not read, such as the beams
+    of SpecGR on a verifier that has none. What the user wants tuned stays, for `check_tuning` to refuse.
+
+    Args:
+        decoding: the model's settings of inference.
+    """
+    grid = config["tune"] or {}
+    given = {name.partition(".")[2] for name in config.given() if name.startswith("tune.")}
+    config["tune"] = {key: grid[key] for key in grid if key in decoding or key in given} or None
+
+
 def check_tuning(config: Config, decoding: Mapping[str, Any], valid: InductiveDataset) -> None:
     """Check what is to be tuned before anything is trained.
 
