@@ -29,7 +29,7 @@ from recbole_specgr.system.interruption import heeding_sigterm
 from recbole_specgr.system.log import RunLog, run_log
 from recbole_specgr.system.processes import leave_processes
 from recbole_specgr.training import StagedTrainer, make_trainer
-from recbole_specgr.training.tuning import Tuning, check_tuning, tune
+from recbole_specgr.training.tuning import Tuning, check_tuning, grid_that_is_read, tune
 
 
 def run_recbole(
@@ -93,14 +93,15 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
 
         trainer = make_trainer(config, model)
-        check_tuning(config, model.decoding, valid)
+        grid = grid_that_is_read(config, model.decoding)
+        check_tuning(config, grid, model.decoding, valid)
         classes = [part.model_class for part in plan.named().values()]
         told = set() if resumes else check_given(config, classes, plan.model_class.parts_in_order)
         if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
             trainer.resume_checkpoint(run_dir / LAST)
         score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
 
-    tuning = _tune(trainer, valid_data, run_dir)
+    tuning = _tune(trainer, valid_data, grid, run_dir)
     if tuning:
         score, valid_result = tuning.score, tuning.result
     test_result = trainer.evaluate(test_data, load_best_model=False, show_progress=progress)
@@ -131,12 +132,12 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     }
 
 
-def _tune(trainer: StagedTrainer, valid_data: Any, run_dir: Path) -> Tuning | None:
-    """Choose settings of inference on valid where `tune` asks for it; the run's settings have them from then on."""
-    config = trainer.config
-    if not config["tune"]:
+def _tune(trainer: StagedTrainer, valid_data: Any, grid: dict[str, list[Any]], run_dir: Path) -> Tuning | None:
+    """Choose settings of inference on valid where there is a grid of them; the run's settings have them from now on."""
+    if not grid:
         return None
-    tuning = tune(trainer, valid_data, config["tune"], config["show_progress"])
+    config = trainer.config
+    tuning = tune(trainer, valid_data, grid, config["show_progress"])
     for key, value in tuning.choice.items():
         config[key] = value
     if not config["rank"]:

@@ -1,5 +1,6 @@
 """`recbole-specgr search`: search the best settings of a model. `python run_hyper.py` is the same."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ Searches a model's settings for the best valid_metric on the valid phase.
                         dropout_prob uniform 0.0,0.5
                         hidden_size choice [64,128,256]
   --trials=20         how many to run in all; fewer when all combinations of choices are fewer
+  --minutes=M         no trial begins once those that ended took so long together; no limit when not given
   --jobs=1            how many at a time, each in a process of its own
   --study=FOLDER      where the search is kept; runs/hyper/<dataset>/<model> when not given
   --output_file=FILE  where the summary is written too
   --KEY=VALUE         a setting that all trials share, as for recbole-specgr train
 
-The same command goes on with an interrupted search, and with a larger --trials adds to a finished one. The folder gets
-summary.md, best.yaml (for properties/tuned/<dataset>/<model>.yaml) and the trials' runs.
+The same command goes on with an interrupted search, and with larger --trials or --minutes adds to a finished one. The
+folder gets summary.md, best.yaml (for properties/tuned/<dataset>/<model>.yaml) and the trials' runs.
 
 examples:
   {program} --model=SASRec --params_file=space.txt --trials=20 --jobs=2
@@ -51,6 +53,7 @@ def run(words: list[str]) -> int:
         raise UserError("--params_file=FILE must name the parameters to search; --help shows the format.")
     space = read_space(Path(file))
     trials, jobs = _count("trials", settings.pop("trials", 20)), _count("jobs", settings.pop("jobs", 1))
+    minutes = _minutes(settings.pop("minutes", None))
     folder, output = settings.pop("study", None), settings.pop("output_file", None)
     config = Config(arguments.model, arguments.dataset, arguments.config_files, Settings(settings, "the command line"))
     for name in space.distributions.keys() & settings.keys():
@@ -63,6 +66,7 @@ def run(words: list[str]) -> int:
         settings=settings,
         space=space,
         trials=trials,
+        minutes=minutes,
         folder=Path(folder) if folder else default,
     )
     try:
@@ -76,6 +80,14 @@ def run(words: list[str]) -> int:
         with atomic_write(Path(output)) as temporary:
             temporary.write_text(f"{report}\n", encoding="utf-8")
     return 0 if any(trial.value is not None for trial in finished(study)) else 1
+
+
+def _minutes(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise UserError(f"[--minutes] must be a number above 0, but is [{value}].")
+    return float(value)
 
 
 def _count(name: str, value: Any) -> int:

@@ -54,6 +54,7 @@ class ParallelRecommender(ItemTables, Verifier, ReadsHistories):
 
     inductive = True
     compares_items = True
+    has_prefixes = False
     needs: tuple[str, ...] = ("semantic_ids",)
     trains_on: tuple[str, ...] = ("windows", "rows")
     input_type = InputType.POINTWISE

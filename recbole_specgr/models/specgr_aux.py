@@ -38,7 +38,7 @@ class SpecGR_Aux(SpeculativeRecommender, CompositeRecommender):
 
     def __init__(self, config: Config, dataset: Dataset, parts: Mapping[str, Part]) -> None:
         super().__init__(config, dataset, parts)
-        self.decoding = {key: config[key] for key in self.decoding_keys}
+        self.decoding = self.read_decoding(config)
         self.list_length = max(config["topk"])
         self.verifier.prepare_decoding(config)
         self.unseen_history, self.draft_pool_size = config["unseen_history"], config["draft_pool"]

@@ -47,7 +47,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, TextItemTable, ParallelRecommender):
         self.read_text = config["read_text"]
         self.drafting_weight, self.draft_pool_size = config["drafting_weight"], config["draft_pool"]
         self.drafting_temperature = config["drafting_temperature"]
-        self.decoding = {key: config[key] for key in self.decoding_keys}
+        self.decoding = self.read_decoding(config)
         self.list_length = max(config["topk"])
 
     # -- vectors -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
+from recbole.config import Config
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
@@ -21,13 +22,14 @@ from recbole_specgr.models.verifying import ReadUsers, Verifier
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
 BEYOND_THE_PAPER = ("unseen_bonus", "drafter_weight", "order")
+OF_PREFIXES = ("num_beams", "score_adjustment", "guided_redrafting")  # of no effect on a verifier that has none
 
 
 class SpeculativeRecommender(RanksByList):
     """Mixin: ranks by draft and verify. Subclasses give `verifier` and `draft_scores`.
 
     Attributes:
-        decoding: the settings of `DraftVerifySettings`.
+        decoding: the settings of `DraftVerifySettings` that its verifier depends on.
         draft_pool_size: how many items may be drafted for each user, found by `draftable`; None: all candidates.
     """
 
@@ -51,9 +53,15 @@ class SpeculativeRecommender(RanksByList):
         assert users.draft_scores is not None
         return None, users.draft_scores
 
+    def read_decoding(self, config: Config) -> dict[str, Any]:
+        """The settings for `decoding`. Those without effect on this verifier are not read, so that a run says so of one
+        that is given."""
+        without_effect = () if self.verifier.has_prefixes else OF_PREFIXES
+        return {key: config[key] for key in self.decoding_keys if key not in without_effect}
+
     @property
     def draft_verify_settings(self) -> DraftVerifySettings:
-        return DraftVerifySettings(**{key: self.decoding[key] for key in self.decoding_keys})
+        return DraftVerifySettings(**{key: self.decoding[key] for key in self.decoding_keys if key in self.decoding})
 
     def encode_users(self, interaction: Interaction) -> ReadUsers:
         return self._with_draft_scores(interaction, self.verifier.read(interaction))

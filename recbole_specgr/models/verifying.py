@@ -38,9 +38,12 @@ class Verifier(ModelContract):
 
     Attributes:
         seen: items of the training data `[n_items]`.
+        has_prefixes: it writes an id digit by digit. One that predicts all digits at once has no beams, no prefixes to
+            draft below, and counts every digit of every item.
     """
 
     seen: Tensor
+    has_prefixes: bool = True
 
     @property
     def records_decoding(self) -> bool:

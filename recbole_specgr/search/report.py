@@ -5,7 +5,7 @@ import yaml
 from optuna.trial import TrialState
 from tabulate import tabulate
 
-from recbole_specgr.search.trials import Search, finished, without_effect
+from recbole_specgr.search.trials import Search, finished, minutes_of, time_is_up, without_effect
 from recbole_specgr.settings.precedence import expand_dotted
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.terminal import plain_table
@@ -34,9 +34,10 @@ def write_report(search: Search, study: optuna.Study) -> str:
             ]
         )
     headers = ["trial", f"valid {metric}", *names, "best epoch", "epochs", "minutes"]
-    minutes = sum(trial.user_attrs["seconds"] for trial in trials) / 60
+    stopped = f" (none begins after {search.minutes:g})" if time_is_up(search, study) else ""
     lines = [
-        f"{search.model} on {search.dataset}: {len(trials)} trials in {minutes:.1f} minutes, {len(failed)} failed. "
+        f"{search.model} on {search.dataset}: {len(trials)} trials in {minutes_of(trials):.1f} minutes{stopped}, "
+        f"{len(failed)} failed. "
         f"Chosen on the valid phase; the test phase decides nothing.",
         f"Searched: {'; '.join(search.space.text)}. Fixed: {_inline(search.settings)}.",
     ]

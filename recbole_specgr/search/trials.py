@@ -34,6 +34,7 @@ class Search:
         model, dataset, config_files, settings: as `run_recbole` takes them.
         space: what may be tried.
         trials: how many are run in all, over all calls.
+        minutes: no trial begins once all that ended took so long together; None: no limit.
         folder: where the study and the trials' runs are.
     """
 
@@ -44,6 +45,7 @@ class Search:
     space: Space
     trials: int
     folder: Path
+    minutes: float | None = None
 
     def config(self, values: dict[str, Any]) -> Config:
         """The settings of a trial. Raises UserError for a value that can't be."""
@@ -118,6 +120,16 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in ended if "seconds" in trial.user_attrs]
 
 
+def minutes_of(trials: list[FrozenTrial]) -> float:
+    """What finished trials took together."""
+    return sum(trial.user_attrs["seconds"] for trial in trials) / 60
+
+
+def time_is_up(search: Search, study: optuna.Study) -> bool:
+    """No further trial may begin."""
+    return search.minutes is not None and minutes_of(finished(study)) >= search.minutes
+
+
 def without_effect(search: Search, trials: list[FrozenTrial]) -> str:
     """The warning about parameters that none of the successful trials read; "" where there are none."""
     good = [trial.user_attrs["unread"] for trial in trials if "unread" in trial.user_attrs]
@@ -171,7 +183,7 @@ def _work(search: Search, number: int, jobs: int, tickets) -> None:
     ):
         study = search.study(seed=search.config({})["seed"] + number)
         warning = ""
-        while _take(tickets):
+        while not time_is_up(search, study) and _take(tickets):
             trial = _ask(study, search.space)
             if trial is None:
                 break

@@ -111,11 +111,26 @@ def at_share(result: dict[str, float], metric: str, share: float) -> float:
     return (1 - share) * result[f"in_sample_{metric}"] + share * result[f"unseen_{metric}"]
 
 
-def check_tuning(config: Config, decoding: Mapping[str, Any], valid: InductiveDataset) -> None:
+def grid_that_is_read(config: Config, decoding: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What is tuned: `tune`, without what a property file would tune and this model does not read, such as the beams of
+    SpecGR on a verifier that has none. What the user wants tuned stays, for `check_tuning` to refuse.
+
+    Args:
+        decoding: the model's settings of inference.
+    """
+    grid = config["tune"] or {}
+    given = {name.partition(".")[2] for name in config.given() if name.startswith("tune.")}
+    return {key: grid[key] for key in grid if key in decoding or key in given}
+
+
+def check_tuning(
+    config: Config, grid: dict[str, list[Any]], decoding: Mapping[str, Any], valid: InductiveDataset
+) -> None:
     """Check what is to be tuned before anything is trained.
 
     Args:
-        config: `tune`, `tune_unseen_share` and `valid_metric` are read.
+        config: `tune_unseen_share` and `valid_metric` are read.
+        grid: what is to be tuned.
         decoding: the model's settings of inference.
         valid: the valid view.
 
@@ -124,11 +139,11 @@ def check_tuning(config: Config, decoding: Mapping[str, Any], valid: InductiveDa
             the metric is of one.
     """
     share, metric = config["tune_unseen_share"], config["valid_metric"]
-    if not config["tune"]:
+    if not grid:
         if share is not None:
             getLogger().warning(f"[tune_unseen_share: {share}] has no effect: no setting of inference is tuned.")
         return
-    check_grid(config["tune"], decoding, config["model"])
+    check_grid(grid, decoding, config["model"])
     if share is None:
         return
     if split_key(metric)[0]:

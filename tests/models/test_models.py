@@ -22,6 +22,7 @@ from recbole_specgr.backbones import T5, DecoderOnly
 from recbole_specgr.decoding.replay import Replay
 from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
+from recbole_specgr.models.speculative_recommender import OF_PREFIXES
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.runs.folder import read_config
 from recbole_specgr.serving import Recommender
@@ -542,6 +543,7 @@ class TestSpecGR_AuxOnRPG(ModelCase):
         result = model.eval().speculate(batch, 10, candidates)
         assert 0 < result.accepted.sum() < result.drafted.sum()
         assert (result.rounds == 1).all()
+        assert "draft_size" in model.decoding and not model.decoding.keys() & set(OF_PREFIXES)
 
 
 class TestUniSRec(TextSequenceCase):

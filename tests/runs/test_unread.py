@@ -21,6 +21,7 @@ MODELS = {
     "SpecGRPP": {**TEXT, **TINY_SPECGR, "stages": {"pretrain": {"epochs": 1}, "finetune": {"epochs": 1}}},
     "HSTU": {"epochs": 1, "hidden_size": 16, "n_layers": 1, "n_heads": 2},
     "RPG": {**TEXT, **SEMANTIC, **NARROW, "eval_step": 1},
+    "SpecGRPP_RPG": {**TEXT, **SEMANTIC, **NARROW, "map_size": 16, "eval_step": 1},
 }
 
 
@@ -40,6 +41,8 @@ def typed(tiny_dataset, source: str = "the command line", **settings) -> Setting
         ("MostPop", "mmr_weight", 0.2),
         ("UniSRec", "semantic_ids", "ids.npz"),
         ("SpecGRPP", "beam_groups", 2),
+        ("SpecGRPP_RPG", "num_beams", 20),
+        ("SpecGRPP_RPG", "guided_redrafting", False),
         ("TIGER", "tokenizer.letter.diversity", 0.1),
         ("RPG", "tokenizer.rqvae", {"epochs": 3}),
     ],

@@ -156,6 +156,12 @@ def test_a_search_ends_goes_on_and_reports(place, run_hyper):
 
     assert run_hyper("--params_file=hyper.test", "--trials=4")[0] == 0 and len(finished(study)) == 4
 
+    # No further trial begins once the time is up; of a new search there is always one.
+    status, shown, _ = run_hyper("--params_file=hyper.test", "--trials=6", "--minutes=0.001")
+    assert status == 0 and len(finished(study)) == 4 and "(none begins after 0.001)" in shown
+    shown = run_hyper("--params_file=hyper.test", "--trials=3", "--minutes=0.001", "--study=short")[1]
+    assert "SASRec on tiny: 1 trials in" in shown
+
 
 def test_every_combination_is_tried_once(place, run_hyper):
     (place / "two.test").write_text("hidden_size choice [8, 16]\n")
@@ -199,6 +205,8 @@ def test_the_trials_end_with_the_search_that_is_killed(place):
         ("hidden_dropout_prob uniform 0.1,1.5", [], "is [1.5], from the search"),
         ("hidden_size choice [8]", ["--hidden_size=8"], "fixed on the command line"),
         ("hidden_size choice [8]", ["--trials=0"], "[--trials]"),
+        ("hidden_size choice [8]", ["--minutes=0"], "[--minutes] must be a number above 0, but is [0]"),
+        ("hidden_size choice [8]", ["--minutes=long"], "[--minutes] must be a number above 0, but is [long]"),
         (None, [], "params_file"),
     ],
 )

@@ -14,7 +14,7 @@ from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import make_trainer
-from recbole_specgr.training.tuning import check_tuning
+from recbole_specgr.training.tuning import check_tuning, grid_that_is_read
 
 SHORT = {**TINY_T5, "epochs": 2}
 GRIDS = {
@@ -107,12 +107,25 @@ def test_a_share_of_unseen_targets_wants_both_parts() -> None:
     valid = SimpleNamespace(seen=torch.tensor([False, True, True]), inter_feat={"item_id": torch.tensor([1, 2, 1])})
     valid.iid_field = "item_id"
     with pytest.raises(UserError, match=r"all targets of the valid phase are in-sample. Leave it out"):
-        check_tuning(config, {"epsilon": 0.0}, valid)
+        check_tuning(config, config["tune"], {"epsilon": 0.0}, valid)
 
 
 def test_a_share_of_unseen_targets_without_tuning_is_said_to_have_no_effect(caplog) -> None:
-    check_tuning({"tune": None, "tune_unseen_share": 0.5, "valid_metric": "NDCG@10"}, {}, SimpleNamespace())
+    check_tuning({"tune_unseen_share": 0.5, "valid_metric": "NDCG@10"}, {}, {}, SimpleNamespace())
     assert "[tune_unseen_share: 0.5] has no effect" in caplog.text
+
+
+def test_what_a_verifier_does_not_read_is_not_tuned_unless_somebody_asks_for_it(tiny_dataset) -> None:
+    decoding = {"draft_size": 10, "accept_threshold": -1.6}
+    config = Config("SpecGR_Aux", "tiny", config_dict={**tiny_dataset, "backbone": "RPG"})
+    assert "num_beams" in config["tune"]
+    assert grid_that_is_read(config, decoding).keys() == decoding.keys()
+    config = Config("SpecGR_Aux", "tiny", config_dict={**tiny_dataset, "backbone": "RPG", "tune.num_beams": [5, 10]})
+    grid = grid_that_is_read(config, decoding)
+    with pytest.raises(UserError, match=r"\[tune.num_beams\]: SpecGR_Aux has no setting of this name"):
+        check_tuning(config, grid, decoding, SimpleNamespace())
+    config = Config("RPG", "tiny", config_dict=tiny_dataset)
+    assert grid_that_is_read(config, {}) == {}
 
 
 class TestGridOfLayers:
