@@ -43,6 +43,22 @@ TRAINED = {
     "UniSRec": UNISREC,
     "UniSRecPretrain": {**UNISREC, "drop_share": 0.0},
 }
+# RecBole's sampler deals the rows to two processes otherwise than to one.
+DEALT = {"SASRec": {**TEXT, "train_batch_size": 12}}
+KEEPS_VECTORS = {  # of all items, made before each epoch of `first`
+    "Recformer": {
+        **SHARED,
+        "train_batch_size": 51,
+        "hidden_dropout_prob": 0.0,
+        "attn_dropout_prob": 0.0,
+        "vocab_size": 300,
+        "max_tokens": 32,
+        "attention_window": 16,
+        "learning_rate": 0.01,
+        "warmup_steps": 0,
+        "stages": {"pretrain": {"epochs": 1}, "first": {"epochs": 2}, "second": {"epochs": 1}},
+    }
+}
 
 
 def settings(folder: Path, **more) -> dict:
@@ -71,15 +87,20 @@ def trained(model: str, folder: Path, interrupted: bool = False, **more):
         more["checkpoint_steps"] = 3
     run_dir = folder / "float64" / "-".join([model, str(world()[1]), *more])
     run_dir.mkdir(parents=True, exist_ok=True)
-    config = Config(model, "tiny", config_dict=settings(folder, **TRAINED[model], run_dir=str(run_dir), **more))
-    init_seed(config["seed"], config["reproducibility"])
-    train, valid, test = data_preparation(config, InductiveDataset(config))
-    # In float32 the order of a sum shows at once, and Adam makes it larger where a gradient is almost 0.
-    trainer = make_trainer(config, model_of(config, train._dataset).double())
+    own = {**TRAINED, **DEALT, **KEEPS_VECTORS}[model]
+    config = Config(model, "tiny", config_dict=settings(folder, **own, run_dir=str(run_dir), **more))
+
+    def begun():
+        init_seed(config["seed"], config["reproducibility"])
+        train, valid, test = data_preparation(config, InductiveDataset(config))
+        # In float32 the order of a sum shows at once, and Adam makes it larger where a gradient is almost 0.
+        return make_trainer(config, model_of(config, train._dataset).double()), train, valid, test
+
+    trainer, train, valid, test = begun()
     if interrupted:
         with suppress(KeyboardInterrupt):
             trainer.fit(train, valid, callback_fn=stop_in_the_second_epoch)
-        trainer = make_trainer(config, model_of(config, train._dataset).double())
+        trainer, train, valid, test = begun()
         trainer.resume_checkpoint(run_dir / LAST)
     trainer.fit(train, valid)
     curves = {
@@ -122,6 +143,11 @@ def main(folder: Path) -> None:
     spread, _, results["curves"]["fsdp"] = trained("TIGER", folder, interrupted=True, parallel="fsdp")
     if not world()[0]:
         torch.save(spread.model.state_dict(), folder / "fsdp-by-two.pt")
+    _, results["metrics"]["Recformer"], results["curves"]["Recformer"] = trained(
+        "Recformer", folder, interrupted=True, parallel="fsdp"
+    )
+    for interrupted in (False, True):
+        _, *results[f"SASRec_{interrupted}"] = trained("SASRec", folder, interrupted)
     _, *results["leave_one_out"] = trained("UniSRec", folder, interrupted=True, split="leave_one_out")
     run = settings(folder, **SHARED, train_batch_size=64)
     torch.distributed.barrier()

@@ -50,9 +50,11 @@ class TokenVerification:
     def may_be_drafted(self, items: Tensor) -> Tensor | None:
         if self.depth == 0:
             return None
-        level = self.prefixes.index.levels[self.depth]
-        is_beam = torch.zeros(len(self.beams.nodes), level.nodes, dtype=torch.bool, device=items.device)
-        is_beam.scatter_(1, self.beams.nodes, self.beams.exist)
+        level, beams = self.prefixes.index.levels[self.depth], self.beams
+        # A beam that does not exist has the number of one that may: it is marked in a column of its own.
+        marked = torch.where(beams.exist, beams.nodes, level.nodes)
+        is_beam = torch.zeros(len(marked), level.nodes + 1, dtype=torch.bool, device=items.device)
+        is_beam.scatter_(1, marked, True)
         nodes = level.of_item[items]
         return is_beam[:, nodes[0]] if len(nodes) == 1 else is_beam.gather(1, nodes)
 

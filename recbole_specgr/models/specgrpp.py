@@ -34,15 +34,12 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
 
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
         super().__init__(config, dataset, semantic_ids)
-        self.temperature = config["temperature"]
-        self.contrastive_weight = config["contrastive_weight"]
-        self.ranking_weight = config["ranking_weight"]
-        self.train_batch_size = config["train_batch_size"]
         self.draft_pool_size, self.draft_index = config["draft_pool"], config["draft_index"]
         self._nearest: tuple[PrefixIndex, Tensor, NearestItems] | None = None  # with what it was built from
         self.item_encoder = self.backbone.reader().requires_grad_(False).eval()
         self.register_buffer("items_frozen", torch.tensor(False))
         self._item_vectors: Tensor | None = None
+        self._settings = config  # which a stage changes while it is trained
         self._enter("pretrain")
 
     # -- representations -----------------------------------------------------------------------------------------------
@@ -79,7 +76,10 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         return {"_item_vectors": self.frozen_vectors(new.tokens.to(self.tokens))}
 
     def _enter(self, stage: str) -> None:
-        self.stage = stage
+        """Take over what the loss of a stage depends on, from the settings that are in place."""
+        self.stage, settings = stage, self._settings
+        self.temperature, self.train_batch_size = settings["temperature"], settings["train_batch_size"]
+        self.contrastive_weight, self.ranking_weight = settings["contrastive_weight"], settings["ranking_weight"]
         self.compares_rows = stage == "pretrain" and bool(self.contrastive_weight)
 
     def start_stage(self, stage: str) -> None:

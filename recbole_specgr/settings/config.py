@@ -6,7 +6,8 @@ command line hands its `--key=value` in as the last: a Config never looks at `sy
 """
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,15 @@ class Config(RecBoleConfig):
         self._read.add(name)
         if self._lender is not None and name in self._lender[1]:
             self._lender[0]._note(name)
+
+    @contextmanager
+    def noting_reads(self) -> Iterator[set[str]]:
+        """Yield a set that gets the names of the settings that are read meanwhile."""
+        earlier, self._read = self._read, set()
+        try:
+            yield self._read
+        finally:
+            self._read = self._read | earlier
 
     def given(self) -> dict[str, str]:
         """The settings that came in files and words of the user, by dotted names, and where each came from."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
+import torch
 from recbole.config import Config
 from torch import nn
 from torch.amp import GradScaler
@@ -133,6 +134,19 @@ class Continuation:
         stage, epoch, step = self.progress.stage, self.progress.epoch, self.progress.step
         where = f"epoch {epoch + 1}, step {step}" if step else f"epoch {epoch}"
         getLogger().info(f"Resumed stage {stage} after {where}.")
+
+    @torch.no_grad()
+    def restore_buffers(self, model: nn.Module) -> None:
+        """Put back what an epoch that goes on in its middle began with, such as vectors of the items that are constants
+        of its loss. A model that makes these anew for every epoch forgets them in `train()`.
+
+        Args:
+            model: that is trained, after `train()`.
+        """
+        state = self.content["state_dict"] if self.progress.step else {}
+        for name, buffer in model.named_buffers():
+            if name in state:
+                buffer.copy_(state[name])
 
     def restore_generators(self) -> bool:
         """Let random numbers go on in the middle of the epoch. False, and nothing is done, where this process has no

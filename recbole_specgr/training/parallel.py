@@ -74,10 +74,13 @@ class Parallel:
 
     @torch.no_grad()
     def collect(self) -> None:
-        """Have the trained parameters in the model. Every process must ask."""
+        """Have the trained parameters in the model, and what was put into buffers meanwhile, such as items' vectors.
+        Every process must ask."""
         if self.spread:
-            for own, other in zip(self.model.parameters(), self.trained.parameters()):
+            for own, other in zip(self.model.parameters(), self.trained.parameters(), strict=True):
                 own.copy_(gathered(other))
+            for kept, now in zip(self.model.buffers(), self.trained.buffers(), strict=True):
+                kept.copy_(now)
 
     @contextmanager
     def accumulating(self, last: bool) -> Iterator[None]:

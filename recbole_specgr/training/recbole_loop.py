@@ -16,6 +16,7 @@ from recbole.data.dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data.distributed import DistributedSampler
 
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.system.errors import UserError
@@ -72,6 +73,9 @@ class RecBoleLoop(TrainerMixin):
     def _shuffle(self, loader: Any, seed: int, epoch: int) -> None:
         """Give the batches of an epoch their order."""
         loader.generator.manual_seed(seed)
+        if isinstance(loader.sampler, DistributedSampler):
+            # RecBole's epoch says so, too, but too late for batches that are passed over on resuming, or made ahead.
+            loader.sampler.set_epoch(epoch)
 
     def _batches_from(self, loader: Any, first: int) -> Iterator[Any]:
         """The batches of an epoch without the `first` ones. RecBole's loaders must make those, too."""
@@ -98,6 +102,11 @@ class RecBoleLoop(TrainerMixin):
         if not self.config["single_spec"]:
             devices = [self.device] if self.device.type == "cuda" else None
             self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
+
+    @property
+    def _module(self) -> torch.nn.Module:
+        """What is trained: `model`, or another object in its place."""
+        return self.model
 
     def _collect(self) -> None:
         """Have the parameters as they are now in `model`; another object may be trained."""

@@ -24,7 +24,7 @@ from recbole_specgr.training.meter import EpochMeter
 from recbole_specgr.training.profiling import traced_steps
 from recbole_specgr.training.progress import StageProgress
 from recbole_specgr.training.recbole_loop import RecBoleLoop
-from recbole_specgr.training.stage_settings import stage_settings
+from recbole_specgr.training.stage_settings import stage_settings, warn_of_unread
 from recbole_specgr.training.steps import EpochSteps
 from recbole_specgr.training.validation import Validation
 
@@ -91,13 +91,14 @@ class StagedTrainer(RecBoleLoop, Validation):
         try:
             for number, (stage, settings) in enumerate(self.stages.items()):
                 progress = self.progress.setdefault(stage, StageProgress(stage))
-                with stage_settings(self, settings):
+                with stage_settings(self, settings) as read:
                     self._check_settings()
                     self.start_stage(stage)
                     if progress.done:
                         self._load(self.run_dir / f"{stage}.pth")
                     else:
                         self._train_stage(number, progress, self._loader(train_data, settings), options)
+                        warn_of_unread(self, stage, settings.keys() - read)
         except KeyboardInterrupt:
             go_on = f"Go on after epoch {progress.epoch} with --resume={self.resume_dir}"
             self.logger.warning(f"Interrupted in stage {stage}. {go_on if saved else 'Nothing is saved.'}")
@@ -166,12 +167,14 @@ class StagedTrainer(RecBoleLoop, Validation):
         """Train the rest of the epoch that `progress` is in, validate, and write down both."""
         self._shuffle(loader, self._seed(number, progress.epoch), progress.epoch)
 
-        def restore_random_numbers() -> None:  # after the loader has gone to where the epoch goes on
+        def restore() -> None:  # after the loader has gone to where the epoch goes on, and the model into training
+            if continuation is not None:
+                continuation.restore_buffers(self._module)
             restored = continuation is not None and continuation.restore_generators()
             if progress.step and not restored:
                 self._seed(number, progress.epoch, progress.step)
 
-        entry = self._timed_epoch(progress, loader, options, restore_random_numbers)
+        entry = self._timed_epoch(progress, loader, options, restore)
         progress.epoch += 1
         if self._validates(progress.epoch, options.valid_data):
             try:

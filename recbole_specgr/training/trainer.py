@@ -68,6 +68,10 @@ class Trainer(StagedTrainer, RecBoleTrainer):
         self.parallel = None  # the last stage's hooks have to go first
         self.parallel = Parallel(self.model, self.config)
 
+    @property
+    def _module(self):
+        return self.parallel.trained
+
     def _collect(self):
         self.parallel.collect()
 

@@ -129,6 +129,23 @@ def verify_against_oracle(
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("static", [False, True])
+def test_more_beams_than_prefixes_let_every_item_be_drafted(static: bool) -> None:
+    """Where each prefix is a beam, items below the first one may be drafted again like all others."""
+    world = World(3, n_items=9, digits=3, codes=3)
+    index = PrefixIndex(world.tokens)
+    prefixes = PrefixStore(world.backbone, world.memory, index, world.slices, 10, static=static)
+    asked = DraftVerifySettings(num_beams=40).for_verification(5)
+    verification = TokenVerification(prefixes, world.seen, asked)
+    for items in (index.items[None], index.items.expand(len(world.histories), -1)):
+        assert verification.may_be_drafted(items) is None
+        for _ in range(2):
+            verification.step()
+            assert verification.may_be_drafted(items).all()
+        verification = verification.restart(asked)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("digits", [6, 7, 8])
 @pytest.mark.parametrize("accept_threshold", [-50.0, -2.0, -1.3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

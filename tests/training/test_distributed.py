@@ -88,6 +88,25 @@ def test_two_processes_and_a_resumed_run_train_the_same_under_leave_one_out(by_t
     assert their_curves["train"] == [pytest.approx(entry, rel=1e-10) for entry in curves["train"]]
 
 
+def test_vectors_that_an_epoch_began_with_are_those_of_all_processes(by_two, monkeypatch) -> None:
+    """Recformer keeps the items' vectors in a buffer. Spread over two processes, interrupted and gone on with in the
+    middle of an epoch, it has those of one process; so has one process that was interrupted."""
+    monkeypatch.chdir(by_two["folder"])
+    _, metrics, curves = jobs.trained("Recformer", by_two["folder"])
+    _, resumed_metrics, resumed_curves = jobs.trained("Recformer", by_two["folder"], interrupted=True)
+    assert (resumed_metrics, resumed_curves) == (metrics, curves)
+    assert by_two["metrics"]["Recformer"] == metrics
+    for stage, curve in curves.items():
+        assert by_two["curves"]["Recformer"][stage] == [pytest.approx(entry, rel=1e-10) for entry in curve]
+
+
+def test_recboles_sampler_goes_on_in_the_middle_of_an_epoch(by_two) -> None:
+    """Two processes that go on with SASRec learn the rows that are left of the epoch, and no others."""
+    (metrics, curves), (resumed_metrics, resumed_curves) = by_two["SASRec_False"], by_two["SASRec_True"]
+    assert resumed_metrics == metrics
+    assert resumed_curves["train"] == [pytest.approx(entry, rel=1e-10) for entry in curves["train"]]
+
+
 def test_one_process_loads_what_two_have_trained(by_two) -> None:
     run_dir = Path(by_two["runs"]["SASRec"])
     config, model, *_, test = load_data_and_model(run_dir)

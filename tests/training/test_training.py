@@ -9,14 +9,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recbole.utils import early_stopping
+from recbole.data import data_preparation
+from recbole.utils import early_stopping, init_seed
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from training_cases import MeanOfHistory, equal, files
+from training_cases import SHORT, MeanOfHistory, equal, files
 
+from recbole_specgr.building.build import model_of
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.training import LAST, Trainer
+from recbole_specgr.training import LAST, Trainer, make_trainer
 from recbole_specgr.training.loader import BatchLoader
 from recbole_specgr.training.meter import EpochMeter, named_losses
 from recbole_specgr.training.optimizer import build_adamw
@@ -307,6 +311,36 @@ def test_stages_run_in_order_with_their_own_settings(prepare, tmp_path):
     assert entry["loss"] == pytest.approx(entry["loss_softmax"] + entry["loss_size"])
     assert {"warm.pth", "main.pth", LAST} <= files(tmp_path / "run")
     assert not any(name.startswith(("log", "saved")) for name in files(tmp_path))
+
+
+def test_a_stages_settings_that_nothing_reads_are_told_of(prepare, caplog):
+    trainer, train, valid, _ = prepare(MeanOfHistory)
+    stages(trainer, main={"epochs": 1, "warmup_steps": 3, "text_dim": 9}).fit(train, valid)
+    told = [message for message in caplog.messages if "had no effect" in message]
+    assert len(told) == 1 and told[0].startswith("[stages.main.text_dim] had no effect")
+    assert trainer.config.was_read("seed"), "what was read before is not forgotten"
+
+
+def test_specgrpp_learns_by_the_settings_of_the_stage(tiny_dataset, tmp_path):
+    """Which rows generate, and what the losses weigh: the same where all stages say so as where the whole run does."""
+    own = {"train_batch_size": 30, "temperature": 0.2, "contrastive_weight": 2.0, "ranking_weight": 3.0}
+    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2, "MAX_ITEM_LIST_LENGTH": 5}
+    ids = {"tokenizer": {"method": "rqkmeans", "codebook_size": 8, "levels": 2}}
+    usual = {**sizes, **ids, "contrastive_batch_size": 70, "num_beams": 10, "tune": None, "preset": "paper"}
+    losses = []
+    for name, given_settings in (
+        ("whole", {**own, "stages": {"pretrain": {"epochs": 1}, "finetune": {"epochs": 1}}}),
+        ("stages", {"stages": {"pretrain": {**own, "epochs": 1}, "finetune": {**own, "epochs": 1}}}),
+    ):
+        values = {**tiny_dataset, **SHORT, **usual, **given_settings, "run_dir": str(tmp_path / name)}
+        config = Config("SpecGRPP", "tiny", config_dict=values)
+        init_seed(config["seed"], config["reproducibility"])
+        train, valid, _ = data_preparation(config, InductiveDataset(config))
+        trainer = make_trainer(config, model_of(config, train._dataset))
+        trainer.fit(train, valid)
+        history = [progress.history[0] for progress in trainer.progress.values()]
+        losses.append([{key: value for key, value in entry.items() if "second" not in key} for entry in history])
+    assert losses[0] == losses[1]
 
 
 def test_the_best_epoch_is_in_the_model_and_the_file_at_the_end(prepare):
