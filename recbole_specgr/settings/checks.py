@@ -21,6 +21,10 @@ def check_values(settings: dict[str, Any]) -> None:
         _check_stage_name(stage)
     settings["topk"] = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
     _check_metrics(settings)
+    _check_valid_metric("valid_metric", settings["valid_metric"], settings)
+    for stage, own in settings["stages"].items():
+        if "valid_metric" in own:
+            _check_valid_metric(f"stages.{stage}.valid_metric", own["valid_metric"], settings)
 
 
 def check_model_class(name: str, model_class: type[AbstractRecommender]) -> None:
@@ -100,10 +104,13 @@ def _check_metrics(settings: dict[str, Any]) -> None:
     metrics = settings["metrics"] if isinstance(settings["metrics"], list) else [settings["metrics"]]
     found = {str(metric): metric_class(str(metric)) for metric in metrics}
     settings["metrics"] = [name if name.lower() == metric.name() else metric.title() for name, metric in found.items()]
+
+
+def _check_valid_metric(name: str, value: str, settings: dict[str, Any]) -> None:
     keys = [f"{metric}@{k}" for metric in settings["metrics"] for k in settings["topk"]]
-    _, metric, k = split_key(settings["valid_metric"])
+    _, metric, k = split_key(value)
     if f"{metric}@{k}" not in [key.lower() for key in keys]:
         raise UserError(
-            f"[valid_metric: {settings['valid_metric']}] is not among the results: {', '.join(keys)}, each also with "
+            f"[{name}: {value}] is not among the results: {', '.join(keys)}, each also with "
             f"{' or '.join(part for part in PARTS if part)} before it. [metrics] and [topk] say what is measured."
         )

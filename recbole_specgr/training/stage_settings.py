@@ -9,6 +9,9 @@ from typing import Any
 
 from recbole.trainer import Trainer
 
+from recbole_specgr.evaluation.known_metrics import smaller_is_better
+from recbole_specgr.settings.result_keys import split_key
+
 READ_BY_RECBOLE = ("epochs", "learner", "learning_rate", "weight_decay", "eval_step", "stopping_step")
 
 
@@ -24,13 +27,19 @@ def stage_settings(trainer: Trainer, overrides: dict[str, Any]) -> Iterator[set[
         with config.noting_reads() as read:
             for key in READ_BY_RECBOLE:
                 setattr(trainer, key, config[key])
-            trainer.valid_metric = config["valid_metric"].lower()
+            _judge_by(trainer, config["valid_metric"])
             norm = config["clip_grad_norm"]
             trainer.clip_grad_norm = {"max_norm": norm} if isinstance(norm, (int, float)) else norm
             yield read
     finally:
         for key, value in before.items():
             config[key] = value
+        _judge_by(trainer, config["valid_metric"])
+
+
+def _judge_by(trainer: Trainer, valid_metric: str) -> None:
+    trainer.valid_metric = valid_metric.lower()
+    trainer.valid_metric_bigger = not smaller_is_better(split_key(valid_metric)[1])
 
 
 def warn_of_unread(trainer: Trainer, stage: str, unread: Collection[str]) -> None:

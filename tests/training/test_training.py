@@ -370,6 +370,18 @@ def test_a_stage_stops_early_and_validates_every_so_many_epochs_and_at_its_end(p
     assert trainer.progress["train"].epoch == 3 and trainer.progress["train"].best_epoch == 1
 
 
+def test_a_stage_may_be_judged_by_a_metric_of_its_own(prepare):
+    trainer, train, valid, _ = prepare(MeanOfHistory, metrics=["NDCG", "AveragePopularity"])
+    stages(trainer, rare={"epochs": 4, "valid_metric": "AveragePopularity@10"}, main={"epochs": 1})
+    trainer._valid_epoch = lambda *_: (scores.pop(0), {"ndcg@10": 0.0})
+    scores = [0.5, 0.3, 0.4, 0.9, 0.1]
+    trainer.fit(train, valid)
+    assert trainer.progress["rare"].best_epoch == 2, "smaller is better"
+    assert trainer.valid_metric == "ndcg@10" and trainer.valid_metric_bigger
+    with pytest.raises(UserError, match=r"\[stages.train.valid_metric: Recall@7\] is not among the results"):
+        prepare(MeanOfHistory, stages={"train": {"valid_metric": "Recall@7"}})
+
+
 def test_a_stage_without_epochs_or_validation_keeps_its_last_parameters(prepare):
     trainer, train, valid, _ = prepare(MeanOfHistory)
     before = snapshot(trainer)
