@@ -87,6 +87,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         for statement in preset_statements(plan):
             logger.info(statement)
         items = make_planned_items(plan, train)
+        # What making the items drew depends on what the cache and the run's folder already had of them.
+        init_seed(config["seed"], config["reproducibility"])
         model = build_model(plan, train, items).to(config["device"])
         prepare_training(plan, model)
         parameters = count_parameters(model)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 import yaml
 from recbole.trainer import Trainer as RecBoleTrainer
+from tiny_runs import TINY_T5
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
@@ -116,6 +118,24 @@ def test_same_seed_same_result(short):
     assert one["run_dir"] != two["run_dir"]
     losses = [run["record"]["training"]["train"]["history"][0]["loss"] for run in (one, two, other)]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_tokenizer_from_the_cache_and_from_the_run_gives_the_same_result(tiny_dataset, tmp_path, monkeypatch):
+    rqvae = {"method": "rqvae", "codebook_size": 8, "levels": 3, "rqvae": {"epochs": 2, "warmup_epochs": 1}}
+    settings = {**tiny_dataset, **TINY_T5, "epochs": 1, "cache_path": str(tmp_path / "cold"), "tokenizer": rqvae}
+    settings["tokenizer"]["min_utilisation"] = 0.0
+    with monkeypatch.context() as patch:  # killed when the ids were made, before there was a checkpoint
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr("recbole_specgr.quick_start.build_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_recbole("TIGER", "tiny", config_dict={**settings, "run_dir": "killed"})
+    assert (tmp_path / "killed/semantic_ids.npz").is_file() and not (tmp_path / "killed/last.pth").exists()
+    shutil.rmtree(tmp_path / "cold")
+    cold, warm = (run_recbole("TIGER", "tiny", config_dict=settings) for _ in range(2))
+    resumed = run_recbole("TIGER", "tiny", config_dict={**settings, "resume": "killed"})
+    losses = [run["record"]["training"]["train"]["history"][0]["loss"] for run in (cold, warm, resumed)]
+    assert losses[0] == losses[1] == losses[2]
+    assert cold["test_result"] == warm["test_result"] == resumed["test_result"]
 
 
 def test_without_saving_there_is_no_checkpoint(short):

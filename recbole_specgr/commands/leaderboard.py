@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from recbole_specgr.commands.usage import new_parser
-from recbole_specgr.leaderboard.archive import collect, find_runs, read_archive, read_run, read_runs
+from recbole_specgr.leaderboard.archive import Result, collect, find_runs, read_archive, read_run, run_folders
 from recbole_specgr.leaderboard.formats import FORMATS
 from recbole_specgr.leaderboard.local import mine
 from recbole_specgr.leaderboard.render import render_all
@@ -76,9 +76,21 @@ def _collect(paths: list[Path], leaderboards: Path) -> bool:
     return refused
 
 
+def _read_runs(runs: Path, dataset: str) -> list[Result]:
+    """The results of a data set's runs but for those that are refused, such as one that was deleted in part, which are
+    named: one's own runs are not published, and one of them must not hide the others."""
+    results = []
+    for folder in run_folders(runs, dataset):
+        try:
+            results.append(read_run(folder))
+        except UserError as error:
+            print(f"warning: {error} It is left out.", file=sys.stderr)
+    return [result for result in results if result.record["dataset"] == dataset]
+
+
 def _print(arguments: argparse.Namespace) -> None:
     dataset = arguments.dataset
-    boards = summarise(read_archive(arguments.leaderboards, dataset), read_runs(arguments.runs, dataset))
+    boards = summarise(read_archive(arguments.leaderboards, dataset), _read_runs(arguments.runs, dataset))
     if not boards:
         raise UserError(f"there is no result of {dataset} in {arguments.leaderboards} or {arguments.runs}.")
     if arguments.mine:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_specgr.system.errors import UserError, shown
-from recbole_specgr.system.text_files import unpacked
+from recbole_specgr.system.text_files import conversion, unpacked
 
 #: What pandas, and so RecBole, reads as "no value" in a text file.
 MISSING = frozenset(
@@ -94,9 +94,7 @@ def read_id_lines(path: Path) -> list[str]:
         with open(path, "rb") as raw, unpacked(raw, path) as file:
             text = file.read().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8. Convert it, for example: iconv -f latin1 -t utf-8 {path.name} > utf8.txt"
-        ) from error
+        raise UserError(f"{path} is not UTF-8. Convert it, for example: {conversion(path)}") from error
     # Not splitlines(), which also cuts at characters that an id may not hold: they are to be said, not cut out.
     return [token for token in read_ids(text.split("\n"), f"{path}, line") if token]
 

@@ -21,7 +21,7 @@ from recbole_specgr.data.ids import MISSING
 from recbole_specgr.importing.json_lines import read_objects
 from recbole_specgr.system.delimited import SEPARATORS, look_through, read_records, separator_of
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.system.text_files import unpacked
+from recbole_specgr.system.text_files import conversion, unpacked
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet", ".pq")
@@ -215,7 +215,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _advice(path: Path, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
-        return f"Convert it to UTF-8, for example: iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
+        return f"Convert it to UTF-8, for example: {conversion(path)}"
     if path.suffix.lower() in (".gz", *PARQUET):
         return "If it was fetched or copied, fetch it again: it is cut short or damaged."
     return "Put the line right, or leave it out."

@@ -83,7 +83,8 @@ class Explanation:
             )
         for near in self.neighbours:
             mark = "" if near.seen else "  [new]"
-            lines.append(f"shares {near.shared_digits} digits: {near.item}  {near.title}{mark}")
+            digits = "1 digit" if near.shared_digits == 1 else f"{near.shared_digits} digits"
+            lines.append(f"shares {digits}: {near.item}  {near.title}{mark}")
         return "\n".join(lines)
 
 

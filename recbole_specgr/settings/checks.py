@@ -29,6 +29,11 @@ def check_values(settings: dict[str, Any]) -> None:
 
 def check_model_class(name: str, model_class: type[AbstractRecommender]) -> None:
     """Raise UserError when the protocol can't be run with it (RecBole's DIN predicts clicks, BPR no sequence)."""
+    if not issubclass(model_class, AbstractRecommender):
+        raise UserError(
+            f"[{name}]: its class {model_class.__name__} derives from none of RecBole's models. Derive it from "
+            f"recbole.model.abstract_recommender.SequentialRecommender."
+        )
     if model_class.type != ModelType.SEQUENTIAL:
         raise UserError(f"[{name}] is not a sequential model; the inductive protocol needs one that reads histories.")
     scores = model_class.full_sort_predict is not AbstractRecommender.full_sort_predict

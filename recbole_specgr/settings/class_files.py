@@ -28,12 +28,19 @@ def classes_in_files(package: str) -> list[tuple[str, str]]:
 
 
 def own_class(path: str, named_by: str) -> type:
-    """The class `module:Class`. `named_by` says what names it, for errors."""
+    """The class `module:Class`. `named_by` says what names it, for errors.
+
+    Raises:
+        UserError: there is no such module or class, or the module's file is no Python. What else the module raises when
+            it is imported is its own.
+    """
     module_name, _, class_name = path.partition(":")
     try:
         module = _baseline_module(module_name) or importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise UserError(f"{named_by}: {error}.") from error
+    except SyntaxError as error:
+        raise UserError(f"{named_by}: {error.filename}, line {error.lineno}, is no Python: {error.msg}.") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise UserError(f"{named_by}: {module.__file__} has no class {class_name}.")

@@ -106,6 +106,10 @@ def _registered(name: str, where: str = "") -> type:
             f"RecBole's [{name}]{where} is not a sequential model; the inductive protocol needs one that reads the "
             f"user's history."
         )
+    if where and key_of(name) in _baseline_files():
+        raise UserError(
+            f"[{name}]{where} is a baseline file itself. Name the model that it is based on, and copy its settings."
+        )
     known = [known for names in list_models().values() for known in names]
     raise UserError(f"There is no model [{name}]{where}.{did_you_mean(name, known)} --list-models shows them all.")
 

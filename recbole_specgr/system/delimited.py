@@ -12,11 +12,12 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_specgr.system.errors import UserError
-from recbole_specgr.system.text_files import BUFFER, unpacked
+from recbole_specgr.system.text_files import BUFFER, conversion, unpacked
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
 _LONGEST_FIELD = 1 << 30  # characters; the csv module's own limit is 131,072
@@ -108,14 +109,24 @@ def _records(path: Path, separator: str, progress: Callable[[int], None]) -> Ite
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} could not be read: after line {number:,} it is not UTF-8. Convert it to UTF-8, for example: "
-            f"iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
+            f"{path} could not be read: line {_first_not_utf8(path):,} is not UTF-8. Convert it to UTF-8, for example: "
+            f"{conversion(path)}"
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
             f"{path} could not be read after line {number:,}: {error}. If it was fetched or copied, fetch it again: it "
             f"is cut short or damaged."
         ) from error
+
+
+def _first_not_utf8(path: Path) -> int:
+    """The number of the first line that is not UTF-8. The reader takes thousands of bytes at once: it does not know."""
+    before = 0
+    with open(path, "rb") as raw, unpacked(raw, path) as file, suppress(UnicodeDecodeError):
+        for line in file:
+            line.decode("utf-8")
+            before += 1
+    return before + 1
 
 
 def _stray_quote(reason: str, first: int, last: int, separator: str) -> str:

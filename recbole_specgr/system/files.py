@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import re
 import shutil
@@ -16,6 +17,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary name in the folder of `path`; it becomes `path` on success and is removed on any error.
 
     The temporary name keeps the suffix of `path`, because `numpy.save` and friends append one when it is missing.
+
+    Raises:
+        OSError: it can't be written. The error names `path`, also where the system's names no file (a full disk).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +32,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) != temporary:
+            raise
+        # numpy's writers know no number: "8000 requested and 3000 written".
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shlex
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,11 +27,16 @@ def unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
     file = io.BufferedReader(bytes_of_it, BUFFER)
     start = file.peek(4)[:4]
     if start.startswith(_UTF16_MARKS) or 0 in start[:2]:
-        plain = f"gunzip -c {path.name} | iconv" if packed else f"iconv {path.name}"
         raise UserError(
-            f"{path} could not be read: it is UTF-16, not UTF-8. Convert it, for example: {plain} -f utf-16 -t utf-8 "
-            f"> utf8{Path(path.name.removesuffix('.gz')).suffix}"
+            f"{path} could not be read: it is UTF-16, not UTF-8. Convert it, for example: {conversion(path, 'utf-16')}"
         )
     if start.startswith(_UTF8_MARK):
         file.read(len(_UTF8_MARK))
     return file
+
+
+def conversion(path: Path, encoding: str = "latin1") -> str:
+    """The command that makes a file in `encoding` UTF-8, to be pasted."""
+    name, plain = shlex.quote(str(path)), Path(path.name.removesuffix(".gz"))
+    read = f"gunzip -c {name} | iconv" if path.suffix.lower() == ".gz" else f"iconv {name}"
+    return f"{read} -f {encoding} -t utf-8 > utf8{plain.suffix}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from leaderboard_records import MODELS, make_result, row_of, saved, some_results
 
+from recbole_specgr.commands.command_line import main
 from recbole_specgr.leaderboard.formats import to_markdown
 from recbole_specgr.leaderboard.local import local_remarks, mine
 from recbole_specgr.leaderboard.small_table import chance_of, next_steps, reading, small_table
@@ -117,3 +118,13 @@ def test_what_does_not_fit_is_named_and_wide_shows_it():
     assert "Left out" in narrow and "users/s" in narrow.partition("Left out")[2]
     assert "Left out" not in wide and "users/s" in wide and " ± " in wide
     assert "NDCG@50" in narrow.splitlines()[3]  # the main metric stays
+
+
+def test_a_damaged_run_is_left_out_and_hides_no_other(tmp_path, capsys):
+    damaged, whole = (saved(tmp_path / "runs", model=model) for model in ("TIGER", "SpecGRPP"))
+    (damaged.source.parent / "ranks.npz").unlink()
+    words = [f"--dataset={whole.record['dataset']}", f"--runs={tmp_path / 'runs'}", f"--leaderboards={tmp_path}"]
+    assert main(["leaderboard", *words]) == 0
+    shown = capsys.readouterr()
+    assert "SpecGR++" in shown.out and "TIGER" not in shown.out
+    assert shown.err.startswith("warning: ") and str(damaged.source.parent) in shown.err

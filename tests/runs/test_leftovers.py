@@ -61,6 +61,25 @@ def test_an_error_of_a_file_is_a_sentence(capsys):
     assert capsys.readouterr().err.startswith("error: /proc/x/y can't be read or written: No such file or directory.\n")
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), OSError("8000 requested and 3000 written")], ids=["disk", "numpy"]
+)
+def test_a_file_that_does_not_fit_on_the_disk_is_named(tmp_path, capsys, error):
+    def write() -> int:
+        with atomic_write(tmp_path / "lists.csv") as temporary:
+            temporary.touch()
+            raise error
+
+    assert command_line.exit_status(write) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'lists.csv'} can't be read or written: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_file_is_named_while_another_is_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone"), atomic_write(tmp_path / "copy"):
+        (tmp_path / "gone").read_bytes()
+
+
 def test_nan_is_no_json(tmp_path):
     (tmp_path / RESULT).write_text('{"schema": NaN}')
     with pytest.raises(UserError, match="NaN is not a number that JSON has"):

@@ -116,12 +116,17 @@ def test_a_baseline_may_bring_its_class(baseline, tiny_dataset, tmp_path):
         ("base: SASRek\n", ["Bad.yaml", "[SASRek]", "[SASRec]"]),
         ("base: no_such_module:Mine\n", ["Bad.yaml", "no_such_module"]),
         ("base: own_model:Yours\n", ["Bad.yaml", "Yours"]),
+        ("base: broken:Broken\n", ["Bad.yaml", "broken.py, line 2, is no Python"]),
+        ("base: plain:Plain\n", ["[Bad]", "Plain", "SequentialRecommender"]),
+        ("base: Bad\n", ["Bad.yaml", "[Bad]", "is a baseline file itself"]),
         ("base: SASRec\nhiden_size: 32\n", ["Bad.yaml", "[hiden_size]", "[hidden_size]"]),
         ("base: [\n", ["Bad.yaml", "YAML"]),
     ],
 )
 def test_a_wrong_baseline_is_explained(baseline, tiny_dataset, text, words):
     baseline("own_model.py", OWN)
+    baseline("broken.py", "import os\nclass Broken(:\n")
+    baseline("plain.py", "class Plain:\n    pass\n")
     baseline("Bad.yaml", text)
     with pytest.raises(UserError) as caught:
         Config("Bad", "tiny", config_dict=tiny_dataset)

@@ -49,6 +49,14 @@ def test_utf_16_is_said_with_what_to_do(name, encoding, tmp_path):
         cells(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_the_line_that_is_not_utf_8_is_named(name, tmp_path):
+    content = b"a,b\nx,1\n" * 3000 + b"\xe9,1\n"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(UserError, match=r"line 6,001 is not UTF-8.* iconv.* -f latin1 -t utf-8 > utf8\.csv"):
+        cells(tmp_path / name)
+
+
 def test_a_gzip_file_with_zeros_after_its_end_is_read(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a,b\nx,1\n") + bytes(512))
     assert cells(tmp_path / "a.csv.gz") == [["a", "b"], ["x", "1"]]
