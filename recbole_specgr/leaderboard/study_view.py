@@ -56,7 +56,7 @@ COLLAPSE: dict[str, Callable[[list[float]], tuple[float, ...]]] = {
 
 
 def study_grids(data: StudyData) -> list[Grid]:
-    """The tables: that of the points, and the frontier where the study has one."""
+    """The tables: that of the points, and the frontier where the study has one and its reference was measured."""
     table = data.study.table
     columns = [column_spec(data, column) for column in table.get("columns", [])]
     if any("collapse" in column for column in columns):
@@ -65,8 +65,8 @@ def study_grids(data: StudyData) -> list[Grid]:
         grids = [_pivoted(data, columns[0], table["pivot"], table.get("count"))]
     else:
         grids = [_plain(data, columns)]
-    if "frontier" in table:
-        grids.append(_frontier(data, **table["frontier"]))
+    if "frontier" in table and (frontier := _frontier(data, **table["frontier"])):
+        grids.append(frontier)
     return grids
 
 
@@ -156,19 +156,20 @@ def _collapsed(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
     return Grid(data.study.title, heads, rows, caption=_caption(data))
 
 
-def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float]) -> Grid:
+def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float]) -> Grid | None:
+    """The table; None where the reference `of` was not measured."""
     hold, best = nearest_key(data, hold), nearest_key(data, best)
     reference = next(
         (point.values[hold].mean for point in data.points if point.label == of and hold in point.values), None
     )
+    if reference is None:
+        return None
     rows = []
     for label in _labels(data):
         points = [point for point in data.points if point.label == label and {hold, best} <= point.values.keys()]
         cells = [Cell(label)]
         for share in shares:
-            able = [
-                p.values[best].mean for p in points if reference and p.values[hold].mean >= share * reference - 1e-9
-            ]
+            able = [p.values[best].mean for p in points if p.values[hold].mean >= share * reference - 1e-9]
             cells.append(number(max(able), "{:.4f}") if able else NOTHING)
         rows.append(cells)
     for at in range(1, len(shares) + 1):

@@ -435,6 +435,9 @@ def test_frontier_takes_what_keeps_its_share(tmp_path):
     assert rows["TIGER"] == ["0.0000"] * 4
     assert rows["TIGER_C"] == ["0.0000", "0.1000", "0.2000", "0.3000"]  # 0.4 - 0.2 e >= share * 0.4
     assert rows["UniSRec"] == ["-"] * 4
+    for cell in tmp_path.glob("tiger-seed*.json"):
+        cell.unlink()
+    assert len(study_grids(read_cells(study, tmp_path))) == 1, "there is nothing to be as good as"
 
 
 def test_ranges(tmp_path):
