@@ -95,7 +95,7 @@ def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
     from.
 
     Raises:
-        UserError: the folder can't be made or written.
+        UserError: the folder can't be made or written, or another process is at work in it.
     """
     named = config["run_dir"]
     created = named is None or not Path(named).exists() or (Path(named).is_dir() and not any(Path(named).iterdir()))
@@ -108,8 +108,8 @@ def run_folder(config: Config, log: RunLog) -> Iterator[Path]:
         if not config["rank"]:
             with _naming("run_dir", run_dir):
                 run_dir.mkdir(parents=True, exist_ok=True)
+                log.write_to(run_dir / "log.txt")  # before anything else is written: it keeps other processes out
                 write_config(run_dir, config)
-                log.write_to(run_dir / "log.txt")
         yield run_dir
     except BaseException:
         if created and not config["rank"] and not (run_dir / LAST).is_file():

@@ -22,7 +22,9 @@ from recbole_specgr.search.space import Space
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.system.allocator import keep_freed_memory
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import locked
 
+JOURNAL = "study.journal"  # in the search's folder
 SAMPLES = 20  # how often the sampler is asked for something new before the search counts as exhausted
 
 
@@ -67,7 +69,7 @@ class Search:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(self.folder / "study.journal")))
+        storage = JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))
         config, identity = self.config({}), self.identity()
         study = optuna.create_study(
             storage=storage,
@@ -90,11 +92,20 @@ def run_search(search: Search, jobs: int) -> optuna.Study:
     """Run the trials that are missing, `jobs` at a time, and return the study.
 
     Raises:
-        UserError: the folder holds another search, a parameter is no setting, or may get a value that can't be.
+        UserError: the folder holds another search, or one that is running; a parameter is no setting, or may get a
+            value that can't be.
     """
     for sampled in search.space.each():
         search.config(search.space.settings(sampled))
     study = search.study()
+    with open(search.folder / JOURNAL, "ab") as journal:
+        if not locked(journal):
+            raise UserError(f"Another process searches in {search.folder}. Wait for its end, or end it first.")
+        _run_missing(search, jobs, study)
+    return study
+
+
+def _run_missing(search: Search, jobs: int, study: optuna.Study) -> None:
     missing = _prepare(study, search)
     context = multiprocessing.get_context("spawn")
     tickets = context.Value("i", missing)
@@ -111,7 +122,6 @@ def run_search(search: Search, jobs: int) -> optuna.Study:
     died = [worker.exitcode for worker in workers[:missing] if worker.exitcode]
     if died:
         print(f"{len(died)} of {jobs} processes ended early (exit status {died[0]}); see {search.folder}/worker-*.log.")
-    return study
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:

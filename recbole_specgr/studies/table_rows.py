@@ -1,5 +1,6 @@
 """The rows of the leaderboard, properties/table.yaml: which models are trained, and what they take from each other."""
 
+from pathlib import Path
 from typing import Any
 
 from recbole_specgr.settings.resources import folders
@@ -16,16 +17,26 @@ def table_rows(names: list[str] | None = None) -> dict[str, Wanted]:
     A `table.yaml` in `properties/` of the working directory adds rows to the package's own, or replaces them.
 
     Raises:
-        UserError: a row that uses one that is not there, or a name that is none.
+        UserError: a row that uses one that is not there, or is written otherwise; a name that is none.
     """
     rows: dict[str, dict[str, Any]] = {}
     for folder in folders("properties"):
         path = folder / FILE
-        rows |= read_mapping(path) if path.is_file() else {}
+        rows |= _checked(read_mapping(path), path) if path.is_file() else {}
     built: dict[str, Wanted] = {}
     for name in names or rows:
         _build(name, rows, built, ())
     return {name: built[name] for name in names or rows}
+
+
+def _checked(rows: dict[str, Any], path: Path) -> dict[str, Any]:
+    for name, uses in rows.items():
+        if uses is not None and not isinstance(uses, dict):
+            raise UserError(
+                f"{path}: the row [{name}] must be a model's name and the runs it uses, such as `{name}: {{}}` or "
+                f"`{name}: {{backbone_run: TIGER}}`, but holds [{uses}]."
+            )
+    return rows
 
 
 def _build(name: str, rows: dict[str, Any], built: dict[str, Wanted], above: tuple[str, ...]) -> Wanted:

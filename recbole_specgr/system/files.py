@@ -8,6 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _RANDOM = 8  # characters that `tempfile` puts into a temporary name
 
@@ -39,6 +47,24 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def locked(file: IO[Any]) -> bool:
+    """Lock a file that is open for writing, until it is closed or this process ends, however it ends.
+
+    Returns:
+        False where another process has locked it, or this one did by opening it another time. True as well where the
+        system has no such locks: then nobody is kept out.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def remove_unfinished(folder: Path) -> None:

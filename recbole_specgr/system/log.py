@@ -11,6 +11,8 @@ import recbole
 from recbole.utils.logger import RemoveColorFilter
 from tqdm import tqdm
 
+from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import locked
 from recbole_specgr.system.terminal import wrapped
 
 TIME_WIDTH = len("14:40:48  ")  # before every message
@@ -48,8 +50,17 @@ class RunLog:
             self._add(ConsoleHandler())
 
     def write_to(self, path: Path) -> None:
-        """Append to `path` from now on."""
-        self._file = logging.FileHandler(path, encoding="utf-8")
+        """Append to `path` from now on, and keep others from it until `close`.
+
+        Raises:
+            UserError: another process writes it, so its run goes on still.
+        """
+        file = logging.FileHandler(path, encoding="utf-8")
+        assert file.stream is not None  # a handler opens its file at once
+        if not locked(file.stream):
+            file.close()
+            raise UserError(f"Another process is at work on the run {path.parent}. Wait for its end, or end it first.")
+        self._file = file
         self._add(self._file)
         for record in self._early.records:
             self._file.handle(record)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from conftest import ROOT
 
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.beginning import BEGUN
@@ -144,6 +147,30 @@ def interrupted(settings: dict, words: list[str], monkeypatch) -> Path:
     (run_dir / "result.json").unlink()
     (run_dir / "items.npz").unlink()
     return run_dir
+
+
+def test_a_run_that_another_process_is_at_work_on_is_not_gone_on_with(tiny_dataset, tmp_path, monkeypatch):
+    run_dir = interrupted({**tiny_dataset, "show_progress": False}, ["--model=MostPop"], monkeypatch)
+    hold = "import sys; from recbole_specgr.system.files import locked; log = open(sys.argv[1], 'a'); "
+    hold += "print(locked(log), flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, run_dir / "log.txt"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert other.stdout.readline() == "True\n"
+        before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+        for resume, settings in ((str(run_dir), {}), ("auto", tiny_dataset)):
+            with pytest.raises(UserError, match=f"Another process is at work on the run {run_dir}"):
+                run_recbole("MostPop", "tiny", config_dict={**settings, "resume": resume})
+        assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+    finally:
+        other.kill()  # which frees the run, as every end of a process does
+        other.communicate()
+    assert run_recbole("MostPop", "tiny", config_dict={"resume": str(run_dir)})["run_dir"] == str(run_dir)
 
 
 def test_the_record_of_a_resumed_run_has_the_command_it_was_begun_with(tiny_dataset, monkeypatch):

@@ -19,6 +19,7 @@ from recbole_specgr.commands.command_line import main
 from recbole_specgr.search.space import read_space
 from recbole_specgr.search.trials import Search, finished
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import locked
 
 PARAMETERS = """\
 learning_rate loguniform -8,-4   # a comment
@@ -145,6 +146,11 @@ def test_a_search_ends_goes_on_and_reports(place, run_hyper):
     failed = [trial for trial in ended if trial.value is None]
     assert {"learning_rate": 0.005, "hidden_size": "9"} in [trial.params for trial in failed]
     assert "multiple of the number of attention heads" in shown and f"{len(failed)} failed" in shown
+
+    with open(folder / "study.journal", "ab") as journal:  # as a search that is running has it
+        assert locked(journal)
+        status, _, error = run_hyper("--params_file=hyper.test", "--trials=5")
+    assert status == 2 and f"Another process searches in {folder.relative_to(place)}" in error
 
     summary, best = (folder / "summary.md").read_text(), yaml.safe_load((folder / "best.yaml").read_text())
     assert best == search.space.settings(study.best_trial.params)

@@ -332,6 +332,14 @@ def test_rows_of_the_table_take_from_each_other():
         table_rows(["SASRex"])
 
 
+def test_a_row_of_the_table_that_is_written_otherwise_is_explained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "properties").mkdir()
+    (tmp_path / "properties" / "table.yaml").write_text("ml-100k:\n  - SASRec\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"properties/table\.yaml: the row \[ml-100k\] must be a model's name"):
+        table_rows()
+
+
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
