@@ -13,7 +13,8 @@ def made_up(study, folder, value, seeds=(1, 2), protocol="p", **settings):
         for seed in seeds:
             cell = {"seed": seed, "label": setup.label, "axes": setup.axes, "protocol_hash": protocol}
             cell |= {"model": setup.wanted.model, "train": setup.wanted.train, "set": setup.decode}
-            cell |= {"measure": setup.measure, "measured": value(setup, seed), "finished": f"2026-01-0{seed}"}
+            cell |= {"measure": setup.measure, "measured": value(setup, seed)}
+            cell["finished"] = f"2026-01-0{seed}T00:00:00+0000"
             identity = {"settings": {"model": setup.wanted.model, **settings}, "uses": {}}
             cell["run_id"] = digest(identity)[:16]
             runs = folder / RUNS

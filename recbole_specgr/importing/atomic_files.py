@@ -9,6 +9,7 @@ dataset/NAME/text_features.npz    only where ready text features were given
 
 from __future__ import annotations
 
+import errno
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,14 +44,23 @@ def target_folder(output: Path, name: str, overwrite: bool) -> Path:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A scratch folder beside `folder` that takes its place on success and vanishes on any error."""
+    """A scratch folder beside `folder` that takes its place on success and vanishes on any error.
+
+    Raises:
+        OSError: it can't be written. The error names `folder` where the system's names no file (a full disk).
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
     ) as parent:
         scratch = Path(parent) / "new"
         scratch.mkdir()
-        yield scratch
+        try:
+            yield scratch
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(folder)) from error
         if folder.exists():
             folder.rename(Path(parent) / "old")
         scratch.rename(folder)

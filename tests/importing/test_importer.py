@@ -15,6 +15,7 @@ from pandas._libs.parsers import STR_NA_VALUES
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.ids import MISSING
 from recbole_specgr.data.statistics import interaction_statistics
+from recbole_specgr.importing.atomic_files import whole_folder
 from recbole_specgr.importing.importer import import_dataset
 from recbole_specgr.importing.timestamps import parse_times
 from recbole_specgr.settings.config import Config
@@ -562,3 +563,11 @@ def test_the_real_data_sets_import_and_split_as_they_are(tmp_path, shared_data, 
     with gzip.open(folder / "items.jsonl.gz", "rt", encoding="utf-8") as lines:
         first = json.loads(next(lines))
     assert text_of(dataset, first["item_id"], "title") == " ".join(first["title"].split())
+
+
+def test_a_data_set_that_does_not_fit_on_the_disk_is_named_and_the_one_before_stays(tmp_path):
+    (tmp_path / "new").mkdir()
+    with pytest.raises(OSError, match="No space left") as caught, whole_folder(tmp_path / "new"):
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
