@@ -14,7 +14,7 @@ from recbole_specgr.leaderboard.small_table import next_steps, small_table
 from recbole_specgr.leaderboard.summary import summarise
 from recbole_specgr.leaderboard.table import leaderboard
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
-from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.terminal import wrapped
 
 EXAMPLES = """
@@ -92,7 +92,12 @@ def _print(arguments: argparse.Namespace) -> None:
     dataset = arguments.dataset
     boards = summarise(read_archive(arguments.leaderboards, dataset), _read_runs(arguments.runs, dataset))
     if not boards:
-        raise UserError(f"there is no result of {dataset} in {arguments.leaderboards} or {arguments.runs}.")
+        places = [*arguments.leaderboards.glob("*/results/"), *arguments.runs.glob("*/")]
+        known = sorted({path.parent.name if path.name == "results" else path.name for path in places})
+        raise UserError(
+            f"There is no result of [{dataset}] in {arguments.leaderboards} or {arguments.runs}."
+            f"{did_you_mean(dataset, known)}"
+        )
     if arguments.mine:
         boards = mine(boards)
         if not boards:

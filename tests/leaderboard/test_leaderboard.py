@@ -452,8 +452,8 @@ def test_the_script(tmp_path):
     (broken / "result.json").write_text(json.dumps({**record, "seed": 7}))
     refused = call("--collect", str(runs))
     assert refused.returncode == 1 and "changed by hand" in refused.stderr and "seed2: added" in refused.stdout
-    missing, nothing = call("--dataset=other"), call()
-    assert missing.returncode == 2 and "no result of other" in missing.stderr
+    missing, nothing = call("--dataset=tinny"), call()
+    assert missing.returncode == 2 and "no result of [tinny]" in missing.stderr and "mean [tiny]?" in missing.stderr
     assert nothing.returncode == 2 and "say what to do" in nothing.stderr
 
 
