@@ -14,6 +14,7 @@ import numpy as np
 
 from recbole_specgr.data.ids import read_id_lines, read_ids
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import check_is_file
 
 
 def read_feature_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -23,8 +24,7 @@ def read_feature_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
         FileNotFoundError: there is no such file.
         UserError: the file is damaged, of another kind than its name says, or holds something else.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+    check_is_file(path)
     try:
         items, features = (_of_npz if path.suffix == ".npz" else _of_npy)(path)
     except UserError:

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_specgr.system.errors import UserError, shown
+from recbole_specgr.system.files import check_is_file
 from recbole_specgr.system.text_files import conversion, unpacked
 
 #: What pandas, and so RecBole, reads as "no value" in a text file.
@@ -88,8 +89,7 @@ def read_id_lines(path: Path) -> list[str]:
         FileNotFoundError: there is no such file.
         UserError: it is not UTF-8, or a line is no id.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+    check_is_file(path)
     try:
         with open(path, "rb") as raw, unpacked(raw, path) as file:
             text = file.read().decode("utf-8")

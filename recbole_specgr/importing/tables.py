@@ -21,6 +21,7 @@ from recbole_specgr.data.ids import MISSING
 from recbole_specgr.importing.json_lines import read_objects
 from recbole_specgr.system.delimited import SEPARATORS, look_through, read_records, separator_of
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.files import check_is_file
 from recbole_specgr.system.text_files import conversion, unpacked
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -36,8 +37,7 @@ SPANNED = "kept: line breaks inside quoted fields"
 
 def kind_of(path: Path) -> str:
     """The suffix that says what the file is, without .gz. Raises FileNotFoundError, or UserError for another one."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+    check_is_file(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     compressed = suffixes[-1:] == [".gz"]
     kind = (suffixes[:-1] if compressed else suffixes)[-1:]

@@ -74,6 +74,14 @@ def remove_unfinished(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
+def check_is_file(path: Path) -> None:
+    """Raise FileNotFoundError where there is none, or a folder in its place."""
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder, and a file is wanted.")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+
+
 def link_or_copy(source: Path, path: Path) -> None:
     """Have the cache file `source` at `path`, too: a second name of it where the file system can, else a copy."""
     with atomic_write(path) as temporary:

@@ -435,6 +435,8 @@ def test_files_that_are_broken_or_not_known_are_refused(tmp_path, name, content,
 def test_files_that_are_not_there_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         import_dataset(tmp_path / "nowhere.csv", tmp_path / "items.csv", "toy", tmp_path / "dataset")
+    with pytest.raises(FileNotFoundError, match="is a folder, and a file is wanted"):
+        import_dataset(tmp_path, tmp_path / "items.csv", "toy", tmp_path / "dataset")
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "ml-100k", "with space"])
