@@ -92,8 +92,8 @@ def _print(arguments: argparse.Namespace) -> None:
     dataset = arguments.dataset
     boards = summarise(read_archive(arguments.leaderboards, dataset), _read_runs(arguments.runs, dataset))
     if not boards:
-        places = [*arguments.leaderboards.glob("*/results/"), *arguments.runs.glob("*/")]
-        known = sorted({path.parent.name if path.name == "results" else path.name for path in places})
+        published = {path.parent.name for path in arguments.leaderboards.glob("*/results/")}
+        known = sorted(published | {path.name for path in arguments.runs.glob("*/")})
         raise UserError(
             f"There is no result of [{dataset}] in {arguments.leaderboards} or {arguments.runs}."
             f"{did_you_mean(dataset, known)}"

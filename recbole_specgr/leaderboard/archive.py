@@ -51,11 +51,6 @@ def read_run(run_dir: Path) -> Result:
     return _checked(run_dir / RESULT, run_dir / RANKS)
 
 
-def read_runs(runs: Path, dataset: str) -> list[Result]:
-    """The results of all runs of a data set in `run_folders`; raises as `read_run`."""
-    return [result for result in map(read_run, run_folders(runs, dataset)) if result.record["dataset"] == dataset]
-
-
 def run_folders(runs: Path, dataset: str) -> list[Path]:
     """The folders of the finished runs of a data set, `<runs>/<dataset>/<model>/<id>/`."""
     return sorted(path.parent for path in Path(runs).glob(f"{dataset}/*/*/{RESULT}"))

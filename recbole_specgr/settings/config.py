@@ -37,7 +37,7 @@ from recbole_specgr.settings.layer_files import (
     recbole_types,
     tuning_grid,
 )
-from recbole_specgr.settings.named_classes import metric_class, split_class
+from recbole_specgr.settings.named_classes import bigger_is_better, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, kind_of, stack, types_of
@@ -46,7 +46,6 @@ from recbole_specgr.settings.presets import DataSize, dotted, follow_data, open_
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
 from recbole_specgr.settings.resources import package_folder
-from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
 from recbole_specgr.system.errors import UserError
@@ -374,7 +373,7 @@ class Config(RecBoleConfig):
         if pairwise and final.get("train_neg_sample_args") is None:
             final["train_neg_sample_args"] = dict(ONE_NEGATIVE)
         final["data_path"] = str(self._data_folder)
-        final["valid_metric_bigger"] = not metric_class(split_key(final["valid_metric"])[1]).smaller
+        final["valid_metric_bigger"] = bigger_is_better(final["valid_metric"])
 
     def _model_keys(self) -> set[str]:
         """The settings that RecBole's property file of the model declares."""

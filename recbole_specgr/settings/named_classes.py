@@ -7,6 +7,7 @@ from typing import Any
 
 from recbole_specgr.settings.class_files import classes_in_files, key_of, own_class
 from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 NOT_OF_LISTS = ("gauc", "auc", "mae", "rmse", "logloss")  # RecBole's other metrics
@@ -56,6 +57,11 @@ def metric_class(name: str) -> Any:
         own = name.rpartition(":")[2]
         raise UserError(f"[metrics: {name}] must be the metric's class alone, {own}, in the file baselines/{own}.py.")
     return _class_of_kind(METRIC, name)
+
+
+def bigger_is_better(valid_metric: str) -> bool:
+    """Whether more of a `valid_metric`, such as `unseen_NDCG@50`, is better."""
+    return not metric_class(split_key(valid_metric)[1]).smaller
 
 
 def names_of(kind: Kind) -> list[str]:

@@ -9,8 +9,7 @@ from typing import Any
 
 from recbole.trainer import Trainer
 
-from recbole_specgr.evaluation.known_metrics import smaller_is_better
-from recbole_specgr.settings.result_keys import split_key
+from recbole_specgr.settings.named_classes import bigger_is_better
 
 READ_BY_RECBOLE = ("epochs", "learner", "learning_rate", "weight_decay", "eval_step", "stopping_step")
 
@@ -39,7 +38,7 @@ def stage_settings(trainer: Trainer, overrides: dict[str, Any]) -> Iterator[set[
 
 def _judge_by(trainer: Trainer, valid_metric: str) -> None:
     trainer.valid_metric = valid_metric.lower()
-    trainer.valid_metric_bigger = not smaller_is_better(split_key(valid_metric)[1])
+    trainer.valid_metric_bigger = bigger_is_better(valid_metric)
 
 
 def warn_of_unread(trainer: Trainer, stage: str, unread: Collection[str]) -> None:

@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from pages import blocks, write_files
 
-from recbole_specgr.leaderboard.archive import read_runs
+from recbole_specgr.leaderboard.archive import read_run, run_folders
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.named_classes import split_class
 from recbole_specgr.settings.published import Published
@@ -44,7 +44,7 @@ def test_the_page_works_as_it_is_written(page, tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr[-2000:]
         shown = done.stdout
     assert "Mean of items" in shown and "ID" in shown
-    (record,) = (result.record for result in read_runs(tmp_path / "runs", "ml-100k"))
+    (record,) = (read_run(folder).record for folder in run_folders(tmp_path / "runs", "ml-100k"))
     assert (record["model"], record["display_name"], record["group"]) == ("MeanItem", "Mean of items", "ID")
 
 

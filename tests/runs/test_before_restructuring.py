@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_specgr.leaderboard.archive import read_run, read_runs
+from recbole_specgr.leaderboard.archive import read_run, run_folders
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.folder import read_config
@@ -75,7 +75,7 @@ def test_a_run_recommends_as_before(model):
 
 
 def test_the_records_are_those_of_a_leaderboard():
-    results = read_runs(Path("runs"), "tiny")
+    results = list(map(read_run, run_folders(Path("runs"), "tiny")))
     assert sorted(result.record["model"] for result in results) == sorted(MODELS)
     for result in results:
         assert len(read_run(result.source.parent).ranks["rank"]) == len(result.ranks["rank"]) > 0

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 from leaderboard_records import make_ranks, make_record, make_result, save_run, saved
 
-from recbole_specgr.leaderboard.archive import collect, latest, read_archive, read_run, read_runs
+from recbole_specgr.leaderboard.archive import collect, latest, read_archive, read_run, run_folders
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.record import digest, protocol_hash, ranks_digest, write_result
@@ -88,7 +88,7 @@ def test_a_malformed_record_is_refused_with_the_reason(content, reason, tmp_path
     path = save_run(tmp_path, make_result()) / "result.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UserError, match=reason) as error:
-        read_runs(tmp_path, "tiny")
+        list(map(read_run, run_folders(tmp_path, "tiny")))
     assert str(path) in str(error.value)
 
 
