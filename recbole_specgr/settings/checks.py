@@ -16,10 +16,11 @@ from recbole_specgr.system.errors import UserError
 
 def check_values(settings: dict[str, Any]) -> None:
     """Raise UserError for a stage that can't name a file, a metric that there is not, or a `valid_metric` that is not
-    measured. `metrics` and `topk` become lists."""
+    measured. `metrics` and `topk` become lists in which nothing stands twice."""
     for stage in settings["stages"]:
         _check_stage_name(stage)
-    settings["topk"] = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
+    lengths = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
+    settings["topk"] = list(dict.fromkeys(lengths))
     _check_metrics(settings)
     _check_valid_metric("valid_metric", settings["valid_metric"], settings)
     for stage, own in settings["stages"].items():
@@ -103,7 +104,8 @@ def _check_stage_name(name: Any) -> None:
 def _check_metrics(settings: dict[str, Any]) -> None:
     metrics = settings["metrics"] if isinstance(settings["metrics"], list) else [settings["metrics"]]
     found = {str(metric): metric_class(str(metric)) for metric in metrics}
-    settings["metrics"] = [name if name.lower() == metric.name() else metric.title() for name, metric in found.items()]
+    names = [name if name.lower() == metric.name() else metric.title() for name, metric in found.items()]
+    settings["metrics"] = list({name.lower(): name for name in reversed(names)}.values())[::-1]
 
 
 def _check_valid_metric(name: str, value: str, settings: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from recbole_specgr.runs.comparison import sources, would_be
 from recbole_specgr.runs.folder import CONFIG, LAST, checkpoint_of
 from recbole_specgr.runs.launch import training_program
 from recbole_specgr.runs.record import RESULT
-from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
@@ -61,7 +61,8 @@ class TrainedRuns:
 
     def config(self, wanted: Wanted, seed: int, uses: dict[str, Path] | None = None) -> Config:
         """The settings that the wanted run has."""
-        return Config(wanted.model, self.dataset, config_dict=self._given(wanted, seed, uses or {}))
+        given = Settings(self._given(wanted, seed, uses or {}), "the study's file or the command line")
+        return Config(wanted.model, self.dataset, config_dict=given)
 
     def _given(self, wanted: Wanted, seed: int, uses: dict[str, Path]) -> dict[str, Any]:
         return {**self.settings, **wanted.train, **{key: str(path) for key, path in uses.items()}, "seed": seed}

@@ -237,6 +237,19 @@ def test_a_users_page_marks_new_items(tiny_runs, capsys):
     assert "elsewhere" in capsys.readouterr().err
 
 
+def test_a_users_page_has_no_empty_column(tiny_runs, capsys):
+    lines = (tiny_runs / "dataset/tiny/tiny.inter").read_text().splitlines()[1:]
+    columns = {}
+    for user in sorted({line.split("\t")[0] for line in lines})[:12]:
+        assert main(["show", str(tiny_runs / "SASRec"), "--user", user, "--k", "2"]) == 0
+        page = capsys.readouterr().out
+        rule = next(line for line in page.splitlines() if line.startswith("-"))
+        columns.setdefault(any(line.rstrip().endswith(" new") for line in page.splitlines()), set()).add(
+            len(rule.split())
+        )
+    assert columns == {True: {4}, False: {3}}  # number, item, title, and whether it is new where one is
+
+
 # -- broken runs -------------------------------------------------------------------------------------------------------
 
 READ = ("config.yaml", "finetune.pth", "items.npz", "semantic_ids.npz", "tokenizer.npz", "lsa.npz")

@@ -260,6 +260,12 @@ def test_valid_metric_of_a_subset_keeps_its_direction(tiny_dataset):
         assert config["valid_metric_bigger"] is bigger
 
 
+def test_what_is_measured_is_measured_once(tiny_dataset):
+    settings = {"metrics": ["Recall", "recall", "NDCG"], "topk": [10, 5, 10], "valid_metric": "NDCG@10"}
+    config = Config("SASRec", "tiny", config_dict={**tiny_dataset, **settings})
+    assert (config["metrics"], config["topk"]) == (["Recall", "NDCG"], [10, 5])
+
+
 def test_pairwise_models_get_negatives(tiny_dataset):
     assert Config("SASRec", "tiny", config_dict=tiny_dataset)["train_neg_sample_args"]["distribution"] == "none"
     config = Config("SASRec", "tiny", config_dict={**tiny_dataset, "loss_type": "BPR"})
