@@ -1,4 +1,4 @@
-"""A causal transformer over a sequence of vectors, as GPT-2 has it: every position sees itself and what came before."""
+"""A causal transformer over a sequence of vectors: every position sees itself and what came before."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from recbole_specgr.backbones.attention import merge_heads, split_heads
 
 
 class CausalTransformer(nn.Module):
-    """Learned positions, then layers that norm before each block, then a last norm (Radford et al. 2019).
+    """Learned positions and a norm, then layers that norm before each block, then a last norm.
 
-    Sequences are padded on the right. No position sees what comes after it, so padding needs no mask.
+    This is GPT-2 (Radford et al. 2019) but for the first norm, which is SASRec's: it makes vectors of any length as
+    strong as what the layers add to them. Sequences are padded on the right. No position sees what comes after it, so
+    padding needs no mask.
 
     Args:
         width: of the vectors.
@@ -32,12 +34,12 @@ class CausalTransformer(nn.Module):
         self.positions = nn.Parameter(torch.empty(longest, width))
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(CausalLayer(width, heads, inner_size, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+        self.input_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
         nn.init.normal_(self.positions, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         """Vectors `[B, S, width]` -> the state after each position `[B, S, width]`."""
-        x = self.dropout(x + self.positions[: x.size(1)])
+        x = self.dropout(self.input_norm(x + self.positions[: x.size(1)]))
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)

@@ -492,7 +492,7 @@ class TestSpecGRPP_RPG(ModelCase):
         mapped = model.item_map(model.features)
         for row in range(8):
             history = items[row, : length[row]]
-            read = torch.stack([model.digit_embedding[range(8), model.codes[item]].mean(0) for item in history])
+            read = torch.stack([model.digit_embedding[range(8), model.codes[item]].sum(0) for item in history])
             state = model.transformer((read + mapped[history])[None])[0, -1]
             cosines = torch.nn.functional.cosine_similarity(state[None], mapped)
             drafts = cosines.masked_fill(~candidates, -9).topk(10).indices
