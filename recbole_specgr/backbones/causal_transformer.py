@@ -1,4 +1,4 @@
-"""A causal transformer over a sequence of vectors: every position sees itself and what came before."""
+"""A causal transformer over a sequence of vectors, as GPT-2 has it: every position sees itself and what came before."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from recbole_specgr.backbones.attention import merge_heads, split_heads
 
 
 class CausalTransformer(nn.Module):
-    """Learned positions and a norm, then layers that norm before each block, then a last norm.
+    """Learned positions, then layers that norm before each block, then a last norm (Radford et al. 2019).
 
-    This is GPT-2 (Radford et al. 2019) but for the first norm, which is SASRec's: it makes vectors of any length as
-    strong as what the layers add to them. Sequences are padded on the right. No position sees what comes after it, so
-    padding needs no mask.
+    Sequences are padded on the right. No position sees what comes after it, so padding needs no mask.
 
     Args:
         width: of the vectors.
@@ -22,19 +20,31 @@ class CausalTransformer(nn.Module):
         inner_size: width of the feed-forward layers.
         longest: positions of the longest sequence.
         dropout: of embeddings, attention weights and blocks.
+        norms_inputs: a norm before the first layer, as SASRec has it. It makes vectors of any length as strong as what
+            the layers add to them.
 
     Raises:
         ValueError: the width can't be divided among the heads.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, inner_size: int, longest: int, dropout: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        inner_size: int,
+        longest: int,
+        dropout: float,
+        norms_inputs: bool = False,
+    ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"a width of {width} can't be divided among {heads} heads")
         self.positions = nn.Parameter(torch.empty(longest, width))
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(CausalLayer(width, heads, inner_size, dropout) for _ in range(layers))
-        self.input_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.input_norm = nn.LayerNorm(width) if norms_inputs else nn.Identity()
+        self.norm = nn.LayerNorm(width)
         nn.init.normal_(self.positions, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -42,13 +42,18 @@ class PredictedDigits(ReadUsers):
 
 
 class ParallelRecommender(ItemTables, Verifier, ReadsHistories):
-    """A causal transformer over items, an item being the sum of its digits' embeddings, and a head for each digit.
+    """A causal transformer over items, each read by its digits' embeddings, and a head for each digit.
 
-    Hou et al., "Generating Long Semantic IDs in Parallel for Recommendation", KDD 2025. The paper's item is the mean,
-    which is as much a function of them. But a mean of many small embeddings is far shorter than what positions and
-    layers add to it, so that models of this size took five times as many epochs to learn the digits. The
-    identification digit of the table of ids is not read: items of equal codes are equal here. Subclasses say how they
-    rank.
+    Hou et al., "Generating Long Semantic IDs in Parallel for Recommendation", KDD 2025. The identification digit of the
+    table of ids is not read: items of equal codes are equal here. Subclasses say how they rank.
+
+    The paper's item is the mean of its digits' embeddings. A mean of 32 small vectors is far shorter than what
+    positions and layers add to it, so a model of this size takes five times as many epochs to learn the digits. Where
+    nothing else is read, an item is therefore their sum, and what is read is normed before the first layer. Beside
+    text the mean stays: there the digits learn the training data by heart once they are as strong as the text.
+
+    Args:
+        beside_text: subclasses read more of an item than its digits.
 
     Attributes:
         codes: of all items `[n_items, L]`, row 0 zeros.
@@ -63,7 +68,7 @@ class ParallelRecommender(ItemTables, Verifier, ReadsHistories):
     input_type = InputType.POINTWISE
     item_tables: tuple[str, ...] = ("codes", "seen")
 
-    def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
+    def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds, beside_text: bool = False) -> None:
         super().__init__(config, dataset)
         sizes = semantic_ids.level_sizes[:-1]
         if len(set(sizes)) > 1:
@@ -81,8 +86,15 @@ class ParallelRecommender(ItemTables, Verifier, ReadsHistories):
         self.register_buffer("codes", semantic_ids.codes[:, :-1].contiguous())
         self.register_buffer("seen", dataset.seen.clone())
         self.digit_embedding = nn.Parameter(torch.empty(digits, size, width))
+        self.digits_read = "mean" if beside_text else "sum"
         self.transformer = CausalTransformer(
-            width, config["n_layers"], config["n_heads"], config["inner_size"], self.max_seq_length, config["dropout"]
+            width,
+            config["n_layers"],
+            config["n_heads"],
+            config["inner_size"],
+            self.max_seq_length,
+            config["dropout"],
+            norms_inputs=not beside_text,
         )
         self.heads = DigitHeads(digits, width, config["temperature"])
         nn.init.normal_(self.digit_embedding, std=0.02)
@@ -91,10 +103,11 @@ class ParallelRecommender(ItemTables, Verifier, ReadsHistories):
     # -- reading histories ---------------------------------------------------------------------------------------------
 
     def embed(self, items: Tensor) -> Tensor:
-        """Items `[B, S]` -> the sums of their digits' embeddings `[B, S, width]`."""
+        """Items `[B, S]` -> the sums of their digits' embeddings, or beside text the means `[B, S, width]`."""
         digits, size, _ = self.digit_embedding.shape
         rows = self.codes[items.flatten()] + torch.arange(digits, device=items.device) * size
-        return F.embedding_bag(rows, self.digit_embedding.flatten(0, 1), mode="sum").unflatten(0, items.shape)
+        table = self.digit_embedding.flatten(0, 1)
+        return F.embedding_bag(rows, table, mode=self.digits_read).unflatten(0, items.shape)
 
     def digit_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy of a digit of the targets `[n]`, from the states `[n, width]` before them."""

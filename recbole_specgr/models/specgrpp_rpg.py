@@ -39,7 +39,7 @@ class SpecGRPP_RPG(SpeculativeRecommender, TextItemTable, ParallelRecommender):
     item_tables = (*ParallelRecommender.item_tables, *TextItemTable.item_tables)
 
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds, text_vectors: np.ndarray) -> None:
-        super().__init__(config, dataset, semantic_ids)
+        super().__init__(config, dataset, semantic_ids, beside_text=config["read_text"])
         self.keep_text(text_vectors, self.seen)
         width, d_text = config["hidden_size"], self.features.size(1)
         self.item_map = ResidualMap(d_text, width, config["map_size"], config["map_dropout_prob"])

@@ -470,6 +470,22 @@ class TestRPG(ModelCase):
     }
     recommends_new_items = True
 
+    def test_what_is_read_is_the_sum_of_the_digits(self, trained) -> None:
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        model.eval()
+        batch = next(iter(test))[0]
+        items, length = batch["item_id_list"], batch["item_length"]
+        read = model.read(batch)
+        for row in range(8):
+            digits = [model.digit_embedding[range(8), model.codes[item]] for item in items[row, : length[row]]]
+            x = torch.stack(digits).sum(1) + model.transformer.positions[: length[row]]
+            x = (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+            x = x * model.transformer.input_norm.weight + model.transformer.input_norm.bias
+            for layer in model.transformer.layers:
+                x = layer(x[None])[0]
+            log_probs = model.heads(model.transformer.norm(x[-1:]), model.digit_embedding)[:, 0].log_softmax(-1)
+            torch.testing.assert_close(read.log_probs[row], log_probs)
+
 
 class TestSpecGRPP_RPG(ModelCase):
     model = "SpecGRPP_RPG"
@@ -492,7 +508,7 @@ class TestSpecGRPP_RPG(ModelCase):
         mapped = model.item_map(model.features)
         for row in range(8):
             history = items[row, : length[row]]
-            read = torch.stack([model.digit_embedding[range(8), model.codes[item]].sum(0) for item in history])
+            read = torch.stack([model.digit_embedding[range(8), model.codes[item]].mean(0) for item in history])
             state = model.transformer((read + mapped[history])[None])[0, -1]
             cosines = torch.nn.functional.cosine_similarity(state[None], mapped)
             drafts = cosines.masked_fill(~candidates, -9).topk(10).indices
