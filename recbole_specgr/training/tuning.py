@@ -91,9 +91,9 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     model.decoding.update(points[best])
     score, result = trainer._valid_epoch(eval_data, show_progress)
     chosen = ", ".join(f"{key} {value}" for key, value in points[best].items())
-    weighted = "" if share is None else f" for {share:.0%} unseen targets"
+    weighted = "" if share is None else f", {scores[best]:.4f} if {share:.0%} of the targets were unseen"
     getLogger().info(
-        f"tuned on valid{weighted}, {len(points)} settings tried: {chosen} ({trainer.valid_metric} {score:.4f})"
+        f"tuned on valid, {len(points)} settings tried: {chosen} ({trainer.valid_metric} {score:.4f}{weighted})"
     )
     return Tuning(
         metric=trainer.valid_metric,
