@@ -116,7 +116,7 @@ def test_a_small_data_set_is_learned_from(auto, tmp_path):
     result = run_recbole("SpecGRPP", "small", config_dict={**given, "epochs": 10, "stages.finetune.epochs": 1})
     assert result["record"]["settings"]["warmup_steps"] == 0.05
     assert result["test_result"]["recall@10"] > 1.2 * popular["recall@10"]
-    assert result["test_result"]["unseen_recall@10"] > popular["unseen_recall@10"] == 0
+    assert result["test_result"]["unseen_recall@50"] > popular["unseen_recall@50"] == 0
 
 
 def test_the_page_names_every_rule():
