@@ -43,30 +43,30 @@ def user_page(recommender: Recommender, user: str, k: int) -> str:
     history, times = user_interactions(recommender, user)
     catalogue = recommender.catalogue
     row_of = {token: row for row, token in enumerate(catalogue.item_tokens.tolist())}
+    latest = history[-_LATEST:]
+    entries = recommender.recommend([history], k, exclude="history", times=[times])[0]
+    all_seen = all(catalogue.seen[row_of[item]] for item in [*latest, *(entry.item for entry in entries)])
+    columns = ["", "item", "title"] if all_seen else ["", "item", "title", ""]  # number, item, title, "new"
 
     def described(item: str) -> list[str]:
         row = row_of[item]
         title = catalogue.title(row)
         title = title if len(title) <= _WIDEST else title[: _WIDEST - 3] + "..."
-        return [item, title, *([] if all_seen else ["" if catalogue.seen[row] else "new"])]
+        return [item, title, "" if catalogue.seen[row] else "new"][: len(columns) - 1]
 
     def how(entry) -> str:
         if entry.round < BY_BEAM:
             return ""
         return f"drafted in round {entry.round}" if entry.drafted else "beam search"
 
-    latest = history[-_LATEST:]
-    entries = recommender.recommend([history], k, exclude="history", times=[times])[0]
-    all_seen = all(catalogue.seen[row_of[item]] for item in [*latest, *(entry.item for entry in entries)])
     before = [[len(history) - len(latest) + place, *described(item)] for place, item in enumerate(latest, 1)]
     after = [[rank, *described(entry.item), f"{entry.score:.4f}", how(entry)] for rank, entry in enumerate(entries, 1)]
     drafts = any(row[-1] for row in after)
-    item = ["", "item", "title", *([] if all_seen else [""])]
-    header = [*item, "score", *(["how"] if drafts else [])]
+    header = [*columns, "score", *(["how"] if drafts else [])]
     return "\n".join(
         [
             f"User {user}: {len(history)} items" + (f", the latest {_LATEST}" if len(history) > _LATEST else ""),
-            plain_table(before, item, ["left"] * len(item)),
+            plain_table(before, columns, ["left"] * len(columns)),
             "",
             f"{recommender.config['display_name']} recommends",
             plain_table([row[: len(header)] for row in after], header, ["left"] * len(header)),

@@ -19,8 +19,7 @@ def check_values(settings: dict[str, Any]) -> None:
     measured. `metrics` and `topk` become lists in which nothing stands twice."""
     for stage in settings["stages"]:
         _check_stage_name(stage)
-    lengths = settings["topk"] if isinstance(settings["topk"], list) else [settings["topk"]]
-    settings["topk"] = list(dict.fromkeys(lengths))
+    settings["topk"] = list(dict.fromkeys(_listed(settings["topk"])))
     _check_metrics(settings)
     _check_valid_metric("valid_metric", settings["valid_metric"], settings)
     for stage, own in settings["stages"].items():
@@ -68,8 +67,7 @@ def check_reading(settings: dict[str, Any]) -> None:
 
 def check_extra_files(settings: dict[str, Any], folder: Path) -> None:
     """Raise UserError when the model reads a file that the data set doesn't have (GRU4RecKG's entity embeddings)."""
-    suffixes = settings.get("additional_feat_suffix") or []
-    for suffix in [suffixes] if isinstance(suffixes, str) else suffixes:
+    for suffix in _listed(settings.get("additional_feat_suffix") or []):
         file = folder / f"{settings['dataset']}.{suffix}"
         if not file.is_file():
             raise UserError(f"[{settings['model']}] needs the file {file}, which does not exist.")
@@ -80,7 +78,7 @@ def check_item_columns(settings: dict[str, Any], keys: set[str]) -> None:
     columns = (settings.get("load_col") or {}).get("item")
     dataset = settings["dataset"]
     for key in sorted(keys):
-        wanted = settings[key] if isinstance(settings[key], list) else [settings[key]]
+        wanted = _listed(settings[key])
         loaded = f"The item columns loaded for [{dataset}] are {', '.join(columns or ['none'])}."
         if not wanted or None in wanted:
             raise UserError(
@@ -90,6 +88,11 @@ def check_item_columns(settings: dict[str, Any], keys: set[str]) -> None:
         for column in wanted:
             if columns is not None and column not in columns:
                 raise UserError(f"[{key}]: there is no item column [{column}]. {loaded}")
+
+
+def _listed(value: Any) -> list[Any]:
+    """A setting that may be a list or its only entry, as a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def _check_stage_name(name: Any) -> None:
@@ -102,10 +105,11 @@ def _check_stage_name(name: Any) -> None:
 
 
 def _check_metrics(settings: dict[str, Any]) -> None:
-    metrics = settings["metrics"] if isinstance(settings["metrics"], list) else [settings["metrics"]]
-    found = {str(metric): metric_class(str(metric)) for metric in metrics}
-    names = [name if name.lower() == metric.name() else metric.title() for name, metric in found.items()]
-    settings["metrics"] = list({name.lower(): name for name in reversed(names)}.values())[::-1]
+    names: dict[str, str] = {}
+    for name in map(str, _listed(settings["metrics"])):
+        metric = metric_class(name)
+        names.setdefault(metric.name(), name if name.lower() == metric.name() else metric.title())
+    settings["metrics"] = list(names.values())
 
 
 def _check_valid_metric(name: str, value: str, settings: dict[str, Any]) -> None:

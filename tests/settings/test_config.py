@@ -261,7 +261,7 @@ def test_valid_metric_of_a_subset_keeps_its_direction(tiny_dataset):
 
 
 def test_what_is_measured_is_measured_once(tiny_dataset):
-    settings = {"metrics": ["Recall", "recall", "NDCG"], "topk": [10, 5, 10], "valid_metric": "NDCG@10"}
+    settings = {"metrics": ["Recall", "NDCG", "recall"], "topk": [10, 5, 10], "valid_metric": "NDCG@10"}
     config = Config("SASRec", "tiny", config_dict={**tiny_dataset, **settings})
     assert (config["metrics"], config["topk"]) == (["Recall", "NDCG"], [10, 5])
 

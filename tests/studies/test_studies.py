@@ -251,6 +251,11 @@ def test_runs_are_found_by_what_they_are(workplace):
     assert TrainedRuns("ml", {**COMMON, "epochs": 0}, launches).find(plain, 1) is None
 
 
+def test_a_setting_that_there_is_not_is_said_to_be_the_studys(workplace):
+    with pytest.raises(UserError, match="from the study's file or the command line"):
+        runs_of(Launches()).config(Wanted("SASRec", {"hiden_size": 4}), 1)
+
+
 def test_a_run_that_trains_its_parts_itself_is_not_gone_on_with_by_trained_ones(workplace):
     words: list[list[str]] = []
 

@@ -80,7 +80,7 @@ def test_a_setting_that_needs_training_is_an_error(folder: Path) -> None:
         run("TIGER", folder, **{**SHORT, "epochs": 1}, tune={"d_model": [8, 16]})
 
 
-def test_tuning_for_a_share_of_unseen_targets(folder: Path) -> None:
+def test_tuning_for_a_share_of_unseen_targets(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     grid = {"epsilon": [0.0, 0.3, 1.0]}
     settings = {**SHORT, **SETTINGS["TIGER_C"]}
     result = run("TIGER_C", folder, **settings, tune=grid, tune_unseen_share=0.75)
@@ -94,6 +94,8 @@ def test_tuning_for_a_share_of_unseen_targets(folder: Path) -> None:
     overall = [point["metrics"]["ndcg@10"] for point in tuning["points"]]
     assert weighted.index(max(weighted)) != overall.index(max(overall)), "valid's own share chooses the same"
     assert result["best_valid_score"] == overall[weighted.index(max(weighted))]
+    scores = f"(ndcg@10 {result['best_valid_score']:.4f}, {max(weighted):.4f} if 75% of the targets were unseen)"
+    assert scores in caplog.text
 
 
 def test_a_share_of_unseen_targets_wants_an_overall_metric(folder: Path) -> None:
