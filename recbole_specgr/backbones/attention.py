@@ -1,4 +1,4 @@
-"""Unscaled attention, and how layers that decode read histories with it."""
+"""Attention, and how layers that decode read histories with it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,25 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         scores = query @ key.transpose(2, 3)
         return torch.softmax(scores.add_(bias) if may_mask(bias) else scores, -1) @ value
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+
+
+def attend_causally(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
+    """Attention of each of n positions to itself and those before it, `[B, H, n, d]` all three, scaled by `d ** -0.5`.
+
+    Args:
+        dropout: share of the attention weights that are set to 0.
+    """
+    if _has_slow_gradient(query) and not dropout:
+        scores = (query * query.size(-1) ** -0.5) @ key.transpose(2, 3)
+        hidden = scores.new_full(scores.shape[2:], -torch.inf).triu_(1)
+        return torch.softmax(scores.add_(hidden), -1) @ value
+    return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+
+
+def _has_slow_gradient(query: Tensor) -> bool:
+    """In bfloat16 the CPU's fused kernel takes ten times as long for the gradient as plain operations do. With dropout
+    torch takes plain operations itself."""
+    return query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad
 
 
 def may_mask(bias: Tensor) -> bool:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_specgr.backbones.attention import merge_heads, split_heads
+from recbole_specgr.backbones.attention import attend_causally, merge_heads, split_heads
 
 
 class CausalTransformer(nn.Module):
@@ -70,6 +70,6 @@ class CausalLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (split_heads(part, self.heads) for part in self.qkv(self.attention_norm(x)).chunk(3, -1))
         rate = self.attention_dropout if self.training else 0.0
-        read = F.scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=True)
+        read = attend_causally(query, key, value, rate)
         x = x + self.dropout(self.output(merge_heads(read)))
         return x + self.dropout(self.outer(F.gelu(self.inner(self.ff_norm(x)))))

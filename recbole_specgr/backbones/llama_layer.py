@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_specgr.backbones.attention import KeysValues, attend, merge_heads, split_heads
+from recbole_specgr.backbones.attention import KeysValues, attend, attend_causally, merge_heads, split_heads
 from recbole_specgr.backbones.blocks import Dropout, RMSNorm
 from recbole_specgr.backbones.rotary import Rotation
 
@@ -69,8 +69,7 @@ class Attention(nn.Module):
         if kept is not None:
             kept += [key, value]
         query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
-        read = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self.o(merge_heads(read))
+        return self.o(merge_heads(attend_causally(query, key, value)))
 
     def keys_values(self, x: Tensor, turn: Rotation) -> list[Tensor]:
         """Of a sequence `[B, n, d_model]` the keys and the values, each `[B, n, H * d]`."""

@@ -37,8 +37,11 @@ class Rotation:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Turn the heads of `x` `[..., H * d]`. What turns together are i and i + d / 2, as in Llama."""
-        halves = x.unflatten(-1, (-1, 2, self.cos.size(-1)))
-        turned: Tensor = _Turn.apply(halves, self.cos.to(x.dtype), self.sin.to(x.dtype))
+        halves, cos, sin = x.unflatten(-1, (-1, 2, self.cos.size(-1))), self.cos.to(x.dtype), self.sin.to(x.dtype)
+        if torch.compiler.is_compiling():  # it fuses plain operations, and fails on buffers of variable shapes
+            first, second = halves.unbind(-2)
+            return torch.stack([first * cos - second * sin, second * cos + first * sin], -2).flatten(-3)
+        turned: Tensor = _Turn.apply(halves, cos, sin)
         return turned.flatten(-3)
 
 

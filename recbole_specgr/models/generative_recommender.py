@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from typing import Any
 
 import torch
@@ -97,7 +98,11 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         self.backbone = self.build_backbone(config, semantic_ids.vocab_size)
         self.trains_on = self.backbone.trains_on
         self.prepare_decoding(config)
-        if config["torch_compile"]:
+        if config["torch_compile"] and config["device"].type == "cpu":
+            getLogger().warning(
+                "[torch_compile] is for GPUs: on a CPU nothing is compiled, as our own kernels are faster."
+            )
+        elif config["torch_compile"]:
             self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
 
