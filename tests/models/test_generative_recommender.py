@@ -12,8 +12,10 @@ from recbole_specgr.settings.config import Config
 
 @pytest.mark.parametrize("architecture", ["encoder_decoder", "decoder_only"])
 def test_torch_compile_is_said_to_have_no_effect_on_a_cpu(architecture: str, tiny_dataset, caplog) -> None:
+    settings = {"architecture": architecture, "tokenizer": {"method": "rqkmeans", "codebook_size": 4}}
+
     def made(**more):
-        config = Config("TIGER", "tiny", config_dict={**tiny_dataset, "architecture": architecture, **more})
+        config = Config("TIGER", "tiny", config_dict={**tiny_dataset, **settings, **more})
         train, _, _ = InductiveDataset(config).build()
         torch.manual_seed(0)
         return model_of(config, train)
