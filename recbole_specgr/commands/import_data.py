@@ -1,4 +1,4 @@
-"""`recbole-specgr import-data`: a data set of a file of interactions and a file of items."""
+"""`recbole-specgr import-data`: a data set of a file of interactions and, where there is one, a file of items."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from recbole_specgr.system.errors import UserError
 
 EXAMPLES = """
 --interactions ratings.csv --items films.csv --name my_films --dry-run
+--interactions clicks.csv --name clicks
 --interactions reviews.csv.gz --items meta.jsonl.gz --name games --min-interactions 5
 """
 AFTERWARDS = "Afterwards: recbole-specgr train --model=SpecGRPP --dataset=NAME"
@@ -32,12 +33,17 @@ def run(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser(
         "import-data",
-        "Turn a file of interactions and a file of items into a data set that --dataset=NAME takes.",
+        "Turn a file of interactions, and one of items, into a data set that --dataset=NAME takes.",
         EXAMPLES,
         AFTERWARDS,
     )
     parser.add_argument("--interactions", required=True, metavar="FILE", help="CSV, TSV, Parquet or JSONL, also .gz")
-    parser.add_argument("--items", required=True, metavar="FILE", help="the same formats; one row an item")
+    parser.add_argument(
+        "--items",
+        metavar="FILE",
+        help="the same formats; one row an item. It may be the same file. Without it items are known by their ids alone, "
+        "and models that read texts can't be run",
+    )
     parser.add_argument("--name", required=True, help="name of the data set")
     parser.add_argument("--output", default="dataset", metavar="FOLDER", help="where NAME/ goes (default: dataset)")
     parser.add_argument("--user-column", metavar="COLUMN", help="guessed from common names when not given")

@@ -29,11 +29,15 @@ from recbole_specgr.importing.atomic_files import (
 )
 from recbole_specgr.importing.filters import Filters
 from recbole_specgr.importing.interactions import read_interactions
-from recbole_specgr.importing.item_table import ItemTable, match_items, read_items
+from recbole_specgr.importing.item_table import ItemTable, ids_alone, match_items, read_items
 from recbole_specgr.system.errors import UserError
 
 SPLIT = [0.8, 0.9]
 FEATURES_FILE = "text_features.npz"
+IDS_ALONE = (
+    "Items are known by their ids alone. Models that read texts (TIGER, SpecGR++, UniSRec, ...) can't be run on this; SASRec,\n"
+    "HSTU, MostPop and ItemCoCount can, and recommend no new items. --items FILE brings texts."
+)
 
 
 @dataclass
@@ -63,7 +67,7 @@ class ImportReport:
 
 def import_dataset(
     interactions: str | os.PathLike,
-    items: str | os.PathLike,
+    items: str | os.PathLike | None,
     name: str,
     output: str | os.PathLike = "dataset",
     user_column: str | None = None,
@@ -79,7 +83,8 @@ def import_dataset(
     """Read, check, and write the data set `name` to the folder `output/name`.
 
     Args:
-        interactions, items: CSV, TSV, Parquet or JSON-lines files, plain or .gz.
+        interactions, items: CSV, TSV, Parquet or JSON-lines files, plain or .gz. Both may be one file, whose first row
+            of an item describes it. Without items nothing is known of them but their ids.
         user_column, item_column, time_column: names of columns; guessed from common names when not given.
             `item_column` is looked for in both files.
         text_fields: columns of `items` that make the item's sentence, in this order; guessed when not given.
@@ -98,19 +103,27 @@ def import_dataset(
     filters = filters or Filters()
     counts: dict[str, int] = {}
     frame, columns = read_interactions(Path(interactions), user_column, item_column, time_column, filters, counts)
-    table = read_items(Path(items), item_column, columns["item_id"], text_fields, feature_fields, counts)
-    kept = match_items(frame["item_id"].cat.categories, table.frame, table.text_fields, Path(items), counts)
+    interacted = frame["item_id"].cat.categories
+    if items is None:
+        _refuse_columns(text_fields, feature_fields)
+        table = ids_alone(interacted)
+        kept = table.frame
+    else:
+        table = read_items(Path(items), item_column, columns["item_id"], text_fields, feature_fields, counts)
+        kept = match_items(interacted, table.frame, table.text_fields, Path(items), counts)
     features = _read_features(Path(text_features), kept.index) if text_features else None
 
     users, ids = (frame[field].cat.codes.to_numpy().astype(np.int64) for field in ("user_id", "item_id"))
     times = frame["timestamp"].to_numpy()
     split = ByTime(
-        Interactions(users, ids, times, frame["item_id"].cat.categories.to_numpy()),
+        Interactions(users, ids, times, interacted.to_numpy()),
         {"timestamp_split": SPLIT, "launch_holdout": None},
     )
     statistics = interaction_statistics(split)
     columns |= _roles(table)
-    report = ImportReport(folder, columns, table.unused, statistics, counts, filters.note, not dry_run)
+    untold = IDS_ALONE if items is None and text_features is None else None
+    note = "\n".join(filter(None, [filters.note, untold])) or None
+    report = ImportReport(folder, columns, table.unused, statistics, counts, note, not dry_run)
     if dry_run:
         return report
     with whole_folder(folder) as scratch:
@@ -118,9 +131,19 @@ def import_dataset(
         write_items(scratch / f"{name}.item", kept, table.kinds)
         if features is not None:
             np.savez(scratch / FEATURES_FILE, item_id=kept.index.to_numpy(dtype=str), features=features)
-        found = "\n".join(filter(None, ["What `recbole-specgr import-data` found.", report.table, filters.note]))
+        found = "\n".join(filter(None, ["What `recbole-specgr import-data` found.", report.table, note]))
         write_properties(scratch / f"{name}.yaml", _properties(table, features is not None), found)
     return report
+
+
+def _refuse_columns(text_fields: Sequence[str] | None, feature_fields: Sequence[str]) -> None:
+    """Raise UserError where columns of an items file are asked for and there is none."""
+    for option, fields in (("--text-fields", text_fields), ("--feature-fields", feature_fields)):
+        if fields:
+            raise UserError(
+                f"{option} {','.join(fields)} names columns of the items file. Give it with --items FILE; if these columns "
+                "are among the interactions, it may be the same file."
+            )
 
 
 def _roles(table: ItemTable) -> dict[str, str]:

@@ -114,6 +114,11 @@ def read_items(
     )
 
 
+def ids_alone(items: pd.Index) -> ItemTable:
+    """What is known of items that no file describes."""
+    return ItemTable(pd.DataFrame(index=items.astype(object).rename("item_id")), [], [], {}, {}, [])
+
+
 def declared_kind(column: str) -> str | None:
     """The kind that RecBole's name of a column, such as `genres:token_seq`, ends with; None for another name."""
     kind = str(column).rpartition(":")[2]

@@ -45,14 +45,16 @@ def user_page(recommender: Recommender, user: str, k: int) -> str:
     row_of = {token: row for row, token in enumerate(catalogue.item_tokens.tolist())}
     latest = history[-_LATEST:]
     entries = recommender.recommend([history], k, exclude="history", times=[times])[0]
-    all_seen = all(catalogue.seen[row_of[item]] for item in [*latest, *(entry.item for entry in entries)])
-    columns = ["", "item", "title"] if all_seen else ["", "item", "title", ""]  # number, item, title, "new"
+    listed = [row_of[item] for item in [*latest, *(entry.item for entry in entries)]]
+    titled, any_new = any(map(catalogue.title, listed)), not all(catalogue.seen[row] for row in listed)
+    columns = ["", "item", *(["title"] if titled else []), *([""] if any_new else [])]  # number, item, title, "new"
 
     def described(item: str) -> list[str]:
         row = row_of[item]
         title = catalogue.title(row)
         title = title if len(title) <= _WIDEST else title[: _WIDEST - 3] + "..."
-        return [item, title, "" if catalogue.seen[row] else "new"][: len(columns) - 1]
+        marker = "" if catalogue.seen[row] else "new"
+        return [item, *([title] if titled else []), *([marker] if any_new else [])]
 
     def how(entry) -> str:
         if entry.round < BY_BEAM:

@@ -266,6 +266,47 @@ def test_items_that_arrive_later_have_the_sentences_that_the_importer_gives_them
     assert imported[1] == f'Game "1", part | 1 {sentence}, And a 1th.. Role, 1, Old, 1. hard, 1. Games, Board, Cards 1.'
 
 
+def test_without_an_items_file_items_are_known_by_their_ids(tmp_path):
+    interactions, _ = frames()
+    clicks = write(interactions, tmp_path / "clicks.csv")
+    report = import_dataset(clicks, None, "toy", tmp_path / "dataset")
+    assert "known by their ids alone" in str(report)
+    dataset, rows = read(tmp_path)
+    assert rows == expected_rows(interactions)
+    assert list(dataset.item_feat) == ["item_id"]
+    with pytest.raises(UserError, match=r"\[SASRec\] reads what describes an item.*\[toy\].*--items FILE"):
+        item_texts(dataset, dataset.config["text_fields"])
+
+
+def test_vectors_alone_describe_items(tmp_path):
+    interactions, _ = frames()
+    clicks = write(interactions, tmp_path / "clicks.csv")
+    ids = np.array(sorted(set(interactions["parent_asin"])))
+    np.savez(tmp_path / "vectors.npz", item_id=ids, features=np.eye(len(ids), dtype=np.float32))
+    report = import_dataset(clicks, None, "toy", tmp_path / "dataset", text_features=tmp_path / "vectors.npz")
+    assert "ids alone" not in str(report)
+    config = load(tmp_path).config
+    assert config["text_encoder"] == "text_features.npz" and config["text_fields"] == []
+
+
+@pytest.mark.parametrize("option", ["text_fields", "feature_fields"])
+def test_columns_of_an_items_file_that_is_not_given_are_refused(tmp_path, option):
+    clicks = write(frames()[0], tmp_path / "clicks.csv")
+    with pytest.raises(UserError, match=f"--{option.replace('_', '-')} title .*--items FILE"):
+        import_dataset(clicks, None, "toy", tmp_path / "dataset", **{option: ["title"]})
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_one_file_may_hold_interactions_and_what_describes_the_items(tmp_path):
+    interactions, items = frames()
+    both = write(interactions.merge(items[["parent_asin", "title"]], on="parent_asin"), tmp_path / "both.csv")
+    import_dataset(both, both, "toy", tmp_path / "dataset")
+    dataset, rows = read(tmp_path)
+    assert rows == expected_rows(interactions)
+    for row in items.itertuples():
+        assert text_of(dataset, row.parent_asin, "title") == row.title
+
+
 def test_items_and_interactions_that_do_not_match(tmp_path):
     interactions, items = frames()
     items.loc[0, "title"] = "N/A"  # what pandas, and so RecBole, reads as missing

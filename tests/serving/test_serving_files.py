@@ -26,6 +26,7 @@ from recbole_specgr.runs.starting import configure
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
 from recbole_specgr.serving.history_files import read_histories
+from recbole_specgr.serving.show import user_page
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.npz import read_npz
@@ -248,6 +249,16 @@ def test_a_users_page_has_no_empty_column(tiny_runs, capsys):
             len(rule.split())
         )
     assert columns == {True: {4}, False: {3}}  # number, item, title, and whether it is new where one is
+
+
+def test_a_users_page_has_no_titles_where_there_are_none(tiny_runs, monkeypatch):
+    recommender = Recommender.load(tiny_runs / "SASRec")
+    user = (tiny_runs / "dataset/tiny/tiny.inter").read_text().splitlines()[1].split("\t")[0]
+    assert " title " in user_page(recommender, user, 3)
+    monkeypatch.setattr(type(recommender.catalogue), "title", lambda catalogue, row: "")
+    page = user_page(recommender, user, 3)
+    rules = [line.split() for line in page.splitlines() if line.startswith("-")]
+    assert " title " not in page and [len(rule) for rule in rules] in ([2, 3], [3, 4])
 
 
 # -- broken runs -------------------------------------------------------------------------------------------------------
