@@ -41,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--items",
         metavar="FILE",
-        help="the same formats; one row an item. It may be the same file. Without it items are known by their ids alone, "
-        "and models that read texts can't be run",
+        help="the same formats; one row an item. It may be the same file. Without it items are known by their ids "
+        "alone, and models that read texts can't be run",
     )
     parser.add_argument("--name", required=True, help="name of the data set")
     parser.add_argument("--output", default="dataset", metavar="FOLDER", help="where NAME/ goes (default: dataset)")

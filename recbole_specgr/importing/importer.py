@@ -35,8 +35,8 @@ from recbole_specgr.system.errors import UserError
 SPLIT = [0.8, 0.9]
 FEATURES_FILE = "text_features.npz"
 IDS_ALONE = (
-    "Items are known by their ids alone. Models that read texts (TIGER, SpecGR++, UniSRec, ...) can't be run on this; SASRec,\n"
-    "HSTU, MostPop and ItemCoCount can, and recommend no new items. --items FILE brings texts."
+    "Items are known by their ids alone. Models that read texts (TIGER, SpecGR++, UniSRec, ...) can't be run on this;\n"
+    "SASRec, HSTU, MostPop and ItemCoCount can, and recommend no new items. --items FILE brings texts."
 )
 
 
@@ -141,8 +141,8 @@ def _refuse_columns(text_fields: Sequence[str] | None, feature_fields: Sequence[
     for option, fields in (("--text-fields", text_fields), ("--feature-fields", feature_fields)):
         if fields:
             raise UserError(
-                f"{option} {','.join(fields)} names columns of the items file. Give it with --items FILE; if these columns "
-                "are among the interactions, it may be the same file."
+                f"{option} {','.join(fields)} names columns of the items file. Give it with --items FILE; if these "
+                "columns are among the interactions, it may be the same file."
             )
 
 
