@@ -67,8 +67,8 @@ def _parts(dataset: Dataset, fields: Sequence[str]) -> dict[str, list[str]]:
         fields = [fields]
     if not fields:
         raise UserError(
-            f"[{dataset.config['model']}] reads what describes an item, and [text_fields] names nothing. Name fields of "
-            f"the items; if data set [{dataset.dataset_name}] has none, import it with --items FILE or "
+            f"[{dataset.config['model']}] reads what describes an item, and [text_fields] names nothing. Name fields "
+            f"of the items; if data set [{dataset.dataset_name}] has none, import it with --items FILE or "
             "--text-features FILE.npz."
         )
     feature = dataset.get_item_feature()
