@@ -28,7 +28,7 @@ class Tuning:
         grid: setting -> the values that were tried, every combination of them.
         points: each combination with all its metrics on the valid phase, in the grid's order.
         choice: the best combination; of equal ones the first.
-        score, result: the choice's valid_metric, and all metrics of an evaluation with it.
+        score, result: the choice's valid_metric, and all its metrics.
     """
 
     metric: str
@@ -89,7 +89,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     ]
     best = scores.index(max(scores) if trainer.valid_metric_bigger else min(scores))
     model.decoding.update(points[best])
-    score, result = trainer._valid_epoch(eval_data, show_progress)
+    score = trainer.score_of(results[best])
     chosen = ", ".join(f"{key} {value}" for key, value in points[best].items())
     weighted = "" if share is None else f", {scores[best]:.4f} if {share:.0%} of the targets were unseen"
     getLogger().info(
@@ -102,7 +102,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
         points=[{**point, "metrics": result} for point, result in zip(points, results)],
         choice=points[best],
         score=score,
-        result=result,
+        result=results[best],
     )
 
 
