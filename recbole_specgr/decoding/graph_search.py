@@ -70,12 +70,13 @@ def graph_search(
         steps: how often the search goes on to neighbours.
 
     Returns:
-        Items `[B, k]`, best first, -1 where there are no more, and their scores `[B, k]`, -inf beside -1.
+        Items `[B, k]`, best first, those of equal scores in the candidates' order, -1 where there are no more, and their
+        scores `[B, k]`, -inf beside -1.
     """
     n, users = len(graph.items), len(log_probs)
     beam = min(max(beam, k), n)
     generator = torch.Generator().manual_seed(START_SEED)
-    start = torch.randperm(n, generator=generator)[:beam].to(graph.items.device)
+    start = torch.randperm(n, generator=generator)[:beam].sort().values.to(graph.items.device)
 
     # 1. Start from the same random items for every user.
     best, scores = _best(start.expand(users, -1), graph, log_probs, codes, bonus, beam)
@@ -98,8 +99,9 @@ def _with_neighbours(best: Tensor, graph: ItemGraph) -> Tensor:
 def _best(
     positions: Tensor, graph: ItemGraph, log_probs: Tensor, codes: Tensor, bonus: Tensor, beam: int
 ) -> tuple[Tensor, Tensor]:
-    """The best of the positions `[B, m]`, -1 in places that are empty, and their scores, both `[B, beam]`."""
+    """The best of the positions `[B, m]`, -1 in places that are empty, and their scores, both `[B, beam]`. Equal scores come
+    in the order of the positions."""
     items = torch.where(positions < 0, -1, graph.items[positions.clamp(min=0)])
     scores = log_likelihood(log_probs, codes, items) + bonus[items.clamp(min=0)]
-    scores, chosen = scores.topk(min(beam, scores.size(1)), dim=1)
-    return positions.gather(1, chosen), scores
+    scores, chosen = scores.sort(dim=1, descending=True, stable=True)
+    return positions.gather(1, chosen[:, :beam]), scores[:, :beam]

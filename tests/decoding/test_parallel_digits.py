@@ -73,6 +73,19 @@ def test_the_graph_search_is_exact_when_its_beam_is_the_catalogue(seed: int, ste
         assert len(set(items[user].tolist())) == 12
 
 
+@pytest.mark.parametrize("beam", [12, 100])
+def test_the_graph_search_lists_equal_items_in_the_candidates_order(beam: int) -> None:
+    world = World(3)
+    codes = world.codes[:2].repeat(21, 1)[: len(world.codes)]  # two kinds of items, each of them all alike
+    none = torch.zeros(len(codes), dtype=torch.float64)
+    graph = graphs.ItemGraph.build(world.vectors, codes, world.candidates, edges=5)
+    items, scores = graphs.graph_search(graph, world.log_probs, codes, none, 12, beam, steps=2)
+    for user in range(len(items)):
+        for score in set(scores[user].tolist()):
+            equal = items[user][scores[user] == score].tolist()
+            assert len(equal) > 1 and equal == sorted(equal)
+
+
 def test_the_graph_ties_items_to_the_most_alike() -> None:
     world = World(1)
     graph = graphs.ItemGraph.build(world.vectors, world.codes, world.candidates, edges=4)
