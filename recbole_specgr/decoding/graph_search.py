@@ -70,8 +70,8 @@ def graph_search(
         steps: how often the search goes on to neighbours.
 
     Returns:
-        Items `[B, k]`, best first, those of equal scores in the candidates' order, -1 where there are no more, and their
-        scores `[B, k]`, -inf beside -1.
+        Items `[B, k]`, best first, equal ones in the candidates' order, -1 where there are no more, and their scores
+        `[B, k]`, -inf beside -1.
     """
     n, users = len(graph.items), len(log_probs)
     beam = min(max(beam, k), n)
@@ -99,8 +99,8 @@ def _with_neighbours(best: Tensor, graph: ItemGraph) -> Tensor:
 def _best(
     positions: Tensor, graph: ItemGraph, log_probs: Tensor, codes: Tensor, bonus: Tensor, beam: int
 ) -> tuple[Tensor, Tensor]:
-    """The best of the positions `[B, m]`, -1 in places that are empty, and their scores, both `[B, beam]`. Equal scores come
-    in the order of the positions."""
+    """The best of the positions `[B, m]`, -1 in places that are empty, and their scores, both `[B, beam]`. Those of equal
+    scores stay in their order."""
     items = torch.where(positions < 0, -1, graph.items[positions.clamp(min=0)])
     scores = log_likelihood(log_probs, codes, items) + bonus[items.clamp(min=0)]
     scores, chosen = scores.sort(dim=1, descending=True, stable=True)
