@@ -99,8 +99,8 @@ def _with_neighbours(best: Tensor, graph: ItemGraph) -> Tensor:
 def _best(
     positions: Tensor, graph: ItemGraph, log_probs: Tensor, codes: Tensor, bonus: Tensor, beam: int
 ) -> tuple[Tensor, Tensor]:
-    """The best of the positions `[B, m]`, -1 in places that are empty, and their scores, both `[B, beam]`. Those of equal
-    scores stay in their order."""
+    """The best of the positions `[B, m]`, -1 in places that are empty, and their scores, both `[B, beam]`. Equal
+    ones stay in their order."""
     items = torch.where(positions < 0, -1, graph.items[positions.clamp(min=0)])
     scores = log_likelihood(log_probs, codes, items) + bonus[items.clamp(min=0)]
     scores, chosen = scores.sort(dim=1, descending=True, stable=True)
