@@ -99,13 +99,14 @@ def import_dataset(
             text, text features that lack items, a name that cannot be used, or a folder that exists.
         FileNotFoundError: an input file does not exist.
     """
+    if items is None:
+        _refuse_columns(text_fields, feature_fields)
     folder = target_folder(Path(output), name, overwrite or dry_run)
     filters = filters or Filters()
     counts: dict[str, int] = {}
     frame, columns = read_interactions(Path(interactions), user_column, item_column, time_column, filters, counts)
     interacted = frame["item_id"].cat.categories
     if items is None:
-        _refuse_columns(text_fields, feature_fields)
         table = ids_alone(interacted)
         kept = table.frame
     else:
