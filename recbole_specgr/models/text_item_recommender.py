@@ -29,6 +29,8 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
 
     Attributes:
         by_cosine: users' and items' vectors are brought to unit length before they are multiplied.
+        decoding: `unseen_bonus` is added to an unseen item's score. The softmax of the loss has pushed down all seen
+            items but the targets, and no unseen one; whether and how much new items gain or lose by that, valid tells.
     """
 
     by_cosine: bool = False
@@ -42,6 +44,7 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
         super().__init__(config, dataset)
         self.hidden_size = config["hidden_size"]
         self.ranking_index = config["ranking_index"]
+        self.decoding = {"unseen_bonus": config["unseen_bonus"]}
         self.keep_text(text_vectors, dataset.seen)
         self.adaptor: nn.Module = nn.Identity()
 
@@ -75,6 +78,9 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
     def alike(self, items: Tensor) -> Tensor:
         """Cosines of the items' text vectors."""
         return cosines(self.features, items)
+
+    def is_unseen(self, items: slice) -> Tensor:
+        return self.seen_row[items] == 0
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, hidden_size]`."""

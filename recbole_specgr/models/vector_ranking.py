@@ -20,7 +20,8 @@ ALL = slice(None)
 class RanksByVectors(ScoresItems):
     """Ranks all candidates a stretch of the catalogue at a time, or those that an index of faiss finds.
 
-    Subclasses give `user_vectors` and `item_vectors`.
+    Subclasses give `user_vectors` and `item_vectors`. One that has the setting of inference `unseen_bonus` gives
+    `is_unseen`, too.
 
     Attributes:
         temperature: what inner products are divided by.
@@ -31,7 +32,8 @@ class RanksByVectors(ScoresItems):
     temperature: float = 1.0
     lists_history: bool = True
     ranking_index: str | None = None
-    _index: tuple[Tensor, Tensor, NearestItems] | None = None  # with the candidates and some vectors that it is made of
+    # With the candidates, the bonus and some vectors that it is made of.
+    _index: tuple[Tensor, float, Tensor, NearestItems] | None = None
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, d]`."""
@@ -41,35 +43,47 @@ class RanksByVectors(ScoresItems):
         """Vectors of a stretch of the items `[m, d]`."""
         raise NotImplementedError
 
+    def is_unseen(self, items: slice) -> Tensor:
+        """Which of a stretch of the items are not in the training data, BoolTensor `[m]`."""
+        raise NotImplementedError
+
+    @property
+    def unseen_bonus(self) -> float:
+        """What is added to an unseen item's score."""
+        bonus: float = self.decoding.get("unseen_bonus", 0.0)
+        return bonus
+
+    def scores(self, users: Tensor, items: slice = ALL) -> Tensor:
+        """Scores `[B, m]` of a stretch of the items for users' vectors `[B, d]`."""
+        scores = users @ self.item_vectors(items).T / self.temperature
+        return scores + self.unseen_bonus * self.is_unseen(items) if self.unseen_bonus else scores
+
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items `[B, n_items]`; -inf for the history's where it may not be listed. A softmax over the
         candidates makes them the probabilities of a model that is trained by a softmax."""
-        scores = self.user_vectors(interaction) @ self.item_vectors().T / self.temperature
+        scores = self.scores(self.user_vectors(interaction))
         return scores if self.lists_history else scores.scatter_(1, interaction[self.ITEM_SEQ], -torch.inf)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         def ranked() -> RankedList:
-            vectors = self.user_vectors(users.interaction)
+            vectors = users.once("vectors", lambda: self.user_vectors(users.interaction))
             if self.lists_history:
                 return self.nearest(vectors, k, candidates)
             history = users.interaction[self.ITEM_SEQ]
             return without(self.nearest(vectors, k + history.size(1), candidates), history, k)
 
-        return users.once(("list", k), ranked)
+        return users.once(("list", k, self.unseen_bonus), ranked)
 
     def nearest(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
-        """The k candidates of largest inner product with each user's vector `[B, d]`."""
+        """The k candidates of the best scores for each user's vector `[B, d]`."""
         return self._exact(users, k, candidates) if self.ranking_index is None else self._found(users, k, candidates)
 
     def _exact(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
-        def scores(items: slice) -> Tensor:
-            return users @ self.item_vectors(items).T / self.temperature
-
-        return RankedList(*rank_blocks(scores, len(users), k, candidates))
+        return RankedList(*rank_blocks(lambda items: self.scores(users, items), len(users), k, candidates))
 
     def _found(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
-        items, scores = self._nearest_items(users, k, candidates).search(users, k)
+        items, scores = self._nearest_items(users, k, candidates).search(self._with_one(users), k)
         items, order = items.sort(dim=1)  # equal scores come in the order of their ids, as everywhere
         scores, order = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
         missing = (0, k - items.size(1))
@@ -82,14 +96,26 @@ class RanksByVectors(ScoresItems):
         """The index of the candidates, which is made anew when they or the vectors have changed."""
         assert self.ranking_index is not None
         if self._index is not None and torch.equal(self._index[0], candidates):
-            _, sample, index = self._index
-            if torch.equal(sample, self.item_vectors(_sampled(index.items))):
+            _, bonus, sample, index = self._index
+            if bonus == self.unseen_bonus and torch.equal(sample, self.item_vectors(_sampled(index.items))):
                 return index
         items = candidates.nonzero().squeeze(1)
-        index = NearestItems(self.item_vectors(), items, self.ranking_index, "ranking_index")
-        self._index = candidates, self.item_vectors(_sampled(items)).clone(), index
+        index = NearestItems(self._with_bonus(), items, self.ranking_index, "ranking_index")
+        self._index = candidates, self.unseen_bonus, self.item_vectors(_sampled(items)).clone(), index
         self.approximation = self._measured(users, k, candidates, index)
         return index
+
+    def _with_bonus(self) -> Tensor:
+        """Vectors of all items, with the bonus in a column of its own, so that an inner product holds it."""
+        vectors = self.item_vectors()
+        if not self.unseen_bonus:
+            return vectors
+        bonus = self.unseen_bonus * self.temperature * self.is_unseen(ALL).to(vectors.dtype)
+        return torch.cat([vectors, bonus[:, None]], dim=1)
+
+    def _with_one(self, users: Tensor) -> Tensor:
+        """The users' vectors `[B, d]` with what multiplies that column."""
+        return torch.nn.functional.pad(users, (0, 1), value=1.0) if self.unseen_bonus else users
 
     def items_changed(self) -> None:
         """Forget the index: other items may now have the same ids. A model whose items may change calls this."""
@@ -97,7 +123,7 @@ class RanksByVectors(ScoresItems):
 
     def _measured(self, users: Tensor, k: int, candidates: Tensor, index: NearestItems) -> dict[str, Any]:
         """What share of the exact lists of these users the index finds; it goes into the log, too."""
-        exact, found = self._exact(users, k, candidates).items, index.search(users, k)[0]
+        exact, found = self._exact(users, k, candidates).items, index.search(self._with_one(users), k)[0]
         listed = exact != EMPTY
         recall = float(((exact[:, :, None] == found[:, None, :]).any(2) & listed).sum() / listed.sum().clamp(min=1))
         getLogger().info(
