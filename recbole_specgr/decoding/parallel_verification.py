@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import Tensor
 
 from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
@@ -29,7 +28,7 @@ class ParallelVerification:
     ) -> None:
         self.log_probs, self.codes, self.candidates, self.seen = log_probs, codes, candidates, seen
         self.settings, self.rounds, self.dtype = settings, 1, log_probs.dtype
-        self.bonus = torch.where(seen, 0.0, settings.unseen_bonus).to(log_probs.dtype)
+        self.bonus = settings.unseen_bonus * (~seen).to(log_probs)
         self.is_nan = log_probs.isnan().any()
 
     def may_be_drafted(self, items: Tensor) -> Tensor | None:

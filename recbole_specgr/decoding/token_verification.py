@@ -37,7 +37,7 @@ class TokenVerification:
             self.lengths -= (~seen).long()
         like = prefixes.memory.bias
         self.dtype = like.dtype
-        self.bonus = torch.where(seen, 0.0, settings.unseen_bonus).to(like.dtype)
+        self.bonus = settings.unseen_bonus * (~seen).to(like)
         self.depth = 0  # digits of a beam
         self.beams = self.shorter_beams = Beams.root(like.size(0), like)
         self.places = self.beams.nodes

@@ -51,7 +51,7 @@ class RPG(ParallelRecommender, ScoresItems):
     @property
     def bonus(self) -> Tensor:
         """What is added to each item's score `[n_items]`."""
-        return torch.where(self.seen, 0.0, self.decoding["unseen_bonus"]).to(self.digit_embedding.dtype)
+        return self.decoding["unseen_bonus"] * (~self.seen).to(self.digit_embedding)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The k best of all candidates, or of those that the graph-guided search finds."""

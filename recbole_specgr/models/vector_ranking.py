@@ -56,7 +56,7 @@ class RanksByVectors(ScoresItems):
     def scores(self, users: Tensor, items: slice = ALL) -> Tensor:
         """Scores `[B, m]` of a stretch of the items for users' vectors `[B, d]`."""
         scores = users @ self.item_vectors(items).T / self.temperature
-        return scores + self.unseen_bonus * self.is_unseen(items) if self.unseen_bonus else scores
+        return scores + self.unseen_bonus * self.is_unseen(items).to(scores) if self.unseen_bonus else scores
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
@@ -110,7 +110,7 @@ class RanksByVectors(ScoresItems):
         vectors = self.item_vectors()
         if not self.unseen_bonus:
             return vectors
-        bonus = self.unseen_bonus * self.temperature * self.is_unseen(ALL).to(vectors.dtype)
+        bonus = self.unseen_bonus * self.temperature * self.is_unseen(ALL).to(vectors)
         return torch.cat([vectors, bonus[:, None]], dim=1)
 
     def _with_one(self, users: Tensor) -> Tensor:

@@ -95,6 +95,44 @@ def test_items_are_brought_to_unit_length_once_for_all_batches(name, tiny_datase
     assert sorted(rows) == sorted([len(table), *[len(batch)] * 3])
 
 
+BONUS = ["UniSRec", "SASRec_T", "TextSASRec", "TextHSTU"]
+
+
+@pytest.mark.parametrize("index", [None, "Flat"])
+@pytest.mark.parametrize("name", BONUS)
+def test_a_bonus_is_added_to_unseen_items_and_no_others(name, index, tiny_dataset):
+    model, ranker, batch, candidates = prepared(name, tiny_dataset)
+    with torch.no_grad():
+        plain = ranker.score_all(batch).numpy().copy()
+    unseen = ~ranker.seen.numpy()
+    assert (unseen & candidates.numpy()).any()
+    model.ranking_index = index
+    for bonus in (0.7, -0.3, 20.0, 0.0):  # an index is made anew for each
+        model.decoding["unseen_bonus"] = bonus
+        scores = np.where(candidates.numpy(), plain + bonus * unseen, -np.inf)
+        found = ranker.rank(batch, 20, candidates)
+        expected = -np.sort(-scores, axis=1)[:, :20]
+        tolerance = 1e-5 if index is None else 1e-3  # compared in float32, and computed in it by faiss
+        np.testing.assert_allclose(found.scores.numpy(), expected, rtol=tolerance, atol=tolerance)
+        of_found = np.take_along_axis(scores, found.items.numpy(), axis=1)
+        np.testing.assert_allclose(of_found, expected, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(ranker.score_all(batch).numpy(), plain + bonus * unseen, rtol=1e-9, atol=1e-9)
+        given = ranker.score_items(batch, found.items, candidates).numpy()
+        np.testing.assert_allclose(given, of_found, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", BONUS)
+def test_lists_of_several_bonuses_are_those_of_each(name, tiny_dataset):
+    model, ranker, batch, candidates = prepared(name, tiny_dataset)
+    points = [{"unseen_bonus": bonus} for bonus in (0.0, 1.0, 5.0)]
+    together = list(ranker.rank_at(points, batch, 20, candidates))
+    for point, ranked in zip(points, together, strict=True):
+        model.decoding.update(point)
+        assert torch.equal(ranked.items, ranker.rank(batch, 20, candidates).items)
+    shares = [(~ranker.seen[ranked.items]).float().mean() for ranked in together]
+    assert shares[0] < shares[2]
+
+
 @pytest.mark.parametrize("name", DENSE)
 def test_an_exact_index_finds_the_exact_lists(name, tiny_dataset):
     model, ranker, batch, candidates = prepared(name, tiny_dataset)
