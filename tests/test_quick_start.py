@@ -145,6 +145,16 @@ def test_without_saving_there_is_no_checkpoint(short):
     assert files(result["run_dir"]) == kept | {"tensorboard", "curves.csv"}
 
 
+def test_without_saving_the_best_epoch_is_tested(short):
+    settings = {**short, "epochs": 6, "learning_rate": 0.05, "stopping_step": 10}
+    saved = run_recbole("SASRec", "tiny", config_dict=settings)
+    training = saved["record"]["training"]["train"]
+    assert training["best_epoch"] < training["epochs"]  # so that the last epoch's would be others
+    unsaved = run_recbole("SASRec", "tiny", config_dict=settings, saved=False)
+    assert unsaved["test_result"] == saved["test_result"]
+    assert unsaved["best_valid_result"] == saved["best_valid_result"]
+
+
 class Interrupted:
     """Stops a run, as Ctrl-C does, before the given epoch of its last stage."""
 

@@ -102,6 +102,29 @@ class LoadedDataset(SequentialDataset):
         if any(self.config[f"{side}_inter_num_interval"] not in NO_FILTER for side in ("user", "item")):
             super()._filter_by_inter_num()
 
+    def _filter_by_field_value(self) -> None:
+        """RecBole's, which takes an interval for numbers and a list for everything else."""
+        for field, wanted in (self.config["val_interval"] or {}).items():
+            numbers = self.field2type.get(field) in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ)
+            if field in self.field2type and not numbers and not isinstance(wanted, list):
+                raise UserError(
+                    f"[val_interval.{field}: {wanted}]: the column [{field}] holds no numbers. Give the list of the "
+                    f"values that are kept."
+                )
+        super()._filter_by_field_value()
+
+    def _filter_inter_by_user_or_item(self) -> None:
+        """RecBole's, which does not say that interactions are gone."""
+        before = len(self.inter_feat)
+        super()._filter_inter_by_user_or_item()
+        gone = before - len(self.inter_feat)
+        if gone and not self.config["val_interval"]:  # which may have filtered the items
+            getLogger().warning(
+                f"{gone:,} of {before:,} interactions are left out: their items or users do not stand in "
+                f"{self.dataset_name}'s .item or .user file. Add them there, or keep the interactions with "
+                f"--filter_inter_by_user_or_item=False"
+            )
+
     def _remove_duplication(self) -> None:
         """Keeps the first of every (user, item), and the order of the file (RecBole's own sort is not stable)."""
         if self.config["rm_dup_inter"] not in (None, "first"):

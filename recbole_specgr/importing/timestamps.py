@@ -93,6 +93,7 @@ def _of_numbers(column: pd.Series, numbers: pd.Series, where: str) -> np.ndarray
         _check_range(column, (numbers > _LARGEST).to_numpy(dtype=bool), where)
     if pd.api.types.is_integer_dtype(numbers):
         whole = numbers.to_numpy(dtype=np.int64)
+        _refuse_dates(whole, where)
         return whole // (1000 if max(int(whole.max()), -int(whole.min())) >= _NANOSECONDS else 1)
     values = numbers.to_numpy(dtype=np.float64)
     infinite = ~np.isfinite(values)
@@ -109,6 +110,20 @@ def _of_numbers(column: pd.Series, numbers: pd.Series, where: str) -> np.ndarray
         if (scaled / ticks == values).all():
             return exact_times(scaled, where)
     return _refuse(column, np.round(values * 10**6) / 10**6 != values, where, "finer than a microsecond")
+
+
+def _refuse_dates(whole: np.ndarray, where: str) -> None:
+    """Dates written as numbers, such as 20140701, would pass as seconds of August 1970, with 8,870 s between 31
+    December and 1 January."""
+    if not ((whole >= 19000101) & (whole <= 21001231)).all():
+        return
+    days = pd.to_datetime(pd.Series(whole).astype(str), format="%Y%m%d", errors="coerce")
+    if days.notna().all():
+        first = f"{whole[0]}"
+        raise UserError(
+            f"{where}: all values are dates written as whole numbers, such as {first}, and would be taken for seconds. "
+            f"Write them as {first[:4]}-{first[4:6]}-{first[6:]}."
+        )
 
 
 def _check_range(column: pd.Series, beyond: np.ndarray, where: str) -> None:

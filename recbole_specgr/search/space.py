@@ -60,10 +60,10 @@ class Space:
         }
 
     def each(self) -> Iterator[dict[str, Any]]:
-        """What is to be checked before anything runs, as optuna samples it: every choice and both ends of every range,
-        each with the first value of the other parameters."""
+        """What is to be checked before anything runs, as optuna samples it: every choice, and both ends of every range
+        with a value between them, each with the first value of the other parameters."""
         for name, kind in self.distributions.items():
-            values = kind.choices if isinstance(kind, CategoricalDistribution) else (kind.low, kind.high)
+            values = kind.choices if isinstance(kind, CategoricalDistribution) else _of_range(kind)
             yield from ({**self.first(), name: value} for value in values)
 
     def combinations(self) -> list[dict[str, Any]] | None:
@@ -91,6 +91,8 @@ def read_space(file: Path) -> Space:
         name, kind, values = words
         if kind not in KINDS:
             raise UserError(f"{where}: [{kind}] is none of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
+        if name == "valid_metric":
+            raise UserError(f"{where}: trials are compared by their valid_metric, so it can't be searched.")
         if name in distributions:
             raise UserError(f"{where} names [{name}] a second time.")
         distributions[name] = KINDS[kind](values.strip(), where)
@@ -142,6 +144,14 @@ def _numbers(values: str, count: int, where: str) -> list[float]:
             f"{where}: the range must be {'low,high' if count == 2 else 'low,high,step'}, but is [{values}]."
         )
     return numbers
+
+
+def _of_range(kind: FloatDistribution) -> tuple[float, ...]:
+    """Both ends of a range, and of one without steps a value between them that is no whole number."""
+    if kind.step is not None:
+        return kind.low, kind.low + kind.step, kind.high
+    between = kind.low + (kind.high - kind.low) / math.pi
+    return kind.low, between, kind.high
 
 
 def _contains(kind: BaseDistribution, value: Any) -> bool:

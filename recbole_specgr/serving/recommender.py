@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from logging import getLogger
@@ -41,6 +42,7 @@ from recbole_specgr.serving.request import (
 from recbole_specgr.serving.state import State
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError, did_you_mean
+from recbole_specgr.system.files import locked
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32}
 History = Sequence[object]
@@ -58,6 +60,7 @@ class Recommender:
         self._state = state
         self._changing, self._warming = threading.Lock(), threading.Lock()
         self._warm: SequentialRecommender | None = None
+        self._written: str | None = None  # digest of the changes that the run's folder held last
         self._time_field = config["TIME_FIELD"] + config["LIST_SUFFIX"]
         self._told_of_times = False
 
@@ -97,10 +100,12 @@ class Recommender:
         to = {"device": config["device"]}
         restore_caches(model, {name: torch.from_numpy(cache).to(**to) for name, cache in catalogue.caches.items()})
         state = State(catalogue, model, parts_of(model, config, catalogue), Changes.none(catalogue))
-        changes = Changes.load(run / CHANGES, state.changes) if (run / CHANGES).is_file() else None
+        written = _digest_of(run / CHANGES)
+        changes = None if written is None else Changes.load(run / CHANGES, state.changes)
         for name in [precision] if precision else PRECISIONS:
             _compute_in(model, PRECISIONS[name])
             recommender = cls(run, config, state if changes is None else state.restored(changes))
+            recommender._written = written
             if precision or name == "fp32" or recommender._can_rank():
                 break
         return recommender
@@ -371,14 +376,31 @@ class Recommender:
         return len(set(names))
 
     def save(self) -> Path:
-        """Write the items added and removed into the run's folder, from where `load` takes them; returns the file."""
-        with self._changing:
-            file = self.run / CHANGES
+        """Write the items added and removed into the run's folder, from where `load` takes them; returns the file.
+
+        Raises:
+            UserError: somebody else has written other changes there since this was loaded, or is writing them.
+        """
+        file = self.run / CHANGES
+        with self._changing, open(self.run / f".{CHANGES}.lock", "w") as lock:
+            if not locked(lock):
+                raise UserError(f"{file} is being written by another process. Try again when it has ended.")
+            if _digest_of(file) != self._written:
+                raise UserError(
+                    f"{file} was changed by another process since this run was loaded, so to write it would lose these "
+                    f"changes. Load the run again, and change its items then."
+                )
             self._state.changes.save(file, caches(self._state.model))
+            self._written = _digest_of(file)
         return file
 
 
 # -- loading -----------------------------------------------------------------------------------------------------------
+
+
+def _digest_of(file: Path) -> str | None:
+    """sha256 of a file; None where there is none."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def _compute_in(model: SequentialRecommender, precision: torch.dtype) -> None:

@@ -13,16 +13,39 @@ from recbole_specgr.settings.named_classes import metric_class
 from recbole_specgr.settings.result_keys import PARTS, split_key
 from recbole_specgr.system.errors import UserError
 
+# A run is measured in one way, whatever stage it is in: its validation and its test compare.
+OF_THE_WHOLE_RUN = (
+    *("topk", "metrics", "metric_decimal_place", "eval_batch_size", "unseen_history", "repeatable"),
+    *("valid_rows", "seed", "tune", "tune_unseen_share"),
+)
+
+
+# RecBole's transforms of a batch -> the setting that each reads, which only a model made for it has.
+TRANSFORMS = {"mask_itemseq": "mask_ratio", "crop_itemseq": "eta", "reorder_itemseq": "beta"}
+
 
 def check_values(settings: dict[str, Any]) -> None:
-    """Raise UserError for a stage that can't name a file, a metric that there is not, or a `valid_metric` that is not
-    measured. `metrics` and `topk` become lists in which nothing stands twice."""
+    """Raise UserError for a stage that can't name a file or that sets what is the whole run's, a transform that the
+    model can't read, a metric that there is not, or a `valid_metric` that is not measured. `metrics` and `topk` become
+    lists in which nothing stands twice."""
     for stage in settings["stages"]:
         _check_stage_name(stage)
+    wanted = TRANSFORMS.get(settings.get("transform") or "")
+    if wanted is not None and settings.get(wanted) is None:
+        raise UserError(
+            f"[transform: {settings['transform']}] needs the setting [{wanted}], which [{settings['model']}] does not "
+            f"have: the transform is for a model that reads what it makes. Leave it out."
+        )
     settings["topk"] = list(dict.fromkeys(_listed(settings["topk"])))
     _check_metrics(settings)
     _check_valid_metric("valid_metric", settings["valid_metric"], settings)
     for stage, own in settings["stages"].items():
+        for key in OF_THE_WHOLE_RUN:
+            if key in own:
+                raise UserError(
+                    f"[stages.{stage}.{key}]: a stage has no [{key}] of its own, for it says how the whole run is "
+                    f"measured. Set [{key}]."
+                )
         if "valid_metric" in own:
             _check_valid_metric(f"stages.{stage}.valid_metric", own["valid_metric"], settings)
 
@@ -42,14 +65,20 @@ def check_model_class(name: str, model_class: type[AbstractRecommender]) -> None
 
 
 def check_reading(settings: dict[str, Any]) -> None:
-    """Raise UserError when no data set could be read so: an encoding that Python does not know, or columns of users,
-    items and times that are not loaded; and when the log is to go to a library that is not installed."""
+    """Raise UserError when no data set could be read so: an encoding that Python does not know, an interval that is
+    none, or columns of users, items and times that are not loaded; and when the log is to go to a library that is not
+    installed."""
     try:
         codecs.lookup(settings["encoding"])
     except LookupError as error:
         raise UserError(
             f"[encoding: {settings['encoding']}]: Python knows no such encoding. Usual is utf-8."
         ) from error
+    for key in ("user_inter_num_interval", "item_inter_num_interval"):
+        _check_interval(key, settings[key])
+    for column, values in (settings["val_interval"] or {}).items():
+        if not isinstance(values, list):
+            _check_interval(f"val_interval.{column}", values)
     load_col = settings.get("load_col")
     columns = None if load_col is None else load_col.get("inter")
     if load_col is not None and columns is None:
@@ -88,6 +117,21 @@ def check_item_columns(settings: dict[str, Any], keys: set[str]) -> None:
         for column in wanted:
             if columns is not None and column not in columns:
                 raise UserError(f"[{key}]: there is no item column [{column}]. {loaded}")
+
+
+def _check_interval(name: str, value: Any) -> None:
+    """RecBole passes over an interval that it can't read, and would keep everything."""
+    for part in str(value).split(";") if value is not None else ():
+        found = re.fullmatch(r"\s*[\[(]([^,]+),([^,]+)[\])]\s*", part)
+        try:
+            ascending = found is not None and float(found[1]) <= float(found[2])
+        except ValueError:
+            ascending = False
+        if not ascending:
+            raise UserError(
+                f"[{name}: {value}] must be intervals such as [5,inf) or [1,4];[8,9]: two ascending numbers each, with "
+                f"[ or ] where the end belongs to it, ( or ) where not, and ; between several."
+            )
 
 
 def _listed(value: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from recbole_specgr.settings.precedence import Layer, deep_merge, expand_dotted
 from recbole_specgr.settings.registry import ModelEntry, resolve
 from recbole_specgr.settings.resources import folders
 from recbole_specgr.settings.schema import read_schema, schema_beside
-from recbole_specgr.settings.yaml_values import read_mapping
+from recbole_specgr.settings.yaml_values import as_lists, read_mapping
 from recbole_specgr.system.errors import UserError
 
 
@@ -49,8 +49,8 @@ def check_names(layer: Layer) -> None:
 
 
 def layer_of(values: dict[str, Any], source: str, declares: bool = False) -> Layer:
-    """Settings as they were written, with dotted keys expanded."""
-    return Layer(source, expand_dotted(values, source), declares)
+    """Settings as they were written, with dotted keys expanded and Python's other sequences as lists."""
+    return Layer(source, expand_dotted({key: as_lists(value) for key, value in values.items()}, source), declares)
 
 
 def layer_of_file(path: Path, declares: bool = False) -> Layer:
@@ -78,6 +78,12 @@ def _baseline_layer(entry: ModelEntry, file: Path, below: list[Layer]) -> Layer:
     """The settings of a baseline's file. With a class of one's own the file declares what the class reads beyond the
     settings that all models share."""
     layer = layer_of(entry.baseline, str(file))
+    for key in ("model", "dataset"):
+        if key in layer.values:
+            raise UserError(
+                f"[{key}: {layer.values[key]}] in {file} would have no effect: a baseline is the model that [base] "
+                f"names, on any data set. Give --{key} to the command."
+            )
     if entry.base is None or ":" not in entry.base:
         return layer
     known = {*overall_settings(), *schema_beside(property_files("overall")[0]), *merged(below)}
@@ -111,11 +117,12 @@ def backbone_layers(built: list[Layer], over: list[Layer], dataset: str, above: 
 
 
 def tuning_grid(layers: list[Layer]) -> dict[str, list[Any]] | None:
-    """The grid of `tune`, without what a higher layer sets itself: a choice that was made is not tuned away."""
+    """The grid of `tune`, without what a higher layer sets itself: a choice that was made is not tuned away. A layer
+    whose `tune` is empty leaves nothing to tune."""
     grid: dict[str, Any] = {}
     for layer in layers:
-        above = layer.values.get("tune", {})
-        grid = {} if above is None else {key: grid[key] for key in grid if key not in layer.values} | above
+        kept = {} if not layer.values.get("tune", True) else grid
+        grid = {key: kept[key] for key in kept if key not in layer.values} | (layer.values.get("tune") or {})
     return {key: values for key, values in grid.items() if values is not None} or None
 
 

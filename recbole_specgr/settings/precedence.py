@@ -53,8 +53,22 @@ def expand_dotted(values: dict[str, Any], source: str) -> dict[str, Any]:
         clash = last in expanded and not (isinstance(value, dict) and isinstance(expanded[last], dict))
         if clash:
             raise UserError(f"{source} gives [{last}] both a value and members ([{key}]).")
+        twice = _given_twice(expanded, {last: value})
+        if twice:
+            raise UserError(f"{source} gives [{twice}] twice, once by its name and once in a group.")
         expanded = deep_merge(expanded, {last: value})
     return expanded
+
+
+def _given_twice(first: dict[str, Any], second: dict[str, Any]) -> str | None:
+    """The dotted name of a setting that stands in both."""
+    for key in first.keys() & second.keys():
+        if not (isinstance(first[key], dict) and isinstance(second[key], dict)):
+            return str(key)
+        inside = _given_twice(first[key], second[key])
+        if inside:
+            return f"{key}.{inside}"
+    return None
 
 
 def stack(layers: Iterable[Layer], known: Iterable[str] = ()) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import torch
 from recbole.config import Config
 from recbole.model.abstract_recommender import SequentialRecommender
 
-from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from recbole_specgr.runs.checkpoint import checkpoint_content, load_checkpoint, restore_model, save_checkpoint
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import remove_unfinished
 from recbole_specgr.system.interruption import Terminated, safe_points
@@ -66,6 +67,7 @@ class StagedTrainer(RecBoleLoop, Validation):
         self.progress: dict[str, StageProgress] = {}
         self.last = LastCheckpoint(self.run_dir, config)
         self.scheduler = self.scaler = None
+        self._best: dict[str, Any] = {}  # the stage's best parameters, of a run that saves nothing
         self._profiled: str | None = None  # the stage whose steps are in the trace
         self._init_evaluation()
 
@@ -202,6 +204,9 @@ class StagedTrainer(RecBoleLoop, Validation):
                 self._save(file)
             else:
                 self._load(file)
+        elif self._best:
+            restore_model(self.model, self._best, self.run_dir)
+            self._best = {}
         progress.done = True
         if options.saved:
             self._write_last()
@@ -276,6 +281,8 @@ class StagedTrainer(RecBoleLoop, Validation):
         best = progress.judge(score, result, self.stopping_step, self.valid_metric_bigger)
         if best and options.saved:
             self._save(self.run_dir / f"{progress.stage}.pth")
+        elif best:
+            self._best = copy.deepcopy(checkpoint_content(self.model))
         if options.callback_fn:
             options.callback_fn(progress.epoch - 1, score)
         return result

@@ -314,7 +314,15 @@ def test_the_draw_depends_on_tokens_and_seed_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"share": 0, "seed": 1}, {"share": 1.0, "seed": 1}, {"share": 0.2}, {"share": 0.2, "seed": -1}, [0.2]]
+    "setting",
+    [
+        {"share": 0, "seed": 1},
+        {"share": 1.0, "seed": 1},
+        {"share": 0.2},
+        {"share": 0.2, "seed": -1},
+        [0.2],
+        {"share": 0.1, "seed": 1},
+    ],
 )
 def test_launch_holdouts_that_cannot_be_are_refused(setting):
     with pytest.raises(UserError, match="launch_holdout"):
@@ -488,6 +496,29 @@ def test_statistics_count_what_the_views_hold(tmp_path, holdout):
             share = (~view.seen[view[:]["item_id"]]).double().mean()
             assert found[f"{view.phase}_unseen_share"] == pytest.approx(float(share))
     assert found["interactions"] == sum(found[f"{phase}_interactions"] for phase in ("train", "valid", "test"))
+
+
+def test_interactions_of_items_that_the_item_file_lacks_are_missed(tmp_path, caplog):
+    rows = random_rows(0)
+    write(tmp_path, rows)
+    whole = load(tmp_path)
+    assert "left out" not in caplog.text
+    file = tmp_path / "toy" / "toy.item"
+    lines = file.read_text().splitlines(keepends=True)
+    token = lines[-1].partition("\t")[0]
+    file.write_text("".join(lines[:-1]))
+    fewer = load(tmp_path)
+    gone = len(whole.inter_feat) - len(fewer.inter_feat)
+    assert gone > 0 and token not in fewer.field2token_id["item_id"]
+    assert f"{gone:,} of {len(whole.inter_feat):,} interactions are left out" in caplog.text
+
+
+def test_values_of_a_column_without_numbers_are_kept_by_a_list(tmp_path):
+    write(tmp_path, random_rows(0))
+    kept = load(tmp_path, val_interval={"item_id": ["i1", "i2", "i3"]})
+    assert set(kept.field2token_id["item_id"]) <= {"[PAD]", "i1", "i2", "i3"}
+    with pytest.raises(UserError, match=r"\[val_interval.item_id: \[1,2\]\].*list of the values"):
+        load(tmp_path, val_interval={"item_id": "[1,2]"})
 
 
 def test_long_item_texts_come_back_whole(tmp_path):

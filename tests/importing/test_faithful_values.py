@@ -163,6 +163,8 @@ def test_times_that_are_read(values, expected):
         (["true", "1"], r"not a number, unlike the others; the first is \[true\]"),
         (pd.Series([LARGE + 1, 0.5], dtype=object), "too large to stand beside other values exactly"),
         ([float(LARGE + 2), 1.0], "too large to be exact"),
+        ([20200101, 20201231], r"dates written as whole numbers, such as 20200101.*as 2020-01-01"),
+        (["20200101", "20200229"], "dates written as whole numbers"),
         (["2014-05-13 16:53:20 PST"], r"neither a number nor an ISO 8601 date such as"),
     ],
     ids=ascii,

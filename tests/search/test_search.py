@@ -87,6 +87,7 @@ def test_choices_alone_have_all_combinations(parameters):
         ("hidden_size choice 64", ["line 1", "list"]),
         ("hidden_size choice [", ["line 1", "YAML"]),
         ("a uniform 0,1\na uniform 0,1", ["line 2", "second time"]),
+        ("valid_metric choice [NDCG@10,Recall@10]", ["line 1", "compared by their valid_metric"]),
     ],
 )
 def test_what_is_wrong_with_a_parameter_file_is_said(parameters, text, words):
@@ -94,6 +95,14 @@ def test_what_is_wrong_with_a_parameter_file_is_said(parameters, text, words):
         read_space(parameters(text))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_range_of_a_setting_that_is_whole_is_refused(parameters):
+    tried = [values["eval_batch_size"] for values in read_space(parameters("eval_batch_size uniform 100,300")).each()]
+    assert min(tried) == 100 and max(tried) == 300
+    assert any(value != int(value) for value in tried)  # which the check of settings refuses before a trial begins
+    stepped = read_space(parameters("eval_batch_size quniform 100,300,50")).each()
+    assert all(values["eval_batch_size"] == int(values["eval_batch_size"]) for values in stepped)
 
 
 @pytest.fixture(scope="module")

@@ -225,6 +225,22 @@ def test_added_items_are_recommended_saved_and_gone_when_removed(run, recommende
     assert_same(before, Recommender.load(run).recommend(HISTORIES, 20))
 
 
+def test_changes_that_somebody_else_has_saved_are_not_written_over(run, recommender):
+    other = Recommender.load(run)
+    recommender.add_items(NEW.iloc[:1])
+    recommender.save()
+    other.add_items(NEW.iloc[1:2])
+    with pytest.raises(UserError, match=r"changed by another process.*Load the run again"):
+        other.save()
+    assert Recommender.load(run).recommend([["n1"]], 5).items[0]  # what was saved first is there
+    recommender.add_items(NEW.iloc[2:3])  # one's own saves follow each other
+    recommender.save()
+    third = Recommender.load(run)
+    third.add_items(NEW.iloc[1:2])
+    third.save()
+    assert {"n1", "n2", "n3"} <= set(Recommender.load(run).catalogue.item_tokens.tolist())
+
+
 def test_items_added_one_by_one_are_as_those_added_together(run, recommender):
     recommender.add_items(NEW)
     together = recommender.recommend(HISTORIES, 20)

@@ -1,10 +1,12 @@
 """Settings: their layers, their names, their values."""
 
+import math
 import os
 import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
@@ -16,7 +18,7 @@ from recbole_specgr.commands import command_line as cli
 from recbole_specgr.settings.arguments import parse
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.precedence import deep_merge, expand_dotted
-from recbole_specgr.settings.yaml_values import parse_value
+from recbole_specgr.settings.yaml_values import parse_value, read_mapping
 from recbole_specgr.system.errors import UserError
 
 
@@ -47,6 +49,11 @@ def write(path, text):
         ("__import__('os').getcwd()", "__import__('os').getcwd()"),
         ("1/0", "1/0"),
         ("None_of_these", "None_of_these"),
+        ("010", "010"),
+        ("1:30", "1:30"),
+        ("0x1F", "0x1F"),
+        ("1_000", 1000),
+        ("-.inf", -math.inf),
     ],
 )
 def test_a_value_is_yaml(text, value):
@@ -163,6 +170,15 @@ def test_sys_argv_is_left_to_the_command_line(tiny_dataset, monkeypatch):
         ({"stages": {"finetune": {"epochs": 1}}}, ["[stages.finetune]", "train"]),
         ({"stages.train.epoch": 1}, ["[stages.train.epoch]", "[epochs]"]),
         ({"stages.train.epochs": -1}, ["[stages.train.epochs]", "-1"]),
+        ({"stages.train.topk": [5]}, ["[stages.train.topk]", "whole run", "Set [topk]"]),
+        ({"stages.train.eval_batch_size": 8}, ["[stages.train.eval_batch_size]", "whole run"]),
+        ({"tokenizer.levels": 4, "tokenizer": {"levels": 2}}, ["config_dict gives [tokenizer.levels] twice"]),
+        ({"stages.train": {"epochs": 1}, "stages": {"train": {"epochs": 2}}}, ["[stages.train.epochs] twice"]),
+        ({"user_inter_num_interval": "(5"}, ["[user_inter_num_interval: (5]", "[5,inf)"]),
+        ({"item_inter_num_interval": "[1,4],[5,9]"}, ["[item_inter_num_interval", ";"]),
+        ({"val_interval": {"rating": "[9,3]"}}, ["[val_interval.rating: [9,3]]", "ascending"]),
+        ({"transform": "crop_itemseq"}, ["[transform: crop_itemseq]", "[eta]", "[SASRec]"]),
+        ({"metric_decimal_place": 1}, ["[metric_decimal_place]", "from 4"]),
         ({"epochs": "many"}, ["[epochs]", "number", "many"]),
         ({"epochs": 1.5}, ["[epochs]", "1.5"]),
         ({"reproducibility": 1}, ["[reproducibility]", "True or False"]),
@@ -264,6 +280,44 @@ def test_what_is_measured_is_measured_once(tiny_dataset):
     settings = {"metrics": ["Recall", "NDCG", "recall"], "topk": [10, 5, 10], "valid_metric": "NDCG@10"}
     config = Config("SASRec", "tiny", config_dict={**tiny_dataset, **settings})
     assert (config["metrics"], config["topk"]) == (["Recall", "NDCG"], [10, 5])
+
+
+@pytest.mark.parametrize("text", ["epochs: 1\nseed: 2\nepochs: 3\n", "tokenizer: {levels: 2, levels: 4}\n"])
+def test_a_key_that_stands_twice_in_a_file_is_refused(tiny_dataset, tmp_path, text):
+    file = write(tmp_path / "twice.yaml", text)
+    with pytest.raises(UserError, match=r"twice\.yaml is not valid YAML: \[(epochs|levels)\] stands there twice"):
+        Config("SASRec", "tiny", [str(file)], tiny_dataset)
+
+
+def test_a_key_that_is_merged_in_may_be_given_anew(tmp_path):
+    file = write(tmp_path / "merged.yaml", "one: &one {a: 1, b: 2}\ntwo: {<<: *one, b: 3}\n")
+    assert read_mapping(file)["two"] == {"a": 1, "b": 3}
+
+
+@pytest.mark.parametrize("values", [(10, 5), np.array([10, 5])])
+def test_lists_may_be_other_sequences(tiny_dataset, values):
+    settings = {"topk": values, "metrics": ("Recall", "NDCG"), "valid_metric": "NDCG@10"}
+    config = Config("SASRec", "tiny", config_dict={**tiny_dataset, **settings})
+    assert (config["metrics"], config["topk"]) == (["Recall", "NDCG"], [10, 5])
+
+
+def test_an_empty_grid_tunes_nothing(tiny_dataset):
+    assert Config("SpecGRPP", "tiny", config_dict=tiny_dataset)["tune"]
+    assert not Config("SpecGRPP", "tiny", config_dict={**tiny_dataset, "tune": {}})["tune"]
+
+
+def test_intervals_that_recbole_reads_are_taken(tiny_dataset):
+    for interval in ("[5,inf)", "(0,1];[3,4)", " [1, 4.5] "):
+        config = Config("SASRec", "tiny", config_dict={**tiny_dataset, "user_inter_num_interval": interval})
+        assert config["user_inter_num_interval"] == interval
+
+
+@pytest.mark.parametrize("key", ["model", "dataset"])
+def test_a_baseline_file_names_no_other_model_or_data(tiny_dataset, tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "baselines/Week.yaml", f"base: RecentPop\n{key}: SASRec\n")
+    with pytest.raises(UserError, match=rf"\[{key}: SASRec\] in .*Week\.yaml would have no effect"):
+        Config("Week", "tiny", config_dict=tiny_dataset)
 
 
 def test_pairwise_models_get_negatives(tiny_dataset):

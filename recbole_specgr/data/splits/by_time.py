@@ -139,7 +139,8 @@ def launch_times(tokens: Sequence[str], setting: Mapping[str, Any], cuts: tuple[
     The draw is over the sorted `tokens` (those of all interacted items), so it depends on nothing else than them and
     the seed. One half launches at t_valid, the other, smaller by at most one, at t_test.
 
-    Raises UserError for a share outside (0, 1), a missing or negative seed, or another key.
+    Raises UserError for a share outside (0, 1) or so small that no item is drawn, a missing or negative seed, or
+    another key.
     """
     unknown = set(setting) - {"share", "seed"} if isinstance(setting, Mapping) else {"not a mapping"}
     if unknown or set(setting) != {"share", "seed"}:
@@ -153,5 +154,10 @@ def launch_times(tokens: Sequence[str], setting: Mapping[str, Any], cuts: tuple[
         raise UserError(f"launch_holdout.seed [{seed}] must be a whole number, 0 or above.")
     tokens = sorted(tokens)
     drawn = np.random.default_rng(seed).permutation(len(tokens))[: round(share * len(tokens))]
+    if not len(drawn):
+        raise UserError(
+            f"launch_holdout.share [{share}] of {len(tokens):,} items is none at all. Give a larger share, or no "
+            f"launch_holdout."
+        )
     half = (len(drawn) + 1) // 2
     return {tokens[item]: cuts[order >= half] for order, item in enumerate(drawn)}
