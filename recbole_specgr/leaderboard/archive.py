@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.runs.checks import check_ranks, read_record
+from recbole_specgr.runs.comparison import INNER_MODELS
 from recbole_specgr.runs.moments import moment
 from recbole_specgr.runs.record import RANKS, RESULT, read_columns, write_columns, write_json
 from recbole_specgr.system.errors import UserError
@@ -92,7 +93,8 @@ def collect(results: Iterable[Result], leaderboards: Path) -> Iterator[tuple[Res
     "is there already" or "is older than the one there".
 
     Raises:
-        UserError: its rows are not those of the results that are there under the same protocol.
+        UserError: its rows are not those of the results that are there under the same protocol; it would replace a
+            result of the same name whose parts are other models.
     """
     for result in results:
         yield result, _add(result, leaderboards)
@@ -106,6 +108,14 @@ def _add(result: Result, leaderboards: Path) -> str:
             return "is there already"
         if moment(there["finished"]) > result.finished:
             return "is older than the one there"
+        for key in INNER_MODELS:
+            theirs, ours = (record["settings"].get(key) for record in (there, result.record))
+            if theirs != ours:
+                raise UserError(
+                    f"{result.source} is refused: its [{key}] is [{ours}], and {path} has one of the same model with "
+                    f"[{theirs}]. Give the variant a name of its own: a file in baselines/ with `base: "
+                    f"{result.record['base_model']}`, `{key}: {ours}` and a `display_name`."
+                )
         outcome = "replaced an older one"
     shared = {name: column for name, column in result.ranks.items() if name != "rank"}
     own = {"rank": result.ranks["rank"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
@@ -25,12 +25,13 @@ from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import BUCKET, Replay
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.verification import VerificationSettings
-from recbole_specgr.models.contract import RankedList, RanksByList, Users
+from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.verifying import ReadUsers, Verifier
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
+from recbole_specgr.settings.registry import get_model
 from recbole_specgr.system.errors import UserError
 
 SIZES = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads", "dropout_rate")  # settings that a backbone is built from
@@ -87,6 +88,21 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     item_tables: tuple[str, ...] = ("tokens", "seen")
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
 
+    @classmethod
+    def check_parts(cls, config: Config, part_classes: Mapping[str, type[ModelContract]]) -> None:
+        """Raise UserError where `backbone` names a model with a network of its own: only its ids and sizes would be
+        taken, and another network built."""
+        super().check_parts(config, part_classes)
+        if not config["backbone"] or config.of_a_run:
+            return
+        named = get_model(config["backbone"])
+        if issubclass(named, GenerativeRecommender) and named.build_backbone is not cls.build_backbone:
+            raise UserError(
+                f"[backbone: {config['backbone']}] has a network of its own, and {cls.__name__} would build a T5 or a "
+                f"decoder in its place. SpecGR_Aux verifies by any model; for {cls.__name__} on this network, derive a "
+                f"class that overrides build_backbone as well."
+            )
+
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
         super().__init__(config, dataset)
         self.bos, self.eos = semantic_ids.bos, semantic_ids.eos
@@ -114,12 +130,18 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
                 f"[architecture: {architecture}]: {type(self).__name__} can't be built on it. Take --architecture="
                 f"{' or '.join(self.architectures)}."
             )
+        missing = [key for key in SIZES if config[key] is None]
+        if missing:
+            raise UserError(
+                f"[{config['model']}] needs the settings {', '.join(missing)} to build its {architecture} backbone. "
+                f"Give them in its property or baseline file; properties/model/TIGER.yaml has TIGER's."
+            )
         return ARCHITECTURES[architecture]({key: config[key] for key in SIZES}, vocab_size)
 
     def prepare_decoding(self, config: Config) -> None:
         """Take over the precision, and record decoding as CUDA graphs where `cuda_graphs` says so and there is a
         GPU."""
-        self.decode_in(config["decoding_precision"])
+        self.decode_in(config["decoding_precision"] or "fp32")  # a model of a user's own may not have the setting
         wanted = config["cuda_graphs"] and config["device"].type == "cuda"
         self.replay: Replay | None = Replay() if wanted else None
 

@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "group",
 }
 SOURCE = "_run"  # settings of this ending name a trained run whose parameters are taken over
+INNER_MODELS = ("drafter", "backbone", "first", "second")  # settings that name a model that the model is made of
 GROWING = "tokenizer"  # the group that gets new settings as tokenizers do; all other groups are compared as they are
 
 

@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from recbole_specgr.runs.comparison import changed, sources, would_be
+from recbole_specgr.models.contract import ModelContract, adapted
+from recbole_specgr.runs.comparison import SOURCE, changed, sources, would_be
 from recbole_specgr.runs.folder import CONFIG, LAST, read_settings, why_no_run, write_config
 from recbole_specgr.runs.record import RESULT
-from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError
@@ -36,11 +37,11 @@ def configure(
     config_dict = copy.copy(config_dict) or {}
     resume = config_dict.pop("resume", None)
     if not resume:
-        config = Config(model, dataset, config_file_list, config_dict)
+        config = _new_config(model, dataset, config_file_list, config_dict)
         _check_holds_no_run(config)
         return config, False
     if resume == "auto":
-        config = Config(model, dataset, config_file_list, config_dict)
+        config = _new_config(model, dataset, config_file_list, config_dict)
         run_dir = from_first_process(_newest_unfinished(config) if not config["rank"] else None)
         if run_dir is None:
             _check_holds_no_run(config)
@@ -58,6 +59,26 @@ def configure(
     config = Config(settings["model"], settings["dataset"], config_file_list, config_dict, settings=settings)
     _check_unchanged(Config.from_dict(settings, {"run_dir": str(run_dir)}), config)
     return config, True
+
+
+def _new_config(
+    model: str | type | None,
+    dataset: str | None,
+    config_file_list: list[str] | None,
+    config_dict: dict[str, Any],
+) -> Config:
+    """The settings of a new run. A part that is taken from a finished run, and that nobody names, is what that run is
+    of: `drafter_run` alone says what the `drafter` is."""
+    config = Config(model, dataset, config_file_list, config_dict)
+    given, settings = config.given(), config.final_config_dict
+    model_class: type[ModelContract] = adapted(config.model_class)
+    unnamed = [part for part in model_class.parts_in_order if part not in given]
+    runs = {part: Path(settings[f"{part}{SOURCE}"] or "") for part in unnamed}
+    names = {part: read_settings(run)["model"] for part, run in runs.items() if (run / CONFIG).is_file()}
+    if all(settings[part] == name for part, name in names.items()):
+        return config
+    source = config_dict.source if isinstance(config_dict, Settings) else "config_dict"
+    return Config(model, dataset, config_file_list, Settings({**config_dict, **names}, source))
 
 
 def _check_holds_no_run(config: Config) -> None:

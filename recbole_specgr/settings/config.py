@@ -173,6 +173,11 @@ class Config(RecBoleConfig):
         given = self.final_config_dict["semantic_ids"] or group.get("codebooks")
         return parts if given else {str(group["method"]), *parts}
 
+    @property
+    def of_a_run(self) -> bool:
+        """These are the settings of a run that was begun before, for which files that it names need not be there."""
+        return self._settings is not None
+
     def type_of(self, name: str) -> dict[str, Any]:
         """The JSON Schema of a setting; of one that no schema declares, that of its value's kind."""
         return self._types.get(name) or kind_of(self.final_config_dict.get(name))
@@ -242,6 +247,17 @@ class Config(RecBoleConfig):
         names |= overall_settings().keys()
         names -= {*self.parameters["Training"], *OWN, "tokenizer", "warmup_steps", "schedule", "train_on"}
         return {key: value for key, value in self.to_dict().items() if key in names}
+
+    def _named(self, name: str) -> str:
+        """A `display_name` with the settings that it names in braces put in: `SpecGR ({drafter}, {backbone})`."""
+        if "{" not in name:
+            return name
+        try:
+            return name.format_map(self.internal_config_dict)
+        except (KeyError, ValueError, IndexError, AttributeError) as error:
+            raise UserError(
+                f"[display_name: {name}] names {error} in braces, which is no setting of [{self._entry.name}]."
+            ) from error
 
     # RecBole's steps, in the order its __init__ takes them.
 
@@ -349,7 +365,7 @@ class Config(RecBoleConfig):
         self.internal_config_dict.update(
             MODEL_TYPE=model_type,
             base_model=base_model,
-            display_name=self._entry.display_name or self._entry.name,
+            display_name=self._named(self._entry.display_name or self._entry.name),
             group=self._entry.group,
         )
         if self._entry.base is not None:

@@ -398,6 +398,20 @@ def test_honest_rows_in_another_order_are_collected_and_others_refused(tmp_path)
         list(collect([replace(other, ranks=false, record={**record, "digest": digest(record)})], tmp_path))
 
 
+def test_a_result_of_other_parts_does_not_replace_one_of_the_same_name(tmp_path):
+    first = make_result("SpecGR_Aux", 1)
+    list(collect([first], tmp_path))
+    later = {**first.record, "finished": "2099-01-01T00:00:00+0000"}
+    for settings, refused in (({"learning_rate": 0.5}, False), ({"drafter": "SemanticKNN"}, True)):
+        record = {**later, "settings": {**later["settings"], **settings}}
+        result = replace(first, record={**record, "digest": digest(record)})
+        if refused:
+            with pytest.raises(UserError, match=r"its \[drafter\] is \[SemanticKNN\].*a name of its own"):
+                list(collect([result], tmp_path))
+        else:
+            assert [outcome for _, outcome in collect([result], tmp_path)] == ["replaced an older one"]
+
+
 def test_what_is_no_longer_rendered_goes(leaderboards):
     stale = leaderboards / "tiny" / "tables" / "0123.csv"
     stale.write_text("old")

@@ -166,7 +166,17 @@ class TestPartsFromRuns:
 
     def test_a_run_of_another_model_is_refused(self, tiger, folder) -> None:
         with pytest.raises(UserError, match=r"\[drafter_run\]: .* is a run of TIGER, not of UniSRec"):
+            run("SpecGR_Aux", folder, **AUX, drafter="UniSRec", drafter_run=tiger["run_dir"])
+        with pytest.raises(UserError, match=r"\[drafter: TIGER\] can't draft"):
             run("SpecGR_Aux", folder, **AUX, drafter_run=tiger["run_dir"])
+
+    def test_what_is_not_named_is_what_the_run_is_of(self, folder) -> None:
+        drafter = run("SemanticKNN", folder, MAX_ITEM_LIST_LENGTH=10)["run_dir"]
+        backbone = run("TIGER_decoder", folder, **{**T5, "epochs": 1})["run_dir"]
+        taken = {"drafter_run": drafter, "backbone_run": backbone, "MAX_ITEM_LIST_LENGTH": 10}
+        record = run("SpecGR_Aux", folder, **SPECULATE, **taken)["record"]
+        assert (record["settings"]["drafter"], record["settings"]["backbone"]) == ("SemanticKNN", "TIGER_decoder")
+        assert record["display_name"] == "SpecGR (SemanticKNN, TIGER_decoder)"
 
     def test_a_run_of_other_data_is_refused(self, tiger, folder) -> None:
         with pytest.raises(UserError, match=r"\[backbone_run\]: .* is of other data: its split_times is"):
