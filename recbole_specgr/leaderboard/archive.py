@@ -53,13 +53,19 @@ def read_run(run_dir: Path) -> Result:
 
 
 def run_folders(runs: Path, dataset: str) -> list[Path]:
-    """The folders of the finished runs of a data set, `<runs>/<dataset>/<model>/<id>/`."""
-    return sorted(path.parent for path in Path(runs).glob(f"{dataset}/*/*/{RESULT}"))
+    """The folders of the finished runs of a data set, wherever in `<runs>/<dataset>/` they are."""
+    return find_runs(Path(runs) / dataset)
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The finished runs in `folder`, which is one of them or any number of levels above them."""
-    return sorted(path.parent for path in Path(folder).rglob(RESULT))
+    """The finished runs in `folder`, which is one of them or any number of levels above them. A run inside another one
+    is a part of that, often a copy of a finished run, and no result of its own."""
+    found = sorted(path.parent for path in Path(folder).rglob(RESULT))
+    return [run for run in found if not any(_holds(above, run) for above in found)]
+
+
+def _holds(run: Path, other: Path) -> bool:
+    return run in other.parents
 
 
 def latest(results: Iterable[Result]) -> list[Result]:

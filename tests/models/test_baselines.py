@@ -83,6 +83,10 @@ def test_metadata_is_no_setting(tmp_path, monkeypatch):
         "published: {Games: {by_time: [{recall@10: 0.1}]}}",
         "published: {Games: {by_time: [{source: me}]}}",
         "published: {Games: {by_time: [{source: me, recall@10: high}]}}",
+        "published: {Games: {by_time: [{source: me, recal@10: 0.1}]}}",
+        "published: {Games: {by_time: [{source: me, Recall@10: 0.1}]}}",
+        "published: {Games: {by_time: [{source: me, recall@10: 20.0}]}}",
+        "published: {Games: {by_tme: [{source: me, recall@10: 0.1}]}}",
     ],
 )
 def test_wrong_metadata_is_explained(line, tmp_path, monkeypatch):

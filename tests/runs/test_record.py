@@ -1,6 +1,7 @@
 """Result records: what a run writes comes back, and what can't be trusted is refused with the reason."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import torch
 from conftest import ROOT
 from leaderboard_records import make_ranks, make_record, make_result, save_run, saved
 
-from recbole_specgr.leaderboard.archive import collect, latest, read_archive, read_run, run_folders
+from recbole_specgr.leaderboard.archive import collect, find_runs, latest, read_archive, read_run, run_folders
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.record import digest, protocol_hash, ranks_digest, write_result
@@ -90,6 +91,16 @@ def test_a_malformed_record_is_refused_with_the_reason(content, reason, tmp_path
     with pytest.raises(UserError, match=reason) as error:
         list(map(read_run, run_folders(tmp_path, "tiny")))
     assert str(path) in str(error.value)
+
+
+def test_runs_are_found_at_any_depth_and_their_parts_are_no_results(tmp_path):
+    run = save_run(tmp_path, make_result())
+    named = tmp_path / "tiny" / "named"
+    shutil.copytree(run, named)
+    shutil.copytree(run, named / "backbone")  # as a run that is taken as a part is copied
+    assert run_folders(tmp_path, "tiny") == sorted([run, named])
+    assert find_runs(named) == [named]
+    assert find_runs(named / "backbone") == [named / "backbone"]
 
 
 def test_ranks_that_contradict_the_record_are_refused(tmp_path):
