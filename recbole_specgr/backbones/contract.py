@@ -38,7 +38,7 @@ class Backbone(Protocol):
 
     Attributes:
         ends_histories: histories, and items that are read alone, end with the token eos. Otherwise only items do.
-        trains_on: what a batch may be, as `ModelContract.trains_on`: the usual one first.
+        trains_on: what a batch may be, as `ModelContract.trains_on`; the setting `train_on` chooses.
         decoding_dtype: of the matrix products of `memory` and `extend` when no gradient is wanted. Scores are float32
             or wider whatever it is.
         embedding: of the tokens.

@@ -56,6 +56,8 @@ def run(words: list[str]) -> int:
     settings = dict(arguments.settings)
     out, methods = settings.pop("out", None), settings.pop("tokenizer", None)
     names = _methods(methods)
+    if names:  # so that the settings of a tokenizer of one's own are known
+        settings["tokenizer.method"] = names[0]
     config = Config(
         arguments.model or "TIGER",
         arguments.dataset,

@@ -49,6 +49,30 @@ def test_settings_of_tokenizers_that_are_not_fitted_are_told_of(words, monkeypat
     assert "does not read" not in "".join(capsys.readouterr())
 
 
+OWN = """
+from dataclasses import dataclass
+
+from recbole_specgr.semantic_ids.tokenizers.rqkmeans import RQKMeans
+
+
+@dataclass
+class Mine(RQKMeans):
+    scale: float = 1.0
+"""
+
+
+def test_a_tokenizer_of_ones_own_gets_its_settings(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "Mine.py").write_text(OWN)
+    own = [word for word in words if not word.startswith("--tokenizer")]
+    assert (
+        main(["tokenize", *own, "--tokenizer.codebook_size=8", "--tokenizer=Mine", "--tokenizer.Mine.scale=0.5"]) == 0
+    )
+    (made,) = tmp_path.rglob("tokenizer.npz")
+    assert load_tokenizer(made).scale == 0.5
+
+
 def test_all_tokenizers_in_one_table(words, tmp_path, capsys):
     assert main(["tokenize", *words, "--tokenizer=all", f"--out={tmp_path / 'ids'}"]) == 0
     table = capsys.readouterr().out.split("\n\n")[-1]

@@ -20,7 +20,7 @@ class Metric(ABC):
         averaged: its value is a mean over rows, so that it is over all rows the mean of its parts.
 
     Args:
-        settings: of the run, for a metric that has settings of its own.
+        settings: of the run, such as RecBole's `tail_ratio`.
     """
 
     smaller: ClassVar[bool] = False
