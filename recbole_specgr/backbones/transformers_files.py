@@ -8,17 +8,25 @@ from pathlib import Path
 
 from recbole_specgr.backbones import llama_weights, transformers_weights
 from recbole_specgr.backbones.architectures import AnyBackbone
+from recbole_specgr.backbones.decoder_only import DecoderOnly
 from recbole_specgr.backbones.t5 import T5
+from recbole_specgr.system.errors import UserError
 
 FILES = ("config.json", "generation_config.json", "model.safetensors")  # as `save_pretrained` names them
 CLASSES = {"t5": "T5ForConditionalGeneration", "llama": "LlamaForCausalLM"}  # by what `config.json` calls the model
 
 
 def save(backbone: AnyBackbone, folder: Path) -> str:
-    """Write it for `from_pretrained`, and return the name of the class that reads it."""
+    """Write it for `from_pretrained`, and return the name of the class that reads it. Raises UserError for a network of
+    a user's own, which no class of `transformers` is."""
     if isinstance(backbone, T5):
         transformers_weights.to_transformers(backbone).save_pretrained(folder)
         return CLASSES["t5"]
+    if not isinstance(backbone, DecoderOnly):
+        raise UserError(
+            f"The backbone {type(backbone).__name__} can't be exported: no model of transformers has its network. Only "
+            f"a T5 and the decoder-only backbone can."
+        )
     llama_weights.to_transformers(backbone).save_pretrained(folder)
     return CLASSES["llama"]
 

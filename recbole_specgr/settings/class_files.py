@@ -38,7 +38,8 @@ def own_class(path: str, named_by: str) -> type:
     try:
         module = _baseline_module(module_name) or importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise UserError(f"{named_by}: {error}.") from error
+        missing = f" Its file {module_name}.py must be in baselines/." if error.name == module_name else ""
+        raise UserError(f"{named_by}: {error}.{missing}") from error
     except SyntaxError as error:
         raise UserError(f"{named_by}: {error.filename}, line {error.lineno}, is no Python: {error.msg}.") from error
     found = getattr(module, class_name, None)

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from recbole_specgr.backbones.transformers_files import save
 from recbole_specgr.building.build import model_of
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.settings.config import Config
@@ -70,3 +71,8 @@ def test_sizes_that_a_model_of_ones_own_lacks_are_named(tiny_dataset, tmp_path, 
     train, _, _ = InductiveDataset(config).build()
     with pytest.raises(UserError, match=r"\[Bare\] needs the settings d_kv, num_layers, dropout_rate to build"):
         model_of(config, train)
+
+
+def test_a_network_of_ones_own_is_not_exported(tmp_path):
+    with pytest.raises(UserError, match="The backbone Linear can't be exported"):
+        save(torch.nn.Linear(2, 2), tmp_path)

@@ -196,3 +196,9 @@ def test_what_is_named_must_be_of_the_kind_that_is_wanted(baseline):
         split_class("Mine")
     with pytest.raises(UserError, match=r"\[split: Mine:Yours\].*has no class Yours"):
         split_class("Mine:Yours")
+
+
+def test_a_class_whose_file_is_gone_says_which_file_is_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"No module named 'Gone'\. Its file Gone\.py must be in baselines/"):
+        split_class("Gone:Gone")
