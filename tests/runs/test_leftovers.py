@@ -98,7 +98,7 @@ def test_settings_are_read_beside_any_record(tmp_path, record):
     [
         ({"hidden_size": 9, "n_heads": 2}, "[SASRec] can't be built with these settings: The hidden size (9)"),
         (
-            {"val_interval": "{x: 1}"},
+            {"val_interval": "{x: '[1,2]'}"},
             "RecBole can't read the data set [tiny] with these settings: Field [x] not defined",
         ),
         ({"alias_of_user_id": "[x]"}, "RecBole can't read the data set [tiny] with these settings: there is no [x]"),

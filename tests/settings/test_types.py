@@ -191,7 +191,7 @@ NAN, INFINITE = float("nan"), float("inf")
         ("SASRec", "timestamp_split", [0.8], "[timestamp_split] must be a list of 2 numbers"),
         ("SASRec", "seed", -1, "[seed] must be a whole number from 0"),
         ("SASRec", "data_path", 5, "[data_path] must be text, but is [5]"),
-        ("SASRec", "metric_decimal_place", 400, "a whole number from 0 to 17"),
+        ("SASRec", "metric_decimal_place", 400, "a whole number from 4 to 17"),
         ("SASRec", "learning_rate", 1e300, "a number above 0, but is [1e+300], from config_dict: the largest is 1e+30"),
         ("TIGER", "dropout_rate", 1, "a number from 0 and below 1, but is [1]"),
         ("SASRec", "transform", "x", "mask_itemseq, inverse_itemseq, crop_itemseq, reorder_itemseq, ~, but is [x]"),
