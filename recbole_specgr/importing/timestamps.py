@@ -115,7 +115,7 @@ def _of_numbers(column: pd.Series, numbers: pd.Series, where: str) -> np.ndarray
 def _refuse_dates(whole: np.ndarray, where: str) -> None:
     """Dates written as numbers, such as 20140701, would pass as seconds of August 1970, with 8,870 s between 31
     December and 1 January."""
-    if not ((whole >= 19000101) & (whole <= 21001231)).all():
+    if not len(whole) or not ((whole >= 19000101) & (whole <= 21001231)).all():
         return
     days = pd.to_datetime(pd.Series(whole).astype(str), format="%Y%m%d", errors="coerce")
     if days.notna().all():

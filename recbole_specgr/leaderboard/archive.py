@@ -60,12 +60,8 @@ def run_folders(runs: Path, dataset: str) -> list[Path]:
 def find_runs(folder: Path) -> list[Path]:
     """The finished runs in `folder`, which is one of them or any number of levels above them. A run inside another one
     is a part of that, often a copy of a finished run, and no result of its own."""
-    found = sorted(path.parent for path in Path(folder).rglob(RESULT))
-    return [run for run in found if not any(_holds(above, run) for above in found)]
-
-
-def _holds(run: Path, other: Path) -> bool:
-    return run in other.parents
+    found = {path.parent for path in Path(folder).rglob(RESULT)}
+    return sorted(run for run in found if found.isdisjoint(run.parents))
 
 
 def latest(results: Iterable[Result]) -> list[Result]:
