@@ -14,7 +14,7 @@ from conftest import ROOT, write_tiny_dataset
 from tiny_runs import TINY_SPECGR
 
 # No dropout: each process draws its own.
-SETTINGS = {**TINY_SPECGR, "epochs": 2, "dropout_rate": 0.0, "text_dim": 16, "tokenizer.method": "rqkmeans"}
+SETTINGS = {**TINY_SPECGR, "epochs": 2, "dropout_rate": 0.0, "text_dim": 16}
 # A machine without a network may not know its own name, by which gloo would look for a device.
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
