@@ -9,6 +9,7 @@ from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.archive import Result, collect, find_runs, read_archive, read_run, run_folders
 from recbole_specgr.leaderboard.formats import FORMATS
 from recbole_specgr.leaderboard.local import mine
+from recbole_specgr.leaderboard.published import published_beside, read_about
 from recbole_specgr.leaderboard.render import render_all
 from recbole_specgr.leaderboard.small_table import next_steps, small_table
 from recbole_specgr.leaderboard.summary import summarise
@@ -107,5 +108,6 @@ def _print(arguments: argparse.Namespace) -> None:
     if arguments.small:
         text = "\n\n".join(f"{write(small_table(board))}\n\n{next_steps(board)}" for board in boards)
     else:
-        text = leaderboard(boards, write)
+        about = read_about(arguments.leaderboards, dataset)
+        text = leaderboard(boards, write, lambda board: published_beside(board, about))
     print(wrapped(text) if terminal and not arguments.wide else text)

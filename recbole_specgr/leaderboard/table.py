@@ -1,6 +1,6 @@
 """Boards -> the leaderboard's tables."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -15,16 +15,24 @@ SIGNIFICANT = "†"  # behind a result that differs from the best baseline's
 NOT_TRAINED_OUT = "‡"  # behind a model that more epochs might have made better
 
 
-def leaderboard(boards: Iterable[Board], write: Callable[[Grid], str]) -> str:
-    """The results at the largest k and how sure they are: for each protocol what was measured, then the tables.
+def leaderboard(
+    boards: Iterable[Board],
+    write: Callable[[Grid], str],
+    published: Callable[[Board], Mapping[str, list[Published]]] = lambda board: {},
+) -> str:
+    """The results at the largest k, how sure they are, and what others have published at the largest k of theirs: for
+    each protocol what was measured, then the tables.
 
     Args:
         write: a format, of `formats.FORMATS`.
+        published: what was published under a board's protocol, by model.
     """
     parts = []
     for board in boards:
-        tables = [write(results_table(board, board.topk[-1:])), write(confidence_table(board))]
-        parts.append("\n\n".join([protocol_line(board), *tables, *remarks(board)]))
+        tables = [results_table(board, board.topk[-1:]), confidence_table(board)]
+        beside = published_table(board, published(board), largest_k=True)
+        tables += [beside] if beside else []
+        parts.append("\n\n".join([protocol_line(board), *map(write, tables), *remarks(board)]))
     return "\n\n\n".join(parts)
 
 
@@ -139,16 +147,21 @@ def cost_table(board: Board) -> Grid:
     return Grid("Cost", columns, rows, _groups(board), caption)
 
 
-def published_table(board: Board, published: dict[str, list[Published]]) -> Grid | None:
-    """Our results beside those that others have published, a row a source, with our difference in per cent.
+def published_table(board: Board, published: Mapping[str, list[Published]], largest_k: bool = False) -> Grid | None:
+    """Our results beside those that others have published, a row a source, with our difference in per cent; None where
+    there are none.
 
     Args:
         published: model -> what was published under this board's protocol.
+        largest_k: only the largest k of which something was published.
     """
     pairs = [(row, entry) for row in board.rows for entry in published.get(row.model, ())]
     keys = [key for key in shown_keys(board) if any(_name(key) in entry.results for _, entry in pairs)]
     if not keys:
         return None
+    if largest_k:
+        largest = max(k for *_, k in keys)
+        keys = [key for key in keys if key[-1] == largest]
     columns = [Column("model", align="left"), Column("source", align="left")]
     columns += [
         Column(side, f"{PARTS[key[0]].title} {title(*key[1:])}") for key in keys for side in ("here", "published", "%")
