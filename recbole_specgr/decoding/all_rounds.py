@@ -24,6 +24,7 @@ class AllRounds:
         drafted: drafts of all rounds, in this order, with their scores (Eq. 2).
         best_items, best_scores: the verifier's own list, which fills up `[B, m]`.
         pool: where the drafts come from.
+        seen: items of the training data `[n_items]`.
         guided: the verifier's prefixes said what a later round may draft.
     """
 
@@ -31,6 +32,7 @@ class AllRounds:
     best_items: Tensor
     best_scores: Tensor
     pool: DraftPool
+    seen: Tensor
     guided: bool
 
     def lists(self, k: int, settings: DraftVerifySettings) -> Tensor:
@@ -49,7 +51,7 @@ class AllRounds:
             last = (accepted_until < k).sum(1)  # the first round that has k; beyond the last where none has
             accept &= drafted.rounds <= last[:, None]
         filled = drafted.where(accept).fill(self.best_items, self.best_scores, k)
-        best = ranked(filled, self.pool, k, settings)
+        best = ranked(filled, self.pool, self.seen, k, settings)
         items = best.items.masked_fill(~best.exist, -1)
         return F.pad(items, (0, k - items.size(1)), value=-1)
 
@@ -75,4 +77,5 @@ def all_rounds(verification: Verification, pool: DraftPool, settings: DraftVerif
         drafted = drafted.append(drafts, verification.log_likelihood(drafts, -torch.inf), round_)
         verification.step()
     check_probabilities(verification.is_nan)
-    return AllRounds(drafted, *verification.best(), pool, settings.guided_redrafting and verification.rounds > 1)
+    guided = settings.guided_redrafting and verification.rounds > 1
+    return AllRounds(drafted, *verification.best(), pool, verification.seen, guided)

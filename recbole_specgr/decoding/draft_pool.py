@@ -54,6 +54,10 @@ class DraftPool:
         """The pool without some items, `items` `[n_items]` bool."""
         return DraftPool(self.items, self.scores.masked_fill(items[self.items], -torch.inf), self.numbers)
 
+    def favouring(self, items: Tensor, bonus: float) -> DraftPool:
+        """The pool with `bonus` added to the scores of some items, `items` `[n_items]` bool."""
+        return DraftPool(self.items, self.scores + bonus * items[self.items].to(self.scores), self.numbers)
+
     def draft(self, size: int, may_be_drafted: Tensor | None) -> Tensor:
         """Take the best items out of the pool.
 

@@ -83,6 +83,7 @@ def draft_verify(
     """
     users, like = len(pool.scores), pool.scores.new_empty(0, dtype=verification.dtype)
     result = DraftVerifyResult.empty(users, k, verification.rounds, like)
+    seen = verification.seen
     accepted, present = ScoredDrafts.empty(users, like), torch.arange(users, device=like.device)
     unfinished = torch.ones_like(present, dtype=torch.bool)
 
@@ -106,7 +107,7 @@ def draft_verify(
             unfinished = accepted.count < k
             if users_leave and not bool(unfinished.all()):
                 done = ~unfinished
-                result.write(present[done], ranked(accepted.select(done), pool.select(done), k, settings))
+                result.write(present[done], ranked(accepted.select(done), pool.select(done), seen, k, settings))
                 if bool(done.all()):
                     return result
                 present, accepted, pool = present[unfinished], accepted.select(unfinished), pool.select(unfinished)
@@ -117,7 +118,7 @@ def draft_verify(
 
     # 6. Where too few were accepted in all rounds, the verifier's own list fills up.
     accepted = accepted.fill(*verification.best(), k)
-    result.write(present, ranked(accepted, pool, k, settings))
+    result.write(present, ranked(accepted, pool, seen, k, settings))
     return result
 
 
@@ -127,11 +128,48 @@ def draft(pool: DraftPool, verification: Verification, settings: DraftVerifySett
     return pool.draft(settings.draft_size, may_be_drafted)
 
 
-def ranked(accepted: ScoredDrafts, pool: DraftPool, k: int, settings: DraftVerifySettings) -> ScoredDrafts:
-    """The list of K that is made of what was accepted and filled in, in the order that the settings ask for."""
+def ranked(
+    accepted: ScoredDrafts, pool: DraftPool, seen: Tensor, k: int, settings: DraftVerifySettings
+) -> ScoredDrafts:
+    """The list of K that is made of what was accepted and filled in, in the order that the settings ask for.
+
+    Args:
+        accepted: with gaps.
+        pool: where the drafts come from.
+        seen: items of the training data `[n_items]`.
+        k: list length.
+        settings: reranking, drafter_weight and order are used.
+    """
     key = None
     if settings.reranking:
         key = accepted.scores
         if settings.drafter_weight:
             key = key + settings.drafter_weight * pool.scores_of(accepted.items)
+        if settings.order == "unseen_in_place":
+            key = -unseen_in_place(accepted, pool.scores_of(accepted.items), key, seen).float()
     return accepted.ranked(key, k, settings.order == "accepted_first")
+
+
+def unseen_in_place(accepted: ScoredDrafts, draft_scores: Tensor, key: Tensor, seen: Tensor) -> Tensor:
+    """Places of the items where unseen ones have those that the drafter gives them, and the others share what is left.
+
+    A verifier that never saw a new item's combination of digits knows little of how it stands to others. What it knows
+    of seen items it can say without moving a new one.
+
+    Args:
+        accepted: n items of each user, with gaps.
+        draft_scores: the drafter's `[B, n]`; the largest comes first, of equal ones the one that came first.
+        key: what seen items are ordered by, the largest first `[B, n]`.
+        seen: items of the training data `[n_items]`.
+
+    Returns:
+        `[B, n]`, from 0; a gap has a place behind all items.
+    """
+    exist, n = accepted.exist, key.size(1)
+    order = draft_scores.masked_fill(~exist, -torch.inf).sort(dim=1, descending=True, stable=True).indices
+    drafted = torch.zeros_like(order).scatter(1, order, torch.arange(n, device=key.device).expand_as(order))
+    drafted = drafted.masked_fill(~exist, n)
+    is_seen = exist & seen[accepted.items]
+    best_first = key.masked_fill(~is_seen, -torch.inf).sort(dim=1, descending=True, stable=True).indices
+    left = drafted.masked_fill(~is_seen, n).sort(dim=1).values
+    return torch.where(is_seen, torch.zeros_like(order).scatter(1, best_first, left), drafted)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from recbole_specgr.decoding.verification import VerificationSettings
 
-ORDERS = ("merged", "accepted_first")
+ORDERS = ("merged", "accepted_first", "unseen_in_place")
 
 
 @dataclass(frozen=True)
 class DraftVerifySettings:
     """The settings of draft-verify, under the names that they have in the property files.
 
-    The five switches are the components that the paper's Table 3 takes away one by one. The last three settings go
+    The five switches are the components that the paper's Table 3 takes away one by one. The last four settings go
     beyond the paper; their defaults leave its algorithm as it is.
 
     Attributes:
@@ -27,9 +27,11 @@ class DraftVerifySettings:
         adaptive_exit: False runs all rounds for every user (1.5).
         unseen_bonus: what is added to the verifier's score of unseen items, in nats a digit: a verifier that never saw
             their combinations of digits underrates them.
-        drafter_weight: weight of the drafter's score beside the verifier's in the order of the list.
+        drafting_bonus: what is added to the drafter's score of unseen items, in whatever the drafter's scores are in.
+        drafter_weight: weight of the drafter's score, with its bonus, beside the verifier's in the order of the list.
         order: `merged` orders accepted drafts and what fills up the list together; `accepted_first` puts the drafts
-            first.
+            first; `unseen_in_place` leaves unseen items the places that the drafter's scores give them, and orders
+            the seen ones in the places that are left.
 
     Raises:
         ValueError: for a size below 1, an order that there is not, or a number that is none.
@@ -44,6 +46,7 @@ class DraftVerifySettings:
     reranking: bool = True
     adaptive_exit: bool = True
     unseen_bonus: float = 0.0
+    drafting_bonus: float = 0.0
     drafter_weight: float = 0.0
     order: str = "merged"
 
@@ -51,7 +54,8 @@ class DraftVerifySettings:
         for name in ("draft_size", "num_beams"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is [{getattr(self, name)}], but must be at least 1")
-        for name, example in (("accept_threshold", -1.6), ("unseen_bonus", 0.2), ("drafter_weight", 4.0)):
+        examples = {"accept_threshold": -1.6, "unseen_bonus": 0.2, "drafting_bonus": 1.6, "drafter_weight": 4.0}
+        for name, example in examples.items():
             value = getattr(self, name)
             if value != value:
                 raise ValueError(f"{name} is [nan], but must be a number, such as {example}")

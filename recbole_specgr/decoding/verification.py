@@ -37,11 +37,13 @@ class Verification(Protocol):
     Attributes:
         rounds: how many rounds it can guide; 1 for a generator that has nothing to guide by.
         dtype: of its scores.
+        seen: items of the training data `[n_items]`.
         is_nan: whether any of the generator's probabilities is NaN; BoolTensor `[]`, valid after the first round.
     """
 
     rounds: int
     dtype: torch.dtype
+    seen: Tensor
 
     @property
     def is_nan(self) -> Tensor: ...

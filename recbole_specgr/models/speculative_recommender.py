@@ -21,7 +21,7 @@ from recbole_specgr.models.explaining import Draft, Reasons
 from recbole_specgr.models.verifying import ReadUsers, Verifier
 
 SWITCHES = ("inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
-BEYOND_THE_PAPER = ("unseen_bonus", "drafter_weight", "order")
+BEYOND_THE_PAPER = ("unseen_bonus", "drafting_bonus", "drafter_weight", "order")
 OF_PREFIXES = ("num_beams", "score_adjustment", "guided_redrafting")  # of no effect on a verifier that has none
 
 
@@ -99,7 +99,8 @@ class SpeculativeRecommender(RanksByList):
 
     def reasons(self, interaction: Interaction, item: int, k: int, candidates: Tensor) -> Reasons:
         model, users, settings = self.verifier, self.encode_users(interaction), self.draft_verify_settings
-        scores = self.draft_scores(interaction, users)[0].masked_fill(~candidates, -torch.inf)
+        scores = self.draft_scores(interaction, users)[0] + settings.drafting_bonus * (~model.seen)
+        scores = scores.masked_fill(~candidates, -torch.inf)
         rounds = self.all_rounds(users, k, candidates)
         drafted, pool = rounds.drafted, rounds.pool
         found = ((drafted.items[0] == item) & drafted.exist[0]).nonzero()
@@ -169,4 +170,6 @@ def draft_pool(
         pool = DraftPool.of_candidates(candidates, scores)
     else:
         pool = DraftPool.of_nearest(candidates, nearest, scores)
+    if settings.drafting_bonus:
+        pool = pool.favouring(~seen, settings.drafting_bonus)
     return pool if settings.inductive_drafting else pool.without(~seen)

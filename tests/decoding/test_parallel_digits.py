@@ -114,17 +114,22 @@ def oracle(world: World, user: int, k: int, choices: DraftVerifySettings) -> lis
         return world.score(user, item) + (0.0 if world.seen[item] else choices.unseen_bonus)
 
     could = [item for item in world.candidates.tolist() if choices.inductive_drafting or world.seen[item]]
-    lowest = min((float(world.draft_scores[user, item]) for item in could), default=0.0)
+    bonus = [0.0 if seen else choices.drafting_bonus for seen in world.seen.tolist()]
+    by_drafter = {item: float(world.draft_scores[user, item]) + bonus[item] for item in could}
+    lowest = min(by_drafter.values(), default=0.0)
 
     def key(item: int) -> float:
-        drafter = float(world.draft_scores[user, item]) if item in could else lowest
-        return score(item) + (weight * drafter if weight else 0.0)
+        return score(item) + (weight * by_drafter.get(item, lowest) if weight else 0.0)
 
-    drafts = sorted(could, key=lambda item: -world.draft_scores[user, item].item())[: choices.draft_size]
+    drafts = sorted(could, key=lambda item: -by_drafter[item])[: choices.draft_size]
     accepted = [item for item in drafts if score(item) > choices.accept_threshold]
     best = sorted(world.candidates.tolist(), key=lambda item: -score(item))[:k]
     filled = [item for item in best if item not in accepted][: max(0, k - len(accepted))]
     if choices.reranking:
+        if choices.order == "unseen_in_place":
+            as_drafted = sorted([*accepted, *filled], key=lambda item: -by_drafter.get(item, lowest))
+            seen = iter(sorted((item for item in [*accepted, *filled] if world.seen[item]), key=key, reverse=True))
+            return [next(seen) if world.seen[item] else item for item in as_drafted][:k]
         if choices.order == "accepted_first":
             return [*sorted(accepted, key=key, reverse=True), *sorted(filled, key=key, reverse=True)][:k]
         return sorted([*accepted, *filled], key=key, reverse=True)[:k]
@@ -138,19 +143,21 @@ def oracle(world: World, user: int, k: int, choices: DraftVerifySettings) -> lis
     draft_size=st.integers(1, 40),
     threshold=st.sampled_from([-50.0, -1.6, -1.4, -1.2, 0.0]),
     bonus=st.sampled_from([0.0, 0.3]),
+    drafting_bonus=st.sampled_from([0.0, 0.7]),
     weight=st.sampled_from([0.0, 0.5]),
-    order=st.sampled_from(["merged", "accepted_first"]),
+    order=st.sampled_from(["merged", "accepted_first", "unseen_in_place"]),
     without=st.sampled_from([None, "inductive_drafting", "reranking", "adaptive_exit"]),
     users_leave=st.booleans(),
 )
 def test_draft_verify_gives_the_oracles_lists(
-    seed, k, draft_size, threshold, bonus, weight, order, without, users_leave
+    seed, k, draft_size, threshold, bonus, drafting_bonus, weight, order, without, users_leave
 ) -> None:
     world = World(seed, digits=8)
     choices = DraftVerifySettings(
         draft_size=draft_size,
         accept_threshold=threshold,
         unseen_bonus=bonus,
+        drafting_bonus=drafting_bonus,
         drafter_weight=weight,
         order=order,
         **({without: False} if without else {}),
@@ -161,7 +168,7 @@ def test_draft_verify_gives_the_oracles_lists(
         verification = ParallelVerification(
             world.log_probs, world.codes, world.candidates, world.seen, for_verification
         )
-        pool = DraftPool.of_candidates(world.candidates, world.draft_scores)
+        pool = DraftPool.of_candidates(world.candidates, world.draft_scores).favouring(~world.seen, drafting_bonus)
         return verification, pool if choices.inductive_drafting else pool.without(~world.seen)
 
     result = draft_verify(*fresh(), k, choices, users_leave)
