@@ -26,6 +26,7 @@ class DraftPool:
         self.items, self.scores, self.all_scores = items, scores, scores
         self.numbers = items if numbers is None else numbers
         self.is_nan = scores.isnan().any()
+        self._lowest: Tensor | None = None  # found when it is first asked for: it takes a pass over all scores
 
     @classmethod
     def of_candidates(cls, candidates: Tensor, draft_scores: Tensor) -> DraftPool:
@@ -78,18 +79,29 @@ class DraftPool:
 
     def scores_of(self, items: Tensor) -> Tensor:
         """The drafter's scores of `items` `[B, n]`, drafted or not; the user's lowest for what it could not draft."""
-        users, size = self.all_scores.shape
-        ordered, order = (x.expand(users, -1).contiguous() for x in self.numbers.sort(1))
-        place = torch.searchsorted(ordered, items.contiguous()).clamp(max=size - 1)
-        scores = self.all_scores.gather(1, order.gather(1, place))
-        could = (ordered.gather(1, place) == items) & (scores > -torch.inf)
-        lowest = self.all_scores.masked_fill(self.all_scores == -torch.inf, torch.inf).amin(1, keepdim=True)
-        return torch.where(could, scores, lowest.nan_to_num(posinf=0.0))
+        ordered, order = self.numbers.sort(1)
+        if len(ordered) == 1:  # the same for all users: one row is searched for all of them
+            place = torch.searchsorted(ordered[0], items.contiguous()).clamp(max=ordered.size(1) - 1)
+            found, column = ordered[0][place], order[0][place]
+        else:
+            place = torch.searchsorted(ordered, items.contiguous()).clamp(max=ordered.size(1) - 1)
+            found, column = ordered.gather(1, place), order.gather(1, place)
+        scores = self.all_scores.gather(1, column)
+        could = (found == items) & (scores > -torch.inf)
+        return torch.where(could, scores, self.lowest)
+
+    @property
+    def lowest(self) -> Tensor:
+        """The lowest of the drafter's scores of what it could draft; 0 where that is nothing `[B, 1]`."""
+        if self._lowest is None:
+            could = self.all_scores > -torch.inf
+            self._lowest = self.all_scores.masked_fill(~could, torch.inf).amin(1, keepdim=True).nan_to_num(posinf=0.0)
+        return self._lowest
 
     def select(self, users: Tensor) -> DraftPool:
         """The pool of some of the users, `users` `[B]` bool."""
         chosen = copy.copy(self)
         if len(self.items) > 1:
             chosen.items, chosen.numbers = self.items[users], self.numbers[users]
-        chosen.scores, chosen.all_scores = self.scores[users], self.all_scores[users]
+        chosen.scores, chosen.all_scores, chosen._lowest = self.scores[users], self.all_scores[users], None
         return chosen

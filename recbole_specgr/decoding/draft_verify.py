@@ -140,13 +140,15 @@ def ranked(
         k: list length.
         settings: reranking, drafter_weight and order are used.
     """
+    in_place = settings.order == "unseen_in_place"
     key = None
     if settings.reranking:
         key = accepted.scores
-        if settings.drafter_weight:
-            key = key + settings.drafter_weight * pool.scores_of(accepted.items)
-        if settings.order == "unseen_in_place":
-            key = -unseen_in_place(accepted, pool.scores_of(accepted.items), key, seen).float()
+        if settings.drafter_weight or in_place:
+            draft_scores = pool.scores_of(accepted.items)
+            key = key + settings.drafter_weight * draft_scores
+        if in_place:
+            key = -unseen_in_place(accepted, draft_scores, key, seen).float()
     return accepted.ranked(key, k, settings.order == "accepted_first")
 
 

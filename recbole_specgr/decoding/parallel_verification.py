@@ -30,6 +30,7 @@ class ParallelVerification:
         self.settings, self.rounds, self.dtype = settings, 1, log_probs.dtype
         self.bonus = settings.unseen_bonus * (~seen).to(log_probs)
         self.is_nan = log_probs.isnan().any()
+        self._of_candidates: list[Tensor] = []  # scores without a bonus [B, n], shared by all that `restart` gives
 
     def may_be_drafted(self, items: Tensor) -> Tensor | None:
         return None
@@ -42,14 +43,18 @@ class ParallelVerification:
 
     def best(self) -> tuple[Tensor, Tensor]:
         """The best of all candidates, scored exactly."""
-        scores = log_likelihood_of_all(self.log_probs, self.codes[self.candidates]) + self.bonus[self.candidates]
+        if not self._of_candidates:
+            self._of_candidates.append(log_likelihood_of_all(self.log_probs, self.codes[self.candidates]))
+        scores = self._of_candidates[0] + self.bonus[self.candidates]
         best, places = scores.topk(min(self.settings.k, len(self.candidates)), dim=1)
         return self.candidates[places], best
 
     def select(self, users: Tensor) -> ParallelVerification:
         chosen = copy.copy(self)
-        chosen.log_probs = self.log_probs[users]
+        chosen.log_probs, chosen._of_candidates = self.log_probs[users], []
         return chosen
 
     def restart(self, settings: VerificationSettings) -> ParallelVerification:
-        return ParallelVerification(self.log_probs, self.codes, self.candidates, self.seen, settings)
+        again = ParallelVerification(self.log_probs, self.codes, self.candidates, self.seen, settings)
+        again._of_candidates = self._of_candidates
+        return again
