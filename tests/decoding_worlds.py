@@ -79,6 +79,7 @@ class World:
         users_leave: bool = True,
     ) -> DraftVerifyResult:
         pool = pool or DraftPool.of_candidates(index.items, self.draft_scores)
+        pool = pool.favouring(~self.seen, settings.drafting_bonus)
         if not settings.inductive_drafting:
             pool = pool.without(~self.seen)
         prefixes = PrefixStore(self.backbone, self.memory, index, self.slices, 10, static=not users_leave)

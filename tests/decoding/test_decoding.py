@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from recbole_specgr.decoding import token_verification
 from recbole_specgr.decoding.all_rounds import all_rounds
 from recbole_specgr.decoding.draft_pool import DraftPool
-from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
+from recbole_specgr.decoding.draft_verify_settings import ORDERS, DraftVerifySettings
 from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.unseen_mix import append_unseen
@@ -183,15 +183,20 @@ def test_ids_of_hierarchical_k_means_give_the_oracles_lists(
     without=st.sampled_from(
         [None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit"]
     ),
+    drafting_bonus=st.sampled_from([0.0, 0.5]),
+    order=st.sampled_from(ORDERS),
 )
-def test_all_rounds_hold_the_lists_of_every_threshold(seed, digits, n_items, k, sizes, without) -> None:
+def test_all_rounds_hold_the_lists_of_every_threshold(
+    seed, digits, n_items, k, sizes, without, drafting_bonus, order
+) -> None:
     world = World(seed, n_items=n_items, digits=digits, codes=6 if digits == 2 else 4, users=4)
     index = PrefixIndex(world.tokens)
     prefixes = PrefixStore(world.backbone, world.memory, index, world.slices, 10)
     for draft_size, num_beams in sizes:
-        choices = DraftVerifySettings(draft_size, num_beams, **({without: False} if without else {}))
+        asked = {"drafting_bonus": drafting_bonus, "order": order, **({without: False} if without else {})}
+        choices = DraftVerifySettings(draft_size, num_beams, **asked)
         verification = TokenVerification(prefixes, world.seen, choices.for_verification(k))
-        pool = DraftPool.of_candidates(index.items, world.draft_scores)
+        pool = DraftPool.of_candidates(index.items, world.draft_scores).favouring(~world.seen, drafting_bonus)
         if not choices.inductive_drafting:
             pool = pool.without(~world.seen)
         with mock.patch.object(token_verification, "TOGETHER", seed % 2 * 10**9):

@@ -89,6 +89,14 @@ def test_an_empty_place_hides_no_item_of_a_pool() -> None:
     torch.testing.assert_close(one.scores_of(asked), torch.tensor([[0.4, 0.1, 0.1]]))
 
 
+def test_a_bonus_is_for_some_items_and_leaves_what_may_not_be_drafted_out() -> None:
+    items, scores = torch.tensor([[5, 2, -1], [7, 3, 9]]), torch.tensor([[0.1, 0.4, 9.0], [-torch.inf, 0.2, 0.3]])
+    new = torch.isin(torch.arange(10), torch.tensor([5, 7]))
+    pool = DraftPool.of_nearest(torch.tensor([8, 2, 3]), items, scores).favouring(new, 1.0)
+    torch.testing.assert_close(pool.scores_of(torch.tensor([[2, 5], [3, 7]])), torch.tensor([[0.4, 1.1], [0.2, 0.2]]))
+    assert pool.draft(3, None).tolist() == [[5, 2, -1], [9, 3, -1]]
+
+
 def test_only_what_may_be_drafted_is_drafted() -> None:
     pool = DraftPool.of_candidates(torch.tensor([1, 3, 2]), torch.tensor([[9.0, 0.1, 0.2, 0.3]]))
     assert pool.draft(2, torch.tensor([[True, False, True]])).tolist() == [[2, 1]]

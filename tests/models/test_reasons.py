@@ -59,3 +59,17 @@ def test_a_switch_and_a_pool_that_keep_items_out(name, tiny_dataset):
     assert model.reasons(row, new, 5, candidates).draft.kept_out_by == ("draft_pool",)
     model.draft_pool_size = None
     assert model.reasons(row, new, 5, candidates).draft.kept_out_by == ()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_drafters_score_and_rank_have_its_bonus(name, tiny_dataset):
+    model, row, candidates = made(name, tiny_dataset)
+    new = last_drafted(model, row, candidates, ~model.seen)
+    seen = last_drafted(model, row, candidates, model.seen)
+    plain, of_seen = (model.reasons(row, item, 5, candidates).draft.score for item in (new, seen))
+    model.decoding["drafting_bonus"] = 1000.0
+    favoured = model.reasons(row, new, 5, candidates).draft
+    assert favoured.score == pytest.approx(plain + 1000.0, rel=1e-6)
+    assert favoured.rank == int((candidates & ~model.seen).sum())  # the last of the new ones, before all others
+    assert model.reasons(row, seen, 5, candidates).draft.score == of_seen

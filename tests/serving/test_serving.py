@@ -192,7 +192,7 @@ def test_unknown_items_are_dropped_and_counted_or_an_error(specgr):
         ({"draft_size": 0}, "whole number"),
         ({"num_beams": "many"}, "whole number"),
         ({"threshold": "low"}, "must be a number"),
-        ({"order": "random"}, r"order \[random\] must be merged or accepted_first"),
+        ({"order": "random"}, r"order \[random\] must be one of merged, accepted_first, unseen_in_place"),
         ({"reranking": 1}, "True or False"),
         ({"mmr_weight": 1.5}, r"mmr_weight \[1.5\] must be a number from 0 to 1"),
         ({"unseen_bonus": float("inf")}, "must be finite"),
