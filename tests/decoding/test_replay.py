@@ -6,6 +6,7 @@ import contextlib
 import copy
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 SWITCHES = (None, "inductive_drafting", "score_adjustment", "guided_redrafting", "reranking", "adaptive_exit")
+IN_PLACE = {"drafting_bonus": 0.5, "drafter_weight": 0.3, "order": "unseen_in_place"}
 
 
 def on_meta(index: PrefixIndex) -> PrefixIndex:
@@ -54,7 +56,7 @@ def runs_of(world: World, index: PrefixIndex, settings: DraftVerifySettings, k: 
         memory = world.backbone.memory(tokens, encoded)
         prefixes = PrefixStore(world.backbone, memory, index, world.slices, 14, static=not users_leave)
         verification = TokenVerification(prefixes, world.seen, settings.for_verification(k))
-        pool = DraftPool.of_candidates(index.items, scores)
+        pool = DraftPool.of_candidates(index.items, scores).favouring(~world.seen, settings.drafting_bonus)
         if not settings.inductive_drafting:
             pool = pool.without(~world.seen)
         result = draft_verify(verification, pool, k, settings, users_leave)
@@ -64,10 +66,10 @@ def runs_of(world: World, index: PrefixIndex, settings: DraftVerifySettings, k: 
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("without", SWITCHES)
+@pytest.mark.parametrize(("without", "beyond"), [*((switch, {}) for switch in SWITCHES), (None, IN_PLACE)])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_nothing_is_read_back_from_the_device(
-    without: str | None, architecture: str, monkeypatch: pytest.MonkeyPatch
+    without: str | None, architecture: str, beyond: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # knows no such device
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda _: False)
@@ -76,7 +78,7 @@ def test_nothing_is_read_back_from_the_device(
     index = on_meta(PrefixIndex(world.tokens, world.subset))
     world.backbone.to("meta")
     world.seen = world.seen.to("meta")
-    settings = DraftVerifySettings(8, 6, -1.7, **({without: False} if without else {}))
+    settings = DraftVerifySettings(8, 6, -1.7, **beyond, **({without: False} if without else {}))
     tokens, scores = world.histories.to("meta"), world.draft_scores.float().to("meta")
     encoded = world.backbone.encode(tokens)
     beams, speculation = runs_of(world, index, settings, 10)
@@ -88,13 +90,16 @@ def test_nothing_is_read_back_from_the_device(
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("without", "threshold"), [*((switch, -1.7) for switch in SWITCHES), (None, -50.0), (None, 0.0)]
+    ("without", "threshold", "beyond"),
+    [*((switch, -1.7, {}) for switch in SWITCHES), (None, -50.0, {}), (None, 0.0, {}), (None, -1.7, IN_PLACE)],
 )
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_recording_gives_the_lists_of_other_users(without: str | None, threshold: float, architecture: str) -> None:
+def test_a_recording_gives_the_lists_of_other_users(
+    without: str | None, threshold: float, architecture: str, beyond: dict[str, Any]
+) -> None:
     world, others = (World(seed, architecture=architecture) for seed in (2, 3))
     index = PrefixIndex(world.tokens, world.subset)
-    settings = DraftVerifySettings(8, 6, threshold, **({without: False} if without else {}))
+    settings = DraftVerifySettings(8, 6, threshold, **beyond, **({without: False} if without else {}))
     replay = Replay(record_operations)
     beams, speculation = runs_of(world, index, settings, 10)
     _, where_users_leave = runs_of(world, index, settings, 10, users_leave=True)
