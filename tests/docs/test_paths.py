@@ -13,7 +13,7 @@ PACKAGE = ROOT / "recbole_specgr"
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "baselines/README.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 OURS = re.compile(r"[\w.-]+(/[\w.-]+)+/?")  # a path; of a user's own folder where it does not begin with one of ours
-PLACES = ("runs", "dataset", "baselines", "tables", "tensorboard", ".cache")  # what a reader has or gets
+PLACES = ("runs", "dataset", "baselines", "tables", "tensorboard", "build", ".cache")  # what a reader has or gets
 
 
 def words(page: Path) -> Iterator[str]:
@@ -39,6 +39,20 @@ def test_every_path_is_there(page):
 def test_every_link_within_the_checkout_leads_somewhere(page):
     links = re.findall(r"\]\(([^)\s#]+)", page.read_text(encoding="utf-8"))
     assert sorted(link for link in links if "://" not in link and not (page.parent / link).exists()) == []
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What a link may name after `#`: the page's headings, as GitHub writes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_heading_that_a_link_names_is_there(page):
+    links = re.findall(r"\]\(([^)\s#]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    targets = [((page.parent / file if file else page), anchor) for file, anchor in links if "://" not in file]
+    assert [(file.name, anchor) for file, anchor in targets if anchor not in anchors_of(file)] == []
 
 
 def test_what_the_page_on_the_paper_names_in_a_file_is_defined_there():
