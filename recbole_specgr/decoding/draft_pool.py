@@ -80,12 +80,10 @@ class DraftPool:
     def scores_of(self, items: Tensor) -> Tensor:
         """The drafter's scores of `items` `[B, n]`, drafted or not; the user's lowest for what it could not draft."""
         ordered, order = self.numbers.sort(1)
-        if len(ordered) == 1:  # the same for all users: one row is searched for all of them
-            place = torch.searchsorted(ordered[0], items.contiguous()).clamp(max=ordered.size(1) - 1)
-            found, column = ordered[0][place], order[0][place]
-        else:
-            place = torch.searchsorted(ordered, items.contiguous()).clamp(max=ordered.size(1) - 1)
-            found, column = ordered.gather(1, place), order.gather(1, place)
+        shared = len(ordered) == 1  # the same for all users: one row is searched for all of them
+        place = torch.searchsorted(ordered[0] if shared else ordered, items.contiguous())
+        place = place.clamp(max=ordered.size(1) - 1)
+        found, column = (x[0][place] if shared else x.gather(1, place) for x in (ordered, order))
         scores = self.all_scores.gather(1, column)
         could = (found == items) & (scores > -torch.inf)
         return torch.where(could, scores, self.lowest)
