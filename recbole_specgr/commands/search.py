@@ -7,11 +7,12 @@ from typing import Any
 
 from recbole_specgr.commands.usage import program
 from recbole_specgr.settings.arguments import parse
+from recbole_specgr.settings.resources import folders
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 
 USAGE = """\
-usage: {program} --model=NAME --params_file=FILE [--dataset=NAME] [--KEY=VALUE ...]
+usage: {program} --model=NAME [--params_file=FILE] [--dataset=NAME] [--KEY=VALUE ...]
 
 Searches a model's settings for the best valid_metric on the valid phase.
 
@@ -19,6 +20,7 @@ Searches a model's settings for the best valid_metric on the valid phase.
                         learning_rate loguniform -8,-4
                         dropout_prob uniform 0.0,0.5
                         hidden_size choice [64,128,256]
+                      properties/search/<model>.hyper when not given
   --trials=20         how many to run in all; fewer when all combinations of choices are fewer
   --minutes=M         no trial begins once those that ended took so long together; no limit when not given
   --jobs=1            how many at a time, each in a process of its own
@@ -30,6 +32,7 @@ The same command goes on with an interrupted search, and with larger --trials or
 folder gets summary.md, best.yaml (for properties/tuned/<dataset>/<model>.yaml) and the trials' runs.
 
 examples:
+  {program} --model=SASRec --dataset=ml-100k --minutes=30
   {program} --model=SASRec --params_file=space.txt --trials=20 --jobs=2
 """
 
@@ -48,14 +51,13 @@ def run(words: list[str]) -> int:
     from recbole_specgr.settings.config import Config, Settings
 
     settings = dict(arguments.settings)
-    file = settings.pop("params_file", None)
-    if not isinstance(file, str):
-        raise UserError("--params_file=FILE must name the parameters to search; --help shows the format.")
-    space = read_space(Path(file))
+    given = settings.pop("params_file", None)
     trials, jobs = _count("trials", settings.pop("trials", 20)), _count("jobs", settings.pop("jobs", 1))
     minutes = _minutes(settings.pop("minutes", None))
     folder, output = settings.pop("study", None), settings.pop("output_file", None)
     config = Config(arguments.model, arguments.dataset, arguments.config_files, Settings(settings, "the command line"))
+    file = _parameters(given, config["model"])
+    space = read_space(file)
     for name in space.distributions.keys() & settings.keys():
         raise UserError(f"[{name}] is fixed on the command line and searched in {file}.")
     default = Path(config["runs_path"], "hyper", config["dataset"], config["model"])
@@ -80,6 +82,19 @@ def run(words: list[str]) -> int:
         with atomic_write(Path(output)) as temporary:
             temporary.write_text(f"{report}\n", encoding="utf-8")
     return 0 if any(trial.value is not None for trial in finished(study)) else 1
+
+
+def _parameters(given: Any, model: str) -> Path:
+    """The parameter file: the given one, or the model's, that of the working directory before the package's own."""
+    if isinstance(given, str):
+        return Path(given)
+    if given is not None:
+        raise UserError(f"[--params_file] must be the name of a file, but is [{given}].")
+    for folder in reversed(folders("properties")):
+        if (file := folder / "search" / f"{model}.hyper").is_file():
+            return file
+    place = Path("properties", "search", f"{model}.hyper")
+    raise UserError(f"There is no {place} that says what to try, so --params_file=FILE must; --help shows the format.")
 
 
 def _minutes(value: Any) -> float | None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_specgr.leaderboard.summary import Board
-from recbole_specgr.settings.published import Published, read_published
+from recbole_specgr.settings.published import Published
+from recbole_specgr.settings.registry import published_results
 from recbole_specgr.settings.resources import folders
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
@@ -53,8 +54,7 @@ def published_beside(board: Board, about: About) -> dict[str, list[Published]]:
     wanted = (about.paper or board.record["dataset"], board.split or "by_time")
     for folder in folders("baselines"):
         for path in sorted(folder.glob("*.yaml")):
-            entries = read_published(read_mapping(path).get("published", {}), path)
-            same = [entry for entry in entries if (entry.dataset, entry.split) == wanted]
+            same = [entry for entry in published_results(path) if (entry.dataset, entry.split) == wanted]
             if same:
                 found[path.stem] = same
     return found

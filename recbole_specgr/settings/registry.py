@@ -6,7 +6,7 @@ else settings name is found by `named_classes`.
 
 import functools
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,28 @@ def resolve(name: str) -> ModelEntry:
     declared = read_schema(folders("properties")[0] / "baseline.schema.json")
     for key in metadata.keys() & {"display_name", "group"}:
         checked(key, metadata[key], declared[key], str(file))
-    metadata["published"] = read_published(metadata.get("published", {}), file)
+    metadata["published"] = published_results(file)
     return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
+
+
+def published_results(file: Path) -> tuple[Published, ...]:
+    """What stands under `published` in a baseline file: results, or the name of a baseline that has them, where this
+    one is the same model built otherwise. Their sources then begin with that name.
+
+    Raises:
+        UserError: it is neither, or names a baseline that has none of its own.
+    """
+    given = read_mapping(file).get("published", {})
+    if not isinstance(given, str):
+        return read_published(given, file)
+    other = _baseline_files().get(key_of(given))
+    theirs = read_mapping(other).get("published") if other is not None else None
+    if other is None or not isinstance(theirs, dict):
+        raise UserError(
+            f"`published: {given}` of {file} must name a baseline whose file has published results of its own, such as "
+            f"TIGER."
+        )
+    return tuple(replace(entry, source=f"{other.stem}: {entry.source}") for entry in read_published(theirs, other))
 
 
 def base_class(base: str, source: Path | str) -> type:

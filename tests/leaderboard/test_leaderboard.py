@@ -259,6 +259,7 @@ def test_published_results_are_of_the_boards_data_and_split(tmp_path):
     assert {column.span for column in short.columns} == {"", "overall Recall@10", "overall NDCG@10"}
     assert "Rajput et al." in leaderboard([board], to_markdown, lambda of: published_beside(of, About()))
     assert "Beside published results" not in leaderboard([board], to_markdown)
+    assert [entry.results for entry in published["TIGER_decoder"]] == [entry.results for entry in published["TIGER"]]
     assert beside()[1] == {}  # by time
     assert beside(split="leave_one_out", launch_holdout={"share": 0.2, "seed": 1})[1] == {}
 

@@ -87,6 +87,8 @@ def test_metadata_is_no_setting(tmp_path, monkeypatch):
         "published: {Games: {by_time: [{source: me, Recall@10: 0.1}]}}",
         "published: {Games: {by_time: [{source: me, recall@10: 20.0}]}}",
         "published: {Games: {by_tme: [{source: me, recall@10: 0.1}]}}",
+        "published: TIGR",
+        "published: TIGER_decoder",  # which takes them from TIGER itself
     ],
 )
 def test_wrong_metadata_is_explained(line, tmp_path, monkeypatch):
@@ -95,6 +97,14 @@ def test_wrong_metadata_is_explained(line, tmp_path, monkeypatch):
     (tmp_path / "baselines" / "Mine.yaml").write_text(f"base: SASRec\n{line}\n")
     with pytest.raises(UserError, match=rf"{line.split(':')[0]}.*Mine\.yaml"):
         resolve("Mine")
+
+
+def test_a_model_built_otherwise_stands_beside_what_is_published_of_the_model():
+    theirs, taken = resolve("TIGER").published, resolve("TIGER_decoder").published
+    assert len(theirs) == len(taken) > 0
+    for entry, same in zip(theirs, taken):
+        assert same.source == f"TIGER: {entry.source}"
+        assert (same.dataset, same.split, same.results) == (entry.dataset, entry.split, entry.results)
 
 
 PUBLISHED = [file for file in FILES if "published" in yaml.safe_load(file.read_text())]

@@ -18,6 +18,7 @@ from conftest import ROOT, write_tiny_dataset
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.search.space import read_space
 from recbole_specgr.search.trials import Search, finished
+from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import locked
 
@@ -192,6 +193,25 @@ def test_a_parameter_that_the_model_does_not_read_is_a_warning(place, run_hyper)
     status, shown, _ = run_hyper("--params_file=idle.test", "--trials=2", "--study=idle")
     warning = "warning: SASRec does not read [tokenizer.codebook_size]: to search it changes nothing."
     assert status == 0 and warning in shown and warning in (place / "idle" / "summary.md").read_text()
+
+
+def test_a_model_has_a_file_of_its_own_in_properties(place, run_hyper, capsys):
+    folder = place / "properties" / "search"
+    folder.mkdir(parents=True)
+    (folder / "SASRec.hyper").write_text("hidden_size choice [8]\n")  # over the package's own
+    status, shown, _ = run_hyper("--study=own")
+    assert status == 0 and "Searched: hidden_size choice [8]." in shown
+    status, error = main(["search", "--model=GRU4Rec", "--dataset=tiny", "--use_gpu=False"]), capsys.readouterr().err
+    assert status == 2 and "properties/search/GRU4Rec.hyper" in error and "--params_file=FILE" in error
+    status, _, error = run_hyper("--params_file=3")
+    assert status == 2 and "[--params_file] must be the name of a file, but is [3]" in error
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "properties" / "search").glob("*")), ids=lambda file: file.name)
+def test_what_the_files_of_the_package_search_is_a_setting_of_the_model(file):
+    assert file.suffix == ".hyper"
+    for values in read_space(file).each():
+        Config(file.stem, config_dict={**read_space(file).settings(values), "use_gpu": False})
 
 
 def test_the_trials_end_with_the_search_that_is_killed(place):
