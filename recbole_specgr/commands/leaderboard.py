@@ -9,11 +9,12 @@ from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.archive import Result, collect, find_runs, read_archive, read_run, run_folders
 from recbole_specgr.leaderboard.formats import FORMATS
 from recbole_specgr.leaderboard.local import mine
+from recbole_specgr.leaderboard.pairs import pairs_against
 from recbole_specgr.leaderboard.published import published_beside, read_about
 from recbole_specgr.leaderboard.render import render_all
 from recbole_specgr.leaderboard.small_table import next_steps, small_table
 from recbole_specgr.leaderboard.summary import summarise
-from recbole_specgr.leaderboard.table import leaderboard
+from recbole_specgr.leaderboard.table import leaderboard, protocol_line
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.terminal import wrapped
@@ -21,6 +22,7 @@ from recbole_specgr.system.terminal import wrapped
 EXAMPLES = """
 --dataset=ml-100k                     what is published, and beside it what is in ./runs
 --dataset=ml-100k --mine              the runs in ./runs and what they are compared with
+--dataset=ml-100k --against=SASRec    every row against SASRec's, with tests over users
 --dataset=ml-100k --small             one small table of the runs in ./runs
 --collect runs/ml-100k/SASRec/...     add runs to leaderboards/
 --all                                 tables, plots and page from the records
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", help="print this data set's leaderboard")
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="of what is printed")
     parser.add_argument("--mine", action="store_true", help="only your runs and the published rows they compare with")
+    parser.add_argument("--against", metavar="MODEL", help="hold every row against this model's, with tests over users")
     parser.add_argument("--small", action="store_true", help="your runs in one small table, and where to look next")
     parser.add_argument("--wide", action="store_true", help="all columns, wider than the terminal")
     parser.add_argument("--collect", type=Path, nargs="+", metavar="RUN", help="runs, or folders with runs in them")
@@ -107,6 +110,9 @@ def _print(arguments: argparse.Namespace) -> None:
     write = partial(to_terminal, width=WIDE) if terminal and arguments.wide else FORMATS[arguments.format]
     if arguments.small:
         text = "\n\n".join(f"{write(small_table(board))}\n\n{next_steps(board)}" for board in boards)
+    elif arguments.against:
+        tables = pairs_against(boards, arguments.against)
+        text = "\n\n".join(f"{protocol_line(board)}\n\n{write(table)}" for board, table in tables)
     else:
         about = read_about(arguments.leaderboards, dataset)
         text = leaderboard(boards, write, lambda board: published_beside(board, about))

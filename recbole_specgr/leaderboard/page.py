@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from string import Template
@@ -12,6 +13,7 @@ from recbole_specgr.data.times import readable_time
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.html import to_html
 from recbole_specgr.leaderboard.page_details import inline_plot, model_details
+from recbole_specgr.leaderboard.pairs import named_pairs, pairs_table
 from recbole_specgr.leaderboard.plots.draw import to_svg
 from recbole_specgr.leaderboard.published import About, published_beside
 from recbole_specgr.leaderboard.small_table import reading
@@ -45,6 +47,11 @@ class DatasetPage:
     boards: list[Board]
     studies: list[StudyData]
 
+    @cached_property
+    def pairs(self) -> list[Grid | None]:
+        """A table for each board: the pairs of models that people want compared."""
+        return [pairs_table(board, named_pairs(board, self.about.compare)) for board in self.boards]
+
 
 @dataclass
 class _Data:
@@ -76,8 +83,8 @@ def _part(name: str) -> str:
 
 def _section(page: DatasetPage, data: _Data) -> str:
     parts = [f'<section class="dataset" id="{escape(page.name)}">', f"<h2>{escape(page.about.title)}</h2>"]
-    for number, board in enumerate(page.boards):
-        parts += _board(page, board, f"{page.name}-{number}", data)
+    for place in range(len(page.boards)):
+        parts += _board(page, place, data)
     about = "\n".join(_about(page.about))
     if not page.boards:
         parts += [about, f"<p>{NOTHING}</p>"]
@@ -99,8 +106,9 @@ def _about(about: About) -> list[str]:
     return parts
 
 
-def _board(page: DatasetPage, board: Board, identity: str, data: _Data) -> list[str]:
+def _board(page: DatasetPage, place: int, data: _Data) -> list[str]:
     """The answer in a sentence, a picture and a table; below them, folded away, how sure it is and what it cost."""
+    board, identity = page.boards[place], f"{page.name}-{place}"
     openers = []
     for row in board.rows:
         openers.append(len(data.models))
@@ -111,9 +119,9 @@ def _board(page: DatasetPage, board: Board, identity: str, data: _Data) -> list[
     parts.append(f'<div class="picture" id="{escape(identity)}-picture">{to_svg(picture(shown[0]))}</div>')
     parts.append(to_html(view_table(shown[0]), identity, openers))
     parts += [f'<p class="note">{escape(remark)}</p>' for remark in remarks(board)]
-    grids = [results_table(board), confidence_table(board), cost_table(board)]
     beside = published_table(board, published_beside(board, page.about))
-    for grid in [*grids, *([beside] if beside else [])]:
+    grids = [results_table(board), confidence_table(board), page.pairs[place], cost_table(board), beside]
+    for grid in (grid for grid in grids if grid):
         parts.append(folded(FOLDED.get(grid.title, grid.title), to_html(_with_groups(grid))))
     protocol = json.dumps(board.protocol, indent=1, ensure_ascii=False, sort_keys=True)
     says = f'<p class="note">{escape(protocol_line(board))}</p>\n{_facts(board.record)}'

@@ -1,6 +1,7 @@
 """What baseline files and a leaderboard's about.yaml say beside the records: about the data set, published results."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class About:
         get_it: the command that brings it here.
         paper: what the baseline files call it under `published`, where that is another name.
         notes: what a reader of the results has to know, one sentence an entry.
+        compare: model -> models that it is held against in a table of pairs.
     """
 
     title: str = ""
@@ -33,6 +35,7 @@ class About:
     get_it: str = ""
     paper: str = ""
     notes: tuple[str, ...] = ()
+    compare: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def read_about(leaderboards: Path, dataset: str) -> About:
@@ -42,7 +45,23 @@ def read_about(leaderboards: Path, dataset: str) -> About:
     for key in given:
         if key not in About.__dataclass_fields__:
             raise UserError(f"{path}: there is no key [{key}].{did_you_mean(key, About.__dataclass_fields__)}")
-    return About(**{**given, "title": given.get("title", dataset), "notes": tuple(given.get("notes") or ())})
+    compare = given.get("compare") or {}
+    if not isinstance(compare, dict) or not all(isinstance(others, list) for others in compare.values()):
+        raise UserError(
+            f"{path}: [compare: {compare}] must map models to lists of models, such as {{TIGER: [SASRec]}}."
+        )
+    written = {"title": given.get("title", dataset), "notes": tuple(given.get("notes") or ()), "compare": compare}
+    return About(**{**given, **written})
+
+
+def check_compared(about: About, boards: Sequence[Board], folder: Path) -> None:
+    """Raise UserError where `compare` names a model that no board of the data set has."""
+    known = {row.model for board in boards for row in board.reference}
+    for model in (*about.compare, *(other for others in about.compare.values() for other in others)):
+        if model not in known:
+            raise UserError(
+                f"{folder / ABOUT}: `compare` names [{model}], of which there is no result.{did_you_mean(model, known)}"
+            )
 
 
 def published_beside(board: Board, about: About) -> dict[str, list[Published]]:

@@ -8,7 +8,7 @@ from recbole_specgr.leaderboard.formats import to_csv, to_latex, to_markdown
 from recbole_specgr.leaderboard.page import NOTHING, DatasetPage, build_page
 from recbole_specgr.leaderboard.plots.draw import to_svg
 from recbole_specgr.leaderboard.plots.plot import Plot
-from recbole_specgr.leaderboard.published import About, published_beside, read_about
+from recbole_specgr.leaderboard.published import check_compared, published_beside, read_about
 from recbole_specgr.leaderboard.reproduction import FILE as ROWS
 from recbole_specgr.leaderboard.reproduction import rows_yaml
 from recbole_specgr.leaderboard.small_table import reading
@@ -68,16 +68,17 @@ def render_all(leaderboards: Path) -> list[Path]:
 def _read(leaderboards: Path, dataset: str) -> DatasetPage:
     boards = summarise(read_archive(leaderboards, dataset))
     studies = [data for name in list_studies() for data in study_data(read_study(name), leaderboards, dataset, boards)]
-    return DatasetPage(dataset, read_about(leaderboards, dataset), boards, studies)
+    about = read_about(leaderboards, dataset)
+    check_compared(about, boards, leaderboards / dataset)
+    return DatasetPage(dataset, about, boards, studies)
 
 
 def _render_dataset(folder: Path, page: DatasetPage) -> list[Path]:
-    boards, about, studies = page.boards, page.about, page.studies
-    written = dict(_tables(boards, folder / TABLES))
-    written |= dict(_study_files(studies, folder / TABLES))
-    if boards:
-        written[folder / ROWS] = rows_yaml(boards)
-    written[folder / "README.md"] = _readme(boards, about, studies)
+    written = dict(_tables(page.boards, folder / TABLES))
+    written |= dict(_study_files(page.studies, folder / TABLES))
+    if page.boards:
+        written[folder / ROWS] = rows_yaml(page.boards)
+    written[folder / "README.md"] = _readme(page)
     for path, text in written.items():
         write_text(path, text)
     for path in set((folder / TABLES).glob("*")) - written.keys():
@@ -108,19 +109,20 @@ def _study_files(studies: list[StudyData], folder: Path) -> Iterator[tuple[Path,
             yield folder / f"{data.study.name}-{number}.svg", to_svg(plot)
 
 
-def _readme(boards: list[Board], about: About, studies: list[StudyData]) -> str:
+def _readme(page: DatasetPage) -> str:
+    about = page.about
     parts = [f"# {about.title}", about.description, about.source]
     parts += [f"    {about.get_it}" if about.get_it else "", "\n".join(f"- {note}" for note in about.notes)]
-    if not boards:
+    if not page.boards:
         parts.append(NOTHING)
-    for board in boards:
+    for board, pairs in zip(page.boards, page.pairs):
         image = f"![{_picture(board).title}]({TABLES}/{board.record['protocol_hash']}.svg)"
         parts += [f"## {protocol_line(board)}", reading(board), image, to_markdown(results_table(board))]
-        parts += [to_markdown(confidence_table(board)), to_markdown(cost_table(board))]
         beside = published_table(board, published_beside(board, about))
-        parts.append(to_markdown(beside) if beside else "")
+        grids = [confidence_table(board), pairs, cost_table(board), beside]
+        parts += [to_markdown(grid) for grid in grids if grid]
         parts += remarks(board)
-    for data in studies:
+    for data in page.studies:
         reproduces = f" ({data.study.reproduces} of the paper)" if data.study.reproduces else ""
         parts += [f"## {data.study.title}{reproduces}", *map(to_markdown, study_grids(data))]
         parts += [

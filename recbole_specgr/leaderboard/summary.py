@@ -42,12 +42,12 @@ class Value:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against the best baseline.
+    """A model against another one.
 
     Attributes:
-        baseline: that baseline's model.
-        change: relative, 0.1 is 10 % better; None where the baseline has 0.
-        p_value: of the paired randomisation test over users, after Holm's correction for the board's comparisons.
+        baseline: the other model.
+        change: relative, 0.1 is 10 % more; None where the other one has 0.
+        p_value: of the paired randomisation test over users, after Holm's correction for the comparisons of a table.
     """
 
     baseline: str
@@ -67,7 +67,7 @@ class Row:
         results: one a seed, all with the settings of the last finished one.
         left_out: results of this model that have other settings.
         values: key as in the records -> value.
-        comparisons: key -> comparison, for models of the group `ours` only.
+        comparisons: key -> comparison with the best baseline, for models of the group `ours` only.
         local: these are runs of whoever looks, and not published.
     """
 
@@ -268,18 +268,18 @@ def _take_means(board: Board) -> None:
             row.values[key] = Value(mean(found), stdev(found) if len(found) > 1 else None, intervals.get((number, key)))
 
 
-def _columns(board: Board) -> list[tuple[str, str, int]]:
+def rank_columns(board: Board) -> list[tuple[str, str, int]]:
     """Part, metric and k of all that ranks give."""
     metrics = rank_metrics(board.protocol["metrics"], board.record["settings"])
     return [(part, metric, k) for part in PARTS for metric in metrics for k in board.topk]
 
 
-def _key(column: tuple[str, str, int]) -> str:
+def column_key(column: tuple[str, str, int]) -> str:
     part, metric, k = column
     return f"{part}{metric}@{k}"
 
 
-def _sums(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
+def user_sums(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
     """Each user's sums of the row's values, means over seeds: [U, C], users in sorted order. The rows of two seeds need
     not be in one order: equal data may lie in files of other orders."""
     metrics = rank_metrics({metric for _, metric, _ in columns}, row.record["settings"])
@@ -302,13 +302,13 @@ def _counts(row: Row, columns: list[tuple[str, str, int]]) -> Matrix:
 
 def _intervals(board: Board) -> dict[tuple[int, str], tuple[float, float]]:
     """(number of the row, key) -> interval; every row sees the same draws of users."""
-    columns = _columns(board)
+    columns = rank_columns(board)
     if not columns:
         return {}
-    sums = np.concatenate([_sums(row, columns) for row in board.rows], axis=1)
+    sums = np.concatenate([user_sums(row, columns) for row in board.rows], axis=1)
     counts = np.tile(_counts(board.rows[0], columns), (1, len(board.rows)))
     ends = bootstrap_interval(sums, counts).T.tolist()
-    names = [(number, _key(column)) for number in range(len(board.rows)) for column in columns]
+    names = [(number, column_key(column)) for number in range(len(board.rows)) for column in columns]
     return {name: (low, high) for name, (low, high) in zip(names, ends) if low == low}
 
 
@@ -320,20 +320,20 @@ def _compare(board: Board, rows: list[Row]) -> None:
     """
     others = [row for row in board.reference if row.group != OURS]
     ours = [row for row in rows if row.group == OURS]
-    columns = [column for column in _columns(board) if column[1] in board.metrics]
-    columns = [column for column in columns if _key(column) in board.rows[0].values]
+    columns = [column for column in rank_columns(board) if column[1] in board.metrics]
+    columns = [column for column in columns if column_key(column) in board.rows[0].values]
     if not others or not columns:
         return
-    best = {key: _best(others, key) for key in map(_key, columns)}
+    best = {key: _best(others, key) for key in map(column_key, columns)}
     board.best_baseline = {key: row.model for key, row in best.items()}
     if not ours:
         return
-    sums = {id(row): _sums(row, columns) for row in [*ours, *best.values()]}
-    of_best = np.stack([sums[id(best[_key(column)])][:, place] for place, column in enumerate(columns)], axis=1)
+    sums = {id(row): user_sums(row, columns) for row in [*ours, *best.values()]}
+    of_best = np.stack([sums[id(best[column_key(column)])][:, place] for place, column in enumerate(columns)], axis=1)
     p_values = holm(np.concatenate([paired_test(sums[id(row)] - of_best) for row in ours]))
     for row, adjusted in zip(ours, p_values.reshape(len(ours), -1).tolist()):
         for column, p_value in zip(columns, adjusted):
-            key = _key(column)
+            key = column_key(column)
             baseline = best[key].values[key].mean
             change = row.values[key].mean / baseline - 1 if baseline else None
             row.comparisons[key] = Comparison(best[key].model, change, p_value)

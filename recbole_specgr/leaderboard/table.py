@@ -7,7 +7,7 @@ from typing import Any
 from recbole_specgr.evaluation.known_metrics import metric_title, smaller_is_better
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import local_remarks, run_cells, run_columns
-from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Row, Value
+from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Comparison, Row, Value
 from recbole_specgr.settings.published import Published
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
@@ -108,7 +108,7 @@ def confidence_table(board: Board) -> Grid:
             Cell(row.name),
             *run_cells(board, row),
             *(_interval(row.values.get(f"{part}{metric}@{k}")) for part in PARTS),
-            *(_p_value(row, f"{part}{metric}@{k}") for part in PARTS),
+            *(p_value(row.comparisons.get(f"{part}{metric}@{k}")) for part in PARTS),
         ]
         for row in board.rows
     ]
@@ -336,8 +336,7 @@ def _interval(value: Value | None) -> Cell:
     return Cell(f"{low:.4f} to {high:.4f}", value=low, short=f"{low:.3f}-{high:.3f}")
 
 
-def _p_value(row: Row, key: str) -> Cell:
-    comparison = row.comparisons.get(key)
+def p_value(comparison: Comparison | None) -> Cell:
     if comparison is None:
         return NOTHING
     text = "< 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
