@@ -12,6 +12,7 @@ from recbole_specgr.settings.result_keys import PARTS
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 Pair = tuple[Row, Row]
+MOST = 999.0  # per cent that are shown; next to nothing times much is no number to remember
 
 
 def named_pairs(board: Board, compare: Mapping[str, Sequence[str]]) -> list[Pair]:
@@ -83,4 +84,5 @@ def _name(row: Row) -> Cell:
 
 def _cells(comparison: Comparison) -> list[Cell]:
     change = None if comparison.change is None else 100 * comparison.change
-    return [number(change, "{:+.1f}"), p_value(comparison)]
+    shown = "{:+.1f}" if change is None or change < MOST else f"> +{MOST:.0f}"
+    return [number(change, shown), p_value(comparison)]

@@ -70,6 +70,9 @@ def test_the_change_is_that_of_the_means(board):
             assert cells(table, line)[f"{title} %"] == pytest.approx(100 * (ours / theirs - 1))
     nothing = pairs_table(board, [(row_of(board, "SpecGRPP"), row_of(board, "TIGER"))])
     assert cells(nothing, 0)["unseen %"] is None  # TIGER finds none
+    (tiny,) = summarise([make_result("TIGER", 1, 0.5, 0.02), make_result("LIGER", 1, 0.5, 0.9)])
+    much = pairs_table(tiny, [(row_of(tiny, "LIGER"), row_of(tiny, "TIGER"))])
+    assert cells(much, 1)["unseen %"] > 999 and "> +999" in [cell.text for cell in much.rows[1]]
 
 
 def test_more_pairs_make_every_p_value_larger(board):
