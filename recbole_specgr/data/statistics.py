@@ -15,10 +15,10 @@ def interaction_statistics(split: Split) -> dict[str, Any]:
     """Counts, time range, and per phase the number of targets and the share of them that is unseen.
 
     Returns:
-        users, items, seen_items (that occur in train), interactions, first_time, last_time, time_unit, the `facts` of
-        the split (the two `split_times` of the split by time), and for each phase `<phase>_interactions`,
-        `<phase>_targets`, and for valid and test `<phase>_unseen_share` (of the targets, whose item does not occur in
-        train; None without targets).
+        users, items, seen_items (that occur in train), interactions, first_time, last_time, time_unit; the `facts` of
+        the split (by time the two `split_times`, and the `expected_unseen_share` of test or None); for each phase
+        `<phase>_interactions` and `<phase>_targets`, and for valid and test `<phase>_unseen_share` (of the targets,
+        whose item does not occur in train; None without targets).
     """
     unseen = ~split.seen[split.items]
     found: dict[str, Any] = {
@@ -55,6 +55,8 @@ def statistics_table(found: dict[str, Any], split: str, more: dict[str, Any] | N
         ("targets train / valid / test", " / ".join(f"{found[f'{phase}_targets']:,}" for phase in PHASES)),
         ("unseen targets valid / test", " / ".join(_percent(found[f"{phase}_unseen_share"]) for phase in PHASES[1:])),
     ]
+    if found.get("expected_unseen_share") is not None:
+        rows += [("unseen targets, to be expected in test", _percent(found["expected_unseen_share"]))]
     rows += [(name, f"{value:,}" if isinstance(value, int) else str(value)) for name, value in (more or {}).items()]
     return tabulate(rows, tablefmt="simple", disable_numparse=True, colalign=("left", "right"))
 

@@ -15,7 +15,7 @@ from recbole.data.dataset import SequentialDataset
 from toy_data import LENGTH, load, random_rows, targets_of, tokens_of, write
 
 from recbole_specgr.data.splits.by_time import exact_cuts, launch_times
-from recbole_specgr.data.statistics import interaction_statistics
+from recbole_specgr.data.statistics import interaction_statistics, statistics_table
 from recbole_specgr.data.times import exact_times, time_unit
 from recbole_specgr.system.errors import UserError
 
@@ -496,6 +496,24 @@ def test_statistics_count_what_the_views_hold(tmp_path, holdout):
             share = (~view.seen[view[:]["item_id"]]).double().mean()
             assert found[f"{view.phase}_unseen_share"] == pytest.approx(float(share))
     assert found["interactions"] == sum(found[f"{phase}_interactions"] for phase in ("train", "valid", "test"))
+
+
+def test_the_share_of_new_items_to_be_expected_is_that_of_valid_with_the_cuts_a_phase_earlier(tmp_path):
+    write(tmp_path, random_rows(8))
+    split = load(tmp_path).split
+    rows = list(zip(split.users.tolist(), split.items.tolist(), split.times.tolist()))  # by user, then time
+    valid = [place for place, row in enumerate(rows) if split.cuts[0] <= row[2] < split.cuts[1]]
+    earlier = sorted(time for *_, time in rows if time < split.cuts[0])[-len(valid)]
+    known = {item for _, item, time in rows if time < earlier}
+    asked = [rows[at][1] not in known for at in valid if any(user == rows[at][0] for user, *_ in rows[:at])]
+    found = interaction_statistics(split)["expected_unseen_share"]
+    assert 0 < found < 1 and found == pytest.approx(sum(asked) / len(asked))
+    assert f"{100 * found:.1f} %" in statistics_table(interaction_statistics(split), "cuts")
+    held_back = interaction_statistics(load(tmp_path, launch_holdout={"share": 0.3, "seed": 0}).split)
+    assert held_back["expected_unseen_share"] is None
+    assert "expected" not in statistics_table(held_back, "cuts")
+    longer = load(tmp_path, timestamp_split=[0.3, 0.9]).split  # valid has more than all there is before it
+    assert interaction_statistics(longer)["expected_unseen_share"] is None
 
 
 def test_interactions_of_items_that_the_item_file_lacks_are_missed(tmp_path, caplog):

@@ -67,7 +67,18 @@ class ByTime(Split):
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"split_times": self.cuts}
+        return {"split_times": self.cuts, "expected_unseen_share": self._expected_unseen_share()}
+
+    def _expected_unseen_share(self) -> float | None:
+        """The share of unseen targets that the test phase may be expected to have, known before it: with both cuts as
+        many interactions earlier as the valid phase has, so that what is valid now would be test. None where training
+        has no more than valid, and where items are held back, whose launches are not those of the past."""
+        train, valid = self.times[self.phases == 0], self.phases == 1
+        targets, length = self.targets & valid, int(valid.sum())
+        if self._holdout or not targets.any() or length >= len(train):
+            return None
+        earlier = np.partition(train, len(train) - length)[len(train) - length]
+        return float((self.first_seen[self.items[targets]] >= earlier).mean())
 
     @property
     def train_end(self) -> int:
