@@ -17,6 +17,8 @@ from recbole_specgr.evaluation.collector import evaluated_rows
 from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.system.errors import UserError, did_you_mean
 
+FAR = 0.05  # between two shares that should be tuned for differently
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -145,6 +147,7 @@ def check_tuning(
         return
     check_grid(grid, decoding, config["model"])
     if share is None:
+        _say_what_to_expect(valid, metric)
         return
     if split_key(metric)[0]:
         raise UserError(
@@ -156,6 +159,18 @@ def check_tuning(
         raise UserError(
             f"[tune_unseen_share: {share}] weights in-sample and unseen targets, but all targets of the valid phase "
             f"are {'in-sample' if seen.all() else 'unseen'}. Leave it out."
+        )
+
+
+def _say_what_to_expect(valid: InductiveDataset, metric: str) -> None:
+    """Say so where test may be expected to have another share of unseen targets than valid, and both could be weighted
+    for it."""
+    expected = valid.split.facts.get("expected_unseen_share")
+    unseen = float((~valid.seen[valid.inter_feat[valid.iid_field]]).double().mean())
+    if expected is not None and abs(expected - unseen) >= FAR and 0 < unseen < 1 and not split_key(metric)[0]:
+        getLogger().info(
+            f"Settings of inference are tuned for valid's {unseen:.1%} of unseen targets. From what lies before test, "
+            f"{expected:.1%} may be expected there: --tune_unseen_share={expected:.2f} tunes for that."
         )
 
 

@@ -112,6 +112,21 @@ def test_a_share_of_unseen_targets_wants_both_parts() -> None:
         check_tuning(config, config["tune"], {"epsilon": 0.0}, valid)
 
 
+@pytest.mark.parametrize(
+    ("expected", "metric", "said"),
+    [(0.5, "NDCG@10", True), (0.36, "NDCG@10", False), (None, "NDCG@10", False), (0.5, "unseen_NDCG@10", False)],
+)
+def test_where_test_may_have_another_share_of_unseen_targets_it_is_said(expected, metric, said, caplog) -> None:
+    config = {"tune": {"epsilon": [0.0]}, "tune_unseen_share": None, "valid_metric": metric, "model": "TIGER_C"}
+    valid = SimpleNamespace(seen=torch.tensor([False, True]), inter_feat={"item_id": torch.tensor([0, 1, 1])})
+    valid.iid_field, valid.split = "item_id", SimpleNamespace(facts={"expected_unseen_share": expected})
+    caplog.set_level("INFO")
+    check_tuning(config, config["tune"], {"epsilon": 0.0}, valid)
+    sentence = "33.3% of unseen targets. From what lies before test, 50.0% may be expected there"
+    assert (sentence in caplog.text) is said and ("--tune_unseen_share=0.50" in caplog.text) is said
+    assert bool(caplog.text) is said
+
+
 def test_a_share_of_unseen_targets_without_tuning_is_said_to_have_no_effect(caplog) -> None:
     check_tuning({"tune_unseen_share": 0.5, "valid_metric": "NDCG@10"}, {}, {}, SimpleNamespace())
     assert "[tune_unseen_share: 0.5] has no effect" in caplog.text
