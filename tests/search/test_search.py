@@ -242,7 +242,7 @@ def test_the_trials_end_with_the_search_that_is_killed(place):
         ("hidden_size choice [8]", ["--trials=0"], "[--trials]"),
         ("hidden_size choice [8]", ["--minutes=0"], "[--minutes] must be a number above 0, but is [0]"),
         ("hidden_size choice [8]", ["--minutes=long"], "[--minutes] must be a number above 0, but is [long]"),
-        (None, [], "params_file"),
+        (None, ["--params_file=gone.test"], "[params_file: gone.test] can't be read"),
     ],
 )
 def test_a_mistake_is_one_line(place, run_hyper, text, words, message):
