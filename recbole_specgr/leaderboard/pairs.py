@@ -6,8 +6,16 @@ import numpy as np
 
 from recbole_specgr.evaluation.significance import holm, paired_test
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid, number
-from recbole_specgr.leaderboard.summary import Board, Comparison, Row, column_key, rank_columns, user_sums
-from recbole_specgr.leaderboard.table import p_value, title
+from recbole_specgr.leaderboard.summary import (
+    Board,
+    Comparison,
+    Row,
+    column_key,
+    compared_columns,
+    held_against,
+    user_sums,
+)
+from recbole_specgr.leaderboard.table import p_value_cell, title
 from recbole_specgr.settings.result_keys import PARTS
 from recbole_specgr.system.errors import UserError, did_you_mean
 
@@ -43,8 +51,7 @@ def pairs_against(boards: Sequence[Board], model: str) -> list[tuple[Board, Grid
 def pairs_table(board: Board, pairs: Sequence[Pair]) -> Grid | None:
     """A line for each pair and shown metric at the largest k, overall and by part; None without pairs, or where no
     shown metric is one of ranks."""
-    columns = [column for column in rank_columns(board) if column[1] in board.metrics and column[2] == board.topk[-1]]
-    columns = [column for column in columns if column_key(column) in board.rows[0].values]
+    columns = [column for column in compared_columns(board) if column[2] == board.topk[-1]]
     if not pairs or not columns:
         return None
     found = _compare(pairs, columns)
@@ -71,10 +78,8 @@ def _compare(pairs: Sequence[Pair], columns: list[tuple[str, str, int]]) -> list
     p_values = holm(np.concatenate([paired_test(sums[id(row)] - sums[id(other)]) for row, other in pairs]))
     found = []
     for (row, other), adjusted in zip(pairs, p_values.reshape(len(pairs), -1).tolist()):
-        keys = list(map(column_key, columns))
-        theirs = [other.values[key].mean for key in keys]
-        changes = [row.values[key].mean / value - 1 if value else None for key, value in zip(keys, theirs)]
-        found.append({key: Comparison(other.model, *of_both) for key, of_both in zip(keys, zip(changes, adjusted))})
+        keys = map(column_key, columns)
+        found.append({key: held_against(row, other, key, p_value) for key, p_value in zip(keys, adjusted)})
     return found
 
 
@@ -85,4 +90,4 @@ def _name(row: Row) -> Cell:
 def _cells(comparison: Comparison) -> list[Cell]:
     change = None if comparison.change is None else 100 * comparison.change
     shown = "{:+.1f}" if change is None or change < MOST else f"> +{MOST:.0f}"
-    return [number(change, shown), p_value(comparison)]
+    return [number(change, shown), p_value_cell(comparison)]

@@ -73,7 +73,11 @@ def published_beside(board: Board, about: About) -> dict[str, list[Published]]:
     wanted = (about.paper or board.record["dataset"], board.split or "by_time")
     for folder in folders("baselines"):
         for path in sorted(folder.glob("*.yaml")):
-            same = [entry for entry in published_results(path) if (entry.dataset, entry.split) == wanted]
+            same = [
+                entry
+                for entry in published_results(read_mapping(path).get("published", {}), path)
+                if (entry.dataset, entry.split) == wanted
+            ]
             if same:
                 found[path.stem] = same
     return found

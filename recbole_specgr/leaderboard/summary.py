@@ -274,6 +274,18 @@ def rank_columns(board: Board) -> list[tuple[str, str, int]]:
     return [(part, metric, k) for part in PARTS for metric in metrics for k in board.topk]
 
 
+def compared_columns(board: Board) -> list[tuple[str, str, int]]:
+    """Those of them that are shown and that the records have: what models are compared by."""
+    columns = [column for column in rank_columns(board) if column[1] in board.metrics]
+    return [column for column in columns if column_key(column) in board.rows[0].values]
+
+
+def held_against(row: Row, other: Row, key: str, p_value: float) -> Comparison:
+    """How a row compares with another one in a column."""
+    theirs = other.values[key].mean
+    return Comparison(other.model, row.values[key].mean / theirs - 1 if theirs else None, p_value)
+
+
 def column_key(column: tuple[str, str, int]) -> str:
     part, metric, k = column
     return f"{part}{metric}@{k}"
@@ -320,8 +332,7 @@ def _compare(board: Board, rows: list[Row]) -> None:
     """
     others = [row for row in board.reference if row.group != OURS]
     ours = [row for row in rows if row.group == OURS]
-    columns = [column for column in rank_columns(board) if column[1] in board.metrics]
-    columns = [column for column in columns if column_key(column) in board.rows[0].values]
+    columns = compared_columns(board)
     if not others or not columns:
         return
     best = {key: _best(others, key) for key in map(column_key, columns)}
@@ -334,9 +345,7 @@ def _compare(board: Board, rows: list[Row]) -> None:
     for row, adjusted in zip(ours, p_values.reshape(len(ours), -1).tolist()):
         for column, p_value in zip(columns, adjusted):
             key = column_key(column)
-            baseline = best[key].values[key].mean
-            change = row.values[key].mean / baseline - 1 if baseline else None
-            row.comparisons[key] = Comparison(best[key].model, change, p_value)
+            row.comparisons[key] = held_against(row, best[key], key, p_value)
 
 
 def _best(rows: list[Row], key: str) -> Row:

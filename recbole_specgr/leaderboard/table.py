@@ -7,7 +7,7 @@ from typing import Any
 from recbole_specgr.evaluation.known_metrics import metric_title, smaller_is_better
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import local_remarks, run_cells, run_columns
-from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Comparison, Row, Value
+from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Comparison, Row, Value, column_key
 from recbole_specgr.settings.published import Published
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
@@ -108,7 +108,7 @@ def confidence_table(board: Board) -> Grid:
             Cell(row.name),
             *run_cells(board, row),
             *(_interval(row.values.get(f"{part}{metric}@{k}")) for part in PARTS),
-            *(p_value(row.comparisons.get(f"{part}{metric}@{k}")) for part in PARTS),
+            *(p_value_cell(row.comparisons.get(f"{part}{metric}@{k}")) for part in PARTS),
         ]
         for row in board.rows
     ]
@@ -156,7 +156,7 @@ def published_table(board: Board, published: Mapping[str, list[Published]], larg
         largest_k: only the largest k of which something was published.
     """
     pairs = [(row, entry) for row in board.rows for entry in published.get(row.model, ())]
-    keys = [key for key in shown_keys(board) if any(_name(key) in entry.results for _, entry in pairs)]
+    keys = [key for key in shown_keys(board) if any(column_key(key) in entry.results for _, entry in pairs)]
     if not keys:
         return None
     if largest_k:
@@ -170,7 +170,7 @@ def published_table(board: Board, published: Mapping[str, list[Published]], larg
         [
             Cell(row.name),
             Cell(entry.source),
-            *(cell for key in map(_name, keys) for cell in _beside(row.values.get(key), entry.results.get(key))),
+            *(cell for key in map(column_key, keys) for cell in _beside(row.values.get(key), entry.results.get(key))),
         ]
         for row, entry in pairs
     ]
@@ -289,11 +289,6 @@ def device(record: dict[str, Any]) -> str:
     return f"{hardware.get('cpu', 'CPU')}, {hardware.get('threads', '?')} threads"
 
 
-def _name(key: tuple[str, str, int]) -> str:
-    part, metric, k = key
-    return f"{part}{metric}@{k}"
-
-
 def _groups(board: Board) -> list[str]:
     return [row.group for row in board.rows]
 
@@ -336,7 +331,7 @@ def _interval(value: Value | None) -> Cell:
     return Cell(f"{low:.4f} to {high:.4f}", value=low, short=f"{low:.3f}-{high:.3f}")
 
 
-def p_value(comparison: Comparison | None) -> Cell:
+def p_value_cell(comparison: Comparison | None) -> Cell:
     if comparison is None:
         return NOTHING
     text = "< 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"

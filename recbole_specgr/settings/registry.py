@@ -84,18 +84,17 @@ def resolve(name: str) -> ModelEntry:
     declared = read_schema(folders("properties")[0] / "baseline.schema.json")
     for key in metadata.keys() & {"display_name", "group"}:
         checked(key, metadata[key], declared[key], str(file))
-    metadata["published"] = published_results(file)
+    metadata["published"] = published_results(metadata.get("published", {}), file)
     return ModelEntry(file.stem, base_class(base, file), settings, file, base, **metadata)
 
 
-def published_results(file: Path) -> tuple[Published, ...]:
-    """What stands under `published` in a baseline file: results, or the name of a baseline that has them, where this
-    one is the same model built otherwise. Their sources then begin with that name.
+def published_results(given: Any, file: Path) -> tuple[Published, ...]:
+    """What `given` says under `published` in a baseline file: results, or the name of a baseline that has them, where
+    this one is the same model built otherwise. Their sources then begin with that name.
 
     Raises:
         UserError: it is neither, or names a baseline that has none of its own.
     """
-    given = read_mapping(file).get("published", {})
     if not isinstance(given, str):
         return read_published(given, file)
     other = _baseline_files().get(key_of(given))
