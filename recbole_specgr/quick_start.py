@@ -22,6 +22,7 @@ from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_c
 from recbole_specgr.runs.record import RESULT, write_result
 from recbole_specgr.runs.report import describe_data, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
+from recbole_specgr.runs.trained_before import check_trained_alike, training_of
 from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.runs.unread import check_given, tell_of, unread
 from recbole_specgr.settings.config import Config
@@ -99,9 +100,13 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         check_tuning(config, grid, model.decoding, valid)
         classes = [part.model_class for part in plan.named().values()]
         told = set() if resumes else check_given(config, classes, plan.model_class.parts_in_order)
-        if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
-            trainer.resume_checkpoint(run_dir / LAST)
-        score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
+        if config["trained_run"]:
+            check_trained_alike(config, model.decoding)
+            score, valid_result = trainer.keep(valid_data, saved=saved, show_progress=progress)
+        else:
+            if resumes and (run_dir / LAST).is_file():  # else it was interrupted before training began
+                trainer.resume_checkpoint(run_dir / LAST)
+            score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
 
     tuning = _tune(trainer, valid_data, grid, run_dir)
     if tuning:
@@ -111,6 +116,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
 
     record = build_record(config, valid, test, trainer, valid_result, test_result, parameters)
     record["command"] = command_of_beginning(run_dir) or record["command"]
+    if config["trained_run"]:
+        record |= training_of(Path(config["trained_run"]), record)
     if tuning:
         record["tuning"] = tuning.record()
     if not config["rank"]:

@@ -14,7 +14,8 @@ from recbole_specgr.runs.folder import CONFIG, check_finished, checkpoint_of, re
 from recbole_specgr.semantic_ids.fit import IDS
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.presets import describe
-from recbole_specgr.settings.registry import get_model
+from recbole_specgr.settings.registry import get_model, resolve
+from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.processes import first_rank_first
 
 MACHINE = ("data_path", "cache_path", "use_gpu", "gpu_id", "show_progress")
@@ -64,6 +65,8 @@ def plan_model(config: Config, dataset: Dataset | Catalogue) -> Plan:
     """
     plan = Plan(config, adapted(config.model_class))
     names = plan.model_class.parts_in_order
+    if config["trained_run"]:
+        _take_trained(plan, dataset)
     plan.model_class.check_parts(config, {name: adapted(get_model(config[name])) for name in names})
     for name in names:
         plan.parts[name] = _plan_part(config, name, dataset, name in plan.model_class.inheriting_parts)
@@ -96,7 +99,7 @@ def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits
     machine = {key: config.to_dict()[key] for key in MACHINE}
     with first_rank_first():
         if run and not (folder and (folder / CONFIG).is_file()):
-            check_finished(run, config[name], dataset, f"[{name}_run]")
+            check_finished(run, resolve(config[name]).name, dataset, f"[{name}_run]")
             if folder:
                 _copy_run(run, folder)
         begun = folder if folder and (folder / CONFIG).is_file() else run
@@ -115,6 +118,23 @@ def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits
     return plan
 
 
+def _take_trained(plan: Plan, dataset: Dataset | Catalogue) -> None:
+    """Let the model have the ids and the parameters of the finished run of it that `trained_run` names. A run that has
+    them can do without the other."""
+    config, run = plan.config, Path(plan.config["trained_run"])
+    plan.trained_before = True
+    if config["run_dir"] and checkpoint_of(Path(config["run_dir"]), config).is_file():
+        return
+    if plan.model_class.parts_in_order:
+        parts = " ".join(f"--{name}_run={run / name}" for name in plan.model_class.parts_in_order)
+        raise UserError(
+            f"[trained_run: {run}]: {config['model']} is made of models. Name what these are taken from: {parts}"
+        )
+    check_finished(run, config["base_model"], dataset, "[trained_run]")
+    plan.ids_from = str(run)
+    plan.checkpoint = checkpoint_of(run, read_config(run))
+
+
 def _take_over(plan: Plan, name: str, dataset: Dataset | Catalogue) -> None:
     """Let the model have the ids and the parameters of the finished run of the model `name`, where one is named."""
     config = plan.config
@@ -123,7 +143,7 @@ def _take_over(plan: Plan, name: str, dataset: Dataset | Catalogue) -> None:
     run = Path(config[f"{name}_run"])
     # A run that has its ids was begun before, and can do without the other.
     if not (config["run_dir"] and Path(config["run_dir"], IDS).is_file()):
-        check_finished(run, config[name], dataset, f"[{name}_run]")
+        check_finished(run, resolve(config[name]).name, dataset, f"[{name}_run]")
         plan.ids_from = str(run)
     plan.checkpoint = checkpoint_of(run, read_config(run)) if run.is_dir() else None
     plan.trained_before = True

@@ -43,6 +43,11 @@ ENVIRONMENT = {
     "display_name",
     "group",
 }
+# Settings of evaluation: what stands under that heading in properties/overall.yaml, and what some models have of it.
+EVALUATION = {
+    *("eval_batch_size", "valid_rows", "unseen_history", "ranking_index", "repeatable", "mmr_weight", "mmr_pool"),
+    *("metrics", "topk", "valid_metric", "metric_decimal_place", "tune", "tune_unseen_share", "decoding_precision"),
+}
 SOURCE = "_run"  # settings of this ending name a trained run whose parameters are taken over
 INNER_MODELS = ("drafter", "backbone", "first", "second")  # settings that name a model that the model is made of
 GROWING = "tokenizer"  # the group that gets new settings as tokenizers do; all other groups are compared as they are

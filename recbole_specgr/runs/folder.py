@@ -8,7 +8,6 @@ import yaml
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.record import RESULT, read_json
 from recbole_specgr.settings.config import Config
-from recbole_specgr.settings.registry import resolve
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
@@ -91,13 +90,14 @@ def check_finished(run_dir: Path, model: str, dataset: Any, setting: str) -> Non
     """Raise UserError unless `run_dir` is a finished run of `model` on the data and the split of `dataset`.
 
     Args:
+        model: the canonical name of a model, or of the class that it is built as.
         dataset: any view.
         setting: what named the run, for error messages.
     """
     if (why := why_no_run(run_dir)) is not None:
         raise UserError(f"{setting}: {why}")
     settings = read_mapping(run_dir / CONFIG)
-    if resolve(model).name not in (settings["model"], settings["base_model"]):
+    if model not in (settings["model"], settings["base_model"]):
         raise UserError(f"{setting}: {run_dir} is a run of {settings['model']}, not of {model}.")
     # A part of a composite run has no record of its own.
     record = next((folder / RESULT for folder in (run_dir, run_dir.parent) if (folder / RESULT).is_file()), None)

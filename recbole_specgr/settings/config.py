@@ -70,7 +70,7 @@ DERIVED = {
 ONE_NEGATIVE = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}
 # What a model that is made of others never shares with them: what it is, where it is kept, how it is trained and tuned.
 OWN = {"model", "base", "base_model", "display_name", "group", "dataset", "backbone"}
-OWN |= {"run_dir", "checkpoint_dir", "stages", "tune"}
+OWN |= {"run_dir", "checkpoint_dir", "trained_run", "stages", "tune"}
 # What decides which histories and targets there are: a model and its parts read the same.
 OF_HISTORIES = (
     *("MAX_ITEM_LIST_LENGTH", "split", "timestamp_split", "launch_holdout", "valid_rows", "val_interval"),

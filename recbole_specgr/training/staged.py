@@ -110,6 +110,20 @@ class StagedTrainer(RecBoleLoop, Validation):
         self.best_valid_score, self.best_valid_result = progress.best_score, progress.best_result
         return self.best_valid_score, self.best_valid_result
 
+    def keep(self, valid_data=None, saved=True, show_progress=False):
+        """In place of `fit` where the parameters are those of a finished run: validate them, keep them as this run's,
+        and return (valid score, valid result).
+
+        Raises:
+            UserError: valid_metric is not among the results; the disk ran out.
+        """
+        self.evaluation_folder = self.run_dir / "evaluation" if saved else None
+        if valid_data:
+            self.best_valid_score, self.best_valid_result = self._valid_epoch(valid_data, show_progress)
+        if saved:
+            self._save(Path(self.saved_model_file))
+        return self.best_valid_score, self.best_valid_result
+
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Let `fit` go on from a `last.pth`. Raises UserError when it is not one of this run's model and stages."""
         self.progress = self.last.read(Path(resume_file), self.stages)
