@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.archive import find_runs
@@ -35,7 +36,8 @@ def run(words: list[str]) -> int:
     names = list(rows) if arguments.all else [find_row(rows, name) for name in arguments.rows]
     if not names:
         parser.error("name a row, or --all; --list shows them")
-    outcomes = [_reproduce(name, rows[name], arguments, settings) for name in names]
+    remaking = _Remaking(rows, arguments, settings)
+    outcomes = [remaking.holds(name) for name in names]
     return 0 if all(outcomes) else 1
 
 
@@ -51,29 +53,59 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _reproduce(name: str, row: dict, arguments: argparse.Namespace, settings: list[str]) -> bool:
-    """Run the row's command in a folder of its own and print how it compares."""
-    words = training_words(row["command"])
-    if words is None:
-        raise UserError(f"{name} was not made by training a model: {row['command']}")
-    arguments.runs.mkdir(parents=True, exist_ok=True)
-    runs = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=arguments.runs))
-    print(f"{name}: {row['command']}", flush=True)
-    done = subprocess.run([*training_program(), *words, *settings, f"--runs_path={runs}"], check=False)
-    if done.returncode == 130:
-        raise KeyboardInterrupt
-    if done.returncode:
-        about = read_about(arguments.leaderboards, arguments.dataset)
-        print(f"[FAIL] {name}: the command ended with status {done.returncode}", flush=True)
-        if about.get_it:
-            print(f"       (the data set comes with: {about.get_it})", flush=True)
-        return False
-    (made,) = find_runs(runs)
-    try:
-        compared = compare(row, made / RESULT)
-    except UserError as error:
-        print(f"[FAIL] {name}: {error}", flush=True)
-        return False
-    for comparison in compared:
-        print(comparison, flush=True)
-    return all(comparison.ok for comparison in compared)
+class _Remaking:
+    """Makes rows again, each once, and first those that they take parameters from.
+
+    Args:
+        rows: of the matrix.
+        settings: words that every command gets.
+    """
+
+    def __init__(self, rows: dict[str, dict[str, Any]], arguments: argparse.Namespace, settings: list[str]) -> None:
+        self.rows, self.arguments, self.settings = rows, arguments, settings
+        self._made: dict[str, Path | None] = {}
+
+    def holds(self, name: str) -> bool:
+        """Make a row again, unless it is made, and print how it compares."""
+        made = self._make(name)
+        if made is None:
+            return False
+        try:
+            compared = compare(self.rows[name], made / RESULT)
+        except UserError as error:
+            print(f"[FAIL] {name}: {error}", flush=True)
+            return False
+        for comparison in compared:
+            print(comparison, flush=True)
+        return all(comparison.ok for comparison in compared)
+
+    def _make(self, name: str) -> Path | None:
+        """The folder of the row's run, in a folder of its own; None where a command fails, which is printed."""
+        if name not in self._made:
+            self._made[name] = self._run(name, self.rows[name])
+        return self._made[name]
+
+    def _run(self, name: str, row: dict[str, Any]) -> Path | None:
+        words = training_words(row["command"])
+        if words is None:
+            raise UserError(f"{name} was not made by training a model: {row['command']}")
+        for setting, other in row.get("uses", {}).items():
+            made = self._make(other)
+            if made is None:
+                print(f"[FAIL] {name} takes parameters from {other}, which could not be made", flush=True)
+                return None
+            words.append(f"--{setting}={made}")
+        self.arguments.runs.mkdir(parents=True, exist_ok=True)
+        runs = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.arguments.runs))
+        print(f"{name}: {row['command']}", flush=True)
+        done = subprocess.run([*training_program(), *words, *self.settings, f"--runs_path={runs}"], check=False)
+        if done.returncode == 130:
+            raise KeyboardInterrupt
+        if done.returncode:
+            about = read_about(self.arguments.leaderboards, self.arguments.dataset)
+            print(f"[FAIL] {name}: the command ended with status {done.returncode}", flush=True)
+            if about.get_it:
+                print(f"       (the data set comes with: {about.get_it})", flush=True)
+            return None
+        (found,) = find_runs(runs)
+        return found

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from recbole_specgr.leaderboard.archive import Result
 from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import shown_keys
 from recbole_specgr.runs.checks import read_record
@@ -16,7 +17,7 @@ from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 FILE = "rows.yaml"
-EXACT = 0.0001  # tolerance of what involves no training
+EXACT = 0.0001  # tolerance of what involves no training, its own or that of the runs that it takes parameters from
 TRAINED = 0.002  # least tolerance of what does: another processor's rounding leads to another model
 # They change nothing in a record's settings, but the command does not make the same run without them: `preset` decides
 # what settings follow from the data, `strict` whether one that nothing reads is an error.
@@ -44,7 +45,8 @@ class Comparison:
 
 
 def command_of(record: dict[str, Any]) -> str:
-    """What makes the result again anywhere: without paths of this machine, and training what was taken from runs."""
+    """What makes the result again anywhere: without paths of this machine. What was taken from runs is trained by its
+    own settings, or comes from the rows that `rows_used` names."""
     words = training_words(record["command"])
     if words is None:
         return record["command"]
@@ -60,11 +62,32 @@ def command_of(record: dict[str, Any]) -> str:
     return training_command([*words, *files], record["command"])
 
 
+def rows_used(record: dict[str, Any], board: Board) -> dict[str, str]:
+    """The rows that the runs are of which a result took parameters from: the setting that named each run -> the row.
+
+    A record says which by the digests of their records. One of version 0.1 only says their models: there it is the row
+    of the same seed, as in properties/table.yaml. A run that is not on the board has no row.
+    """
+    results = {_name(row, result): result.record for row in board.rows for result in row.results}
+    by_digest = {other["digest"]: name for name, other in results.items()}
+    used: dict[str, str] = {}
+    for key in _sources(record):
+        if key in record.get("taken", {}):
+            name = by_digest.get(record["taken"][key]["record"])
+        else:
+            model = record["settings"].get(key.removesuffix(SOURCE))
+            name = next((name for name in results if name == f"{model}-seed{record['seed']}"), None)
+        if name is not None:
+            used[key] = name
+    return used
+
+
 def rows_yaml(boards: list[Board]) -> str:
     """The matrix, a function of the records."""
     rows = {
-        f"{row.model}-seed{result.record['seed']}": {
+        _name(row, result): {
             "command": command_of(result.record),
+            **({"uses": used} if (used := rows_used(result.record, board)) else {}),
             "protocol": result.record["protocol_hash"],
             "expected": {
                 key: {"score": result.record["metrics"]["test"][key], "tolerance": _tolerance(row, key)}
@@ -80,7 +103,7 @@ def rows_yaml(boards: list[Board]) -> str:
 
 
 def read_rows(leaderboards: Path, dataset: str) -> dict[str, dict[str, Any]]:
-    """Row -> command, protocol, expected. Raises UserError where there is no matrix."""
+    """Row -> command, the rows that it uses, protocol, expected. Raises UserError where there is no matrix."""
     path = leaderboards / dataset / FILE
     if not path.is_file():
         raise UserError(f"There is no {path}: render it with `recbole-specgr leaderboard --all`.")
@@ -114,8 +137,18 @@ def compare(row: dict[str, Any], result: Path) -> list[Comparison]:
     ]
 
 
+def _name(row: Row, result: Result) -> str:
+    return f"{row.model}-seed{result.record['seed']}"
+
+
+def _sources(record: dict[str, Any]) -> list[str]:
+    """The settings that named a run in the command of a record."""
+    words = training_words(record["command"])
+    return [key for key in parse(words).settings if key.endswith(SOURCE)] if words else []
+
+
 def _tolerance(row: Row, key: str) -> float:
-    trained = any(stage["rows"] for stage in row.record["training"].values())
+    trained = any(stage["rows"] for stage in row.record["training"].values()) or _sources(row.record)
     return round(max(TRAINED, 2 * (row.values[key].deviation or 0)), 5) if trained else EXACT
 
 

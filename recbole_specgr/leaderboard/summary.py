@@ -16,7 +16,7 @@ import numpy as np
 from recbole_specgr.evaluation.known_metrics import rank_metrics, smaller_is_better, users_own
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import Result, latest
-from recbole_specgr.runs.comparison import alike
+from recbole_specgr.runs.comparison import alike_records
 from recbole_specgr.runs.trained_out import improving_stages
 from recbole_specgr.settings.registry import GROUPS
 from recbole_specgr.settings.result_keys import PARTS, split_key
@@ -233,8 +233,8 @@ def _board(published: list[Result], local: list[Result]) -> Board:
 
 def _row(model: str, results: list[Result]) -> Row:
     """A model's results, all with the settings of the one that finished last."""
-    settings = max(results, key=lambda result: result.finished).record["settings"]
-    same = [alike(result.record["settings"], settings) for result in results]
+    last = max(results, key=lambda result: result.finished).record
+    same = [alike_records(result.record, last) for result in results]
     return Row(
         model,
         [result for result, kept in zip(results, same) if kept],
@@ -247,9 +247,7 @@ def _local_rows(results: list[Result]) -> list[Row]:
     rows: list[Row] = []
     for result in sorted(results, key=lambda result: result.finished, reverse=True):
         record = result.record
-        same = [
-            row for row in rows if row.model == record["model"] and alike(row.record["settings"], record["settings"])
-        ]
+        same = [row for row in rows if row.model == record["model"] and alike_records(row.record, record)]
         if not same:
             rows.append(Row(record["model"], [result], [], local=True))
         elif record["seed"] not in {other.record["seed"] for other in same[0].results}:

@@ -15,10 +15,12 @@ from torch import nn
 from recbole_specgr import __version__
 from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.data.times import TIME_UNITS, time_unit
-from recbole_specgr.runs.comparison import what_it_is
+from recbole_specgr.runs.checks import read_record
+from recbole_specgr.runs.comparison import SOURCE, sources, what_it_is
+from recbole_specgr.runs.folder import CONFIG, read_settings
 from recbole_specgr.runs.launch import started_as
 from recbole_specgr.runs.moments import now
-from recbole_specgr.runs.record import SCHEMA, protocol_hash
+from recbole_specgr.runs.record import RESULT, SCHEMA, protocol_hash
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.resources import PACKAGE
 
@@ -61,6 +63,7 @@ def build_record(
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),
         "settings": what_it_is(config.to_dict()),
+        **({"taken": taken} if (taken := _taken(config)) else {}),
         "data": {**interaction_statistics(dataset.split), "candidates": int(dataset.candidates.sum())},
         "validation": {"rows": len(valid), "of": valid.phase_rows},
         "training": {
@@ -82,6 +85,18 @@ def build_record(
         "peak_memory_mb": _peak_memory(config["device"]),
         **environment(config),
     }
+
+
+def _taken(config: Config) -> dict[str, dict[str, Any]]:
+    """The runs that parameters were taken from: the setting that names each -> the digest of its record (None of a part
+    of another run, which has none) and its settings."""
+    taken = {}
+    for key, source in sources(config.to_dict()).items():
+        copied = Path(config["run_dir"], key.removesuffix(SOURCE))  # of a part; the run itself may be gone
+        run = copied if (copied / CONFIG).is_file() else source
+        record = read_record(run / RESULT)["digest"] if (run / RESULT).is_file() else None
+        taken[key] = {"record": record, "settings": what_it_is(read_settings(run))}
+    return taken
 
 
 def count_parameters(model: nn.Module) -> dict[str, int]:

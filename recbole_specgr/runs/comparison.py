@@ -67,6 +67,15 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return not differences(one, other)
 
 
+def alike_records(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Two records are of the same model: alike in their settings, and in those of the runs that they took parameters
+    from, where both records name these. Records of version 0.1 do not."""
+    ours, theirs = one.get("taken", {}), other.get("taken", {})
+    return alike(one["settings"], other["settings"]) and all(
+        alike(ours[key]["settings"], theirs[key]["settings"]) for key in ours.keys() & theirs.keys()
+    )
+
+
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings in which two runs differ: name -> their two values. A member of a group has its dotted name.
 

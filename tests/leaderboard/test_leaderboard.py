@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from statistics import mean, stdev
 from types import SimpleNamespace
 
@@ -18,8 +19,9 @@ import yaml
 from conftest import ROOT
 from leaderboard_records import MODELS, make_result, row_of, save_run, saved, some_results
 
+from recbole_specgr.commands.reproduce import run as reproduce
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
-from recbole_specgr.leaderboard.archive import collect, latest, read_archive
+from recbole_specgr.leaderboard.archive import Result, collect, latest, read_archive
 from recbole_specgr.leaderboard.formats import escape, to_csv, to_latex, to_markdown, to_terminal
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
@@ -494,6 +496,49 @@ def test_commands_are_without_this_machine():
     assert nested == "python run_recbole.py --model=TIGER --dataset=tiny '--topk=[10, 50]' --tokenizer.levels=2"
 
 
+def test_a_row_names_the_rows_that_it_takes_parameters_from():
+    """By the digests of their records; where a record of version 0.1 has none, by model and seed."""
+    tiger = [make_result(model="TIGER", seed=seed) for seed in (1, 2)]
+    of_seed_1, elsewhere = {"record": tiger[0].record["digest"], "settings": {}}, {"record": "0" * 64, "settings": {}}
+    command = "run_recbole.py --model=TIGER_C --seed={seed} --backbone_run=runs/TIGER/x"
+
+    def taking(model: str, seed: int, **record) -> Result:
+        made = make_result(model=model, seed=seed)
+        settings = {**made.record["settings"], "backbone": "TIGER"}
+        return replace(
+            made, record={**made.record, "settings": settings, "command": command.format(seed=seed), **record}
+        )
+
+    results = [
+        taking("new", 2, taken={"backbone_run": of_seed_1}),
+        taking("old", 2),
+        taking("gone", 1, taken={"backbone_run": elsewhere}),
+    ]
+    rows = yaml.safe_load(rows_yaml(summarise([*tiger, *results])))
+    assert rows["new-seed2"]["uses"] == {"backbone_run": "TIGER-seed1"}
+    assert rows["old-seed2"]["uses"] == {"backbone_run": "TIGER-seed2"}
+    assert "uses" not in rows["gone-seed1"] and "uses" not in rows["TIGER-seed1"]
+    assert "--backbone_run" not in rows["new-seed2"]["command"]
+    for name in ("new-seed2", "old-seed2", "gone-seed1"):
+        least = min(expected["tolerance"] for expected in rows[name]["expected"].values())
+        assert least == 0.002, "what it takes over is trained, though it is not"
+
+
+def test_seeds_made_of_other_runs_are_not_averaged():
+    def made_of(seed: int, epochs: int) -> Result:
+        result = make_result(model="SpecGR_Aux", seed=seed)
+        taken = {"drafter_run": {"record": None, "settings": {"epochs": epochs}}}
+        return replace(result, record={**result.record, "taken": taken})
+
+    def seeds(*results: Result) -> list[list[int]]:
+        (board,) = summarise([], results)
+        return sorted([result.record["seed"] for result in row.results] for row in board.rows)
+
+    assert seeds(made_of(1, 30), made_of(2, 30)) == [[1, 2]]
+    assert seeds(made_of(1, 1), made_of(2, 30)) == [[1], [2]]
+    assert seeds(make_result(model="SpecGR_Aux", seed=1), made_of(2, 30)) == [[1, 2]], "one that does not say"
+
+
 def test_rows_and_their_tolerances(board):
     rows = yaml.safe_load(rows_yaml([board]))
     row = rows["SpecGRPP-seed2"]
@@ -516,6 +561,39 @@ def test_a_run_is_held_against_its_row(leaderboards, tmp_path):
     other = saved(tmp_path / "other", model="SpecGRPP", fingerprint="g")
     with pytest.raises(UserError, match="its data"):
         compare(row, other.source)
+
+
+def test_the_rows_that_a_row_uses_are_made_first_and_once(tmp_path, monkeypatch, capsys):
+    protocol = make_result().record["protocol_hash"]
+    row = {"protocol": protocol, "expected": {}}
+    matrix = {
+        "TIGER-seed1": {"command": "python run_recbole.py --model=TIGER --seed=1", **row},
+        "TIGER_C-seed1": {
+            "command": "python run_recbole.py --model=TIGER_C --seed=1",
+            "uses": {"backbone_run": "TIGER-seed1"},
+            **row,
+        },
+    }
+    (tmp_path / "leaderboards" / "tiny").mkdir(parents=True)
+    (tmp_path / "leaderboards" / "tiny" / "rows.yaml").write_text(yaml.safe_dump(matrix))
+    commands = []
+
+    def train(words, check):
+        given = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
+        folder = save_run(Path(given["runs_path"]), make_result(model=given["model"]))
+        commands.append({**given, "made": str(folder)})
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr("recbole_specgr.commands.reproduce.subprocess.run", train)
+    places = ["--dataset=tiny", f"--leaderboards={tmp_path / 'leaderboards'}", f"--runs={tmp_path / 'runs'}"]
+    assert reproduce(["TIGER_C-seed1", "TIGER-seed1", *places]) == 0
+    assert [command["model"] for command in commands] == ["TIGER", "TIGER_C"]
+    assert commands[1]["backbone_run"] == commands[0]["made"] and "backbone_run" not in commands[0]
+    monkeypatch.setattr(
+        "recbole_specgr.commands.reproduce.subprocess.run", lambda *_, **__: SimpleNamespace(returncode=1)
+    )
+    assert reproduce(["TIGER_C-seed1", *places]) == 1
+    assert "TIGER_C-seed1 takes parameters from TIGER-seed1, which could not be made" in capsys.readouterr().out
 
 
 def test_a_row_is_made_again(tmp_path):

@@ -145,6 +145,11 @@ class TestPartsFromRuns:
         settings = {**AUX, **taken, "d_model": 64, "drafter_settings": {}}
         result = run("SpecGR_Aux", folder, **settings, stages={"drafter": {"epochs": 100}})
         assert result["record"]["training"] == {}
+        sources = {"drafter_run": drafter["record"], "backbone_run": tiger["record"]}
+        for setting, theirs in result["record"]["taken"].items():
+            assert theirs["record"] == sources[setting]["digest"], "what it is made of can be found"
+            assert theirs["settings"] == sources[setting]["settings"]
+        assert result["record"]["taken"].keys() == sources.keys()
         parts = load_data_and_model(result["run_dir"])[1].parts
         for part, source in (("drafter", drafter["run_dir"]), ("backbone", tiger["run_dir"])):
             theirs = load_data_and_model(source)[1].state_dict()
