@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_specgr.leaderboard.summary import Board
+from recbole_specgr.settings.layer_files import layer_of_file, merged, overall_settings, property_files
 from recbole_specgr.settings.published import Published
 from recbole_specgr.settings.registry import published_results
 from recbole_specgr.settings.resources import folders
@@ -13,6 +14,14 @@ from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 ABOUT = "about.yaml"
+# Settings that decide which targets and candidates there are under any split, with what they are where no file of
+# properties says it; the filters' values are RecBole's own.
+OF_TARGETS = {
+    "repeatable": True,
+    "user_inter_num_interval": "[0,inf)",
+    "item_inter_num_interval": "[0,inf)",
+    "val_interval": None,
+}
 
 
 @dataclass(frozen=True)
@@ -64,11 +73,21 @@ def check_compared(about: About, boards: Sequence[Board], folder: Path) -> None:
             )
 
 
+def _as_usual(board: Board) -> bool:
+    """Targets and candidates are those that the property files of the data set say. Settings that a record does not
+    have are."""
+    settings, dataset = board.record["settings"], board.record["dataset"]
+    of_data = merged([layer_of_file(file) for file in property_files(f"dataset/{dataset}")])
+    usual = OF_TARGETS | overall_settings() | of_data
+    keys = [*OF_TARGETS] if board.split else [*OF_TARGETS, "timestamp_split"]
+    return all(settings[key] == usual[key] for key in keys if key in settings)
+
+
 def published_beside(board: Board, about: About) -> dict[str, list[Published]]:
     """model -> what was published of it on the data set and under the split of this board; nothing where
-    `launch_holdout` made data of its own."""
+    `launch_holdout` made data of its own, or where the cuts, filters or repeats are not the data set's usual ones."""
     found: dict[str, list[Published]] = {}
-    if board.protocol.get("launch_holdout"):
+    if board.protocol.get("launch_holdout") or not _as_usual(board):
         return found
     wanted = (about.paper or board.record["dataset"], board.split or "by_time")
     for folder in folders("baselines"):

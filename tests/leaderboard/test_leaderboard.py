@@ -266,6 +266,21 @@ def test_published_results_are_of_the_boards_data_and_split(tmp_path):
     assert beside(split="leave_one_out", launch_holdout={"share": 0.2, "seed": 1})[1] == {}
 
 
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({}, True),
+        ({"timestamp_split": [1628643414042, 1658002729837], "repeatable": True}, True),  # of the data set's own file
+        ({"timestamp_split": [0.8, 0.9]}, False),
+        ({"repeatable": False}, False),
+        ({"item_inter_num_interval": "[10,inf)"}, False),
+    ],
+)
+def test_published_results_stand_beside_the_usual_targets_only(settings, shown):
+    (board,) = summarise([make_result("TIGER", dataset="Amazon2023_Video_Games", settings=settings)])
+    assert bool(published_beside(board, About())) == shown
+
+
 def test_formats():
     rows = [[Cell("a_b|c"), Cell("0.5 ± 0.1", 1, "†", 0.5)], [Cell("100 % & <"), Cell("-0.2", 2, "", -0.2)]]
     grid = Grid("T", [Column("model", align="left"), Column("R", "all")], rows, ["x", "y"], "Why.")
