@@ -35,15 +35,21 @@ def named_pairs(board: Board, compare: Mapping[str, Sequence[str]]) -> list[Pair
 
 
 def pairs_against(boards: Sequence[Board], model: str) -> list[tuple[Board, Grid]]:
-    """Each board that has a row of `model`, with every row that it shows held against that one. Raises UserError where
-    there is nothing to hold against each other."""
+    """Each board that has a row of `model`, with every row that it shows held against that one.
+
+    Args:
+        model: its name, or what tables call it.
+
+    Raises:
+        UserError: there is nothing to hold against each other.
+    """
     found = []
     for board in boards:
-        others = [row for row in board.reference if row.model == model]
+        others = [row for row in board.reference if model in (row.model, row.name)]
         table = pairs_table(board, [(row, other) for other in others[:1] for row in board.rows if row is not other])
         found += [(board, table)] if table else []
     if not found:
-        known = sorted({row.model for board in boards for row in board.reference})
+        known = sorted({name for board in boards for row in board.reference for name in (row.model, row.name)})
         raise UserError(f"[--against={model}]: no row can be held against it.{did_you_mean(model, known)}")
     return found
 
@@ -65,22 +71,32 @@ def pairs_table(board: Board, pairs: Sequence[Pair]) -> Grid | None:
             cells = [cell for key in keys for cell in _cells(comparisons[key])]
             rows.append([_name(row), _name(other), Cell(title(metric, board.topk[-1])), *cells])
     groups = [row.group for row, _ in pairs for _ in metrics]
+    apart = "; pairs with a run of yours have a correction of their own" if any(map(_local, pairs)) else ""
     caption = (
         "%: how much more or less the first has. p: paired randomisation test over users, of means over seeds, with "
-        "Holm's correction for all comparisons of this table."
+        f"Holm's correction for all comparisons of this table{apart}."
     )
     return Grid("Pairs", heads, rows, groups, caption)
 
 
 def _compare(pairs: Sequence[Pair], columns: list[tuple[str, str, int]]) -> list[dict[str, Comparison]]:
-    """For each pair: key -> how the first row compares with the second."""
+    """For each pair: key -> how the first row compares with the second. Holm's correction is over the pairs of published
+    rows, and apart from them over all others, so that a local run changes no published p value."""
     sums = {id(row): user_sums(row, columns) for pair in pairs for row in pair}
-    p_values = holm(np.concatenate([paired_test(sums[id(row)] - sums[id(other)]) for row, other in pairs]))
+    p_values = np.array([paired_test(sums[id(row)] - sums[id(other)]) for row, other in pairs])
+    local = np.array([_local(pair) for pair in pairs])
+    for family in (local, ~local):
+        if family.any():
+            p_values[family] = holm(p_values[family].ravel()).reshape(-1, len(columns))
     found = []
-    for (row, other), adjusted in zip(pairs, p_values.reshape(len(pairs), -1).tolist()):
+    for (row, other), adjusted in zip(pairs, p_values.tolist()):
         keys = map(column_key, columns)
         found.append({key: held_against(row, other, key, p_value) for key, p_value in zip(keys, adjusted)})
     return found
+
+
+def _local(pair: Pair) -> bool:
+    return any(row.local for row in pair)
 
 
 def _name(row: Row) -> Cell:

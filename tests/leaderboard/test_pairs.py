@@ -99,6 +99,23 @@ def test_every_row_against_one(board):
         pairs_against([board], "TIGR")
 
 
+def test_a_run_of_ones_own_changes_no_published_p_value():
+    published = some_results()
+    (alone,) = summarise(published)
+    (beside,) = summarise(published, [make_result("Another", 1, 0.5, 0.02)])
+    ((_, before),), ((_, after),) = pairs_against([alone], "TIGER"), pairs_against([beside], "TIGER")
+    kept = [[cell.text for cell in line] for line in after.rows if "mine" not in line[0].text]
+    assert kept == [[cell.text for cell in line] for line in before.rows] and len(after.rows) > len(kept)
+    assert "a run of yours" in after.caption and "a run of yours" not in before.caption
+
+
+def test_a_row_is_named_as_tables_call_it(board):
+    ((_, by_model),), ((_, by_name),) = pairs_against([board], "SpecGRPP"), pairs_against([board], "SpecGR++")
+    assert [[cell.text for cell in line] for line in by_name.rows] == [
+        [cell.text for cell in line] for line in by_model.rows
+    ]
+
+
 def test_boards_and_command_show_them(tmp_path, capsys):
     leaderboards = tmp_path / "leaderboards"
     list(collect(some_results(), leaderboards))
