@@ -80,8 +80,11 @@ def pairs_table(board: Board, pairs: Sequence[Pair]) -> Grid | None:
 
 
 def _compare(pairs: Sequence[Pair], columns: list[tuple[str, str, int]]) -> list[dict[str, Comparison]]:
-    """For each pair: key -> how the first row compares with the second. Holm's correction is over the pairs of published
-    rows, and apart from them over all others, so that a local run changes no published p value."""
+    """For each pair: key -> how the first row compares with the second.
+
+    Holm's correction is over the pairs of published rows, and apart from them over all others, so that a local run
+    changes no published p value.
+    """
     sums = {id(row): user_sums(row, columns) for pair in pairs for row in pair}
     p_values = np.array([paired_test(sums[id(row)] - sums[id(other)]) for row, other in pairs])
     local = np.array([_local(pair) for pair in pairs])
