@@ -30,7 +30,8 @@ def to_terminal(grid: Grid, width: float | None = None) -> str:
             break
     most = 10**6 if width == WIDE else int(width)
     table = plain_table(texts, headers, [columns[at].align for at in kept], most)
-    notes = "\n".join(note for note in (grid.caption, _left_out(columns, kept, short, rows)) if note)
+    best = "*: the best of a column." if any(row[at].place == 1 for row in rows for at in kept) else ""
+    notes = "\n".join(note for note in (grid.caption, best, _left_out(columns, kept, short, rows)) if note)
     return "\n\n".join(part for part in (wrapped(grid.title, most), table, wrapped(notes, most)) if part)
 
 

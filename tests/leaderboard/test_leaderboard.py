@@ -297,7 +297,7 @@ def test_formats():
     assert r"100 \% \& $<$ & \underline{$-$0.2} \\" in latex and r"\midrule" in latex
     assert escape("\\{~^#") == r"\textbackslash{}\{\textasciitilde{}\textasciicircum{}\#"
     assert to_csv(grid).splitlines() == ["model,all R,group", "a_b|c,0.5,x", "100 % & <,-0.2,y"]
-    assert "0.5 ± 0.1 *†" in to_terminal(grid)
+    assert "0.5 ± 0.1 *†" in to_terminal(grid) and "*: the best of a column." in to_terminal(grid)
 
 
 def stage_of(*scores, **more):
