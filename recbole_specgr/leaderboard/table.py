@@ -343,7 +343,9 @@ def results_caption(board: Board, spread: bool = True) -> str:
     if any(len(row.results) > 1 for row in board.rows):
         caption.append("Mean ± standard deviation over seeds." if spread else "Means over seeds.")
     if any(row.comparisons for row in board.rows):
-        caption.append(f"Best baseline: the best in its column that is not of the group {OURS}.")
+        published = any(row.local for row in board.rows) and not any(row.local for row in board.reference)
+        best = "the best published row" if published else "the best"
+        caption.append(f"Best baseline: {best} in its column that is not of the group {OURS}.")
         caption.append(
             f"{SIGNIFICANT}: differs from it (p < {ALPHA}, paired over users, corrected for all comparisons)."
         )

@@ -42,6 +42,7 @@ def test_a_local_run_stands_below_the_published_row_of_its_model():
     assert "| TIGER | 3 | published |" in table and "| TIGER | 1 | mine, 2026-11-28 14:40 |" in table
     assert local_remarks(board) == ["TIGER, mine, 2026-11-28 14:40 (seed 1): epochs 2 (published 5)."]
     assert local_remarks(board)[0] in leaderboard([board], to_markdown)
+    assert "Best baseline: the best published row in its column" in table
 
 
 def test_local_runs_of_one_setting_are_one_row_and_of_two_are_two():
@@ -58,6 +59,7 @@ def test_what_was_published_does_not_come_twice():
     published = some_results()
     (board,) = summarise(published, published[:4])
     assert not any(row.local for row in board.rows)
+    assert "Best baseline: the best in its column" in to_markdown(results_table(board))
 
 
 def test_where_nothing_is_published_local_runs_are_compared_with_each_other():
