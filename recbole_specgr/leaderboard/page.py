@@ -130,8 +130,8 @@ def _board(page: DatasetPage, place: int, data: _Data) -> list[str]:
 
 
 def _view(view: View, board: Board) -> dict[str, Any]:
-    """What the script puts into the table and above it. Cells: [text, value, place] of the columns after the model, by
-    the board's row; None where the view has no such model."""
+    """What the script puts into the table and above it. Cells: [text, sort key, place] of the columns after the model,
+    by the board's row; None where the view has no such model."""
     grid = view_table(view)
     cells = {row.model: cells[1:5] for row, cells in zip(view.board.rows, grid.rows)}
     changed = [[_plain(cell) for cell in cells[row.model]] if row.model in cells else None for row in board.rows]
@@ -139,8 +139,8 @@ def _view(view: View, board: Board) -> dict[str, Any]:
 
 
 def _plain(cell: Cell) -> list[Any]:
-    value = None if cell.value is None else float(f"{cell.value:.6g}")
-    return [f"{cell.text}{cell.note}", value, cell.place]
+    sort_key = None if cell.sort_key is None else float(f"{cell.sort_key:.6g}")
+    return [f"{cell.text}{cell.note}", sort_key, cell.place]
 
 
 def folded(title: str, content: str) -> str:

@@ -145,12 +145,7 @@ def _collapsed(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
         for column in columns:
             found = [value_of(data, point, column) for point in data.points if point.label == label]
             means = [value.mean for value in found if value is not None]
-            ends = (
-                dict.fromkeys(text_of(column["key"], end) for end in COLLAPSE[column.get("collapse", "max")](means))
-                if means
-                else {}
-            )
-            cells.append(Cell(" to ".join(ends), value=means[0]) if ends else NOTHING)
+            cells.append(_range(column["key"], *COLLAPSE[column.get("collapse", "max")](means)) if means else NOTHING)
         rows.append(cells)
     heads = [Column("", align="left"), *(Column(column["title"]) for column in columns)]
     return Grid(data.study.title, heads, rows, caption=_caption(data))
@@ -240,6 +235,12 @@ def _cell(column: dict[str, Any], value: Value | None, place: int | None = None)
     return Cell(text, place, value=value.mean)
 
 
+def _range(key: str, low: float, high: float | None = None) -> Cell:
+    """One number, or two that are the ends of a range; ends that look alike are shown once."""
+    texts = dict.fromkeys(text_of(key, end) for end in (low, high) if end is not None)
+    return Cell(" to ".join(texts), value=low, upper=None if high == low else high)
+
+
 def _place(column: dict[str, Any], values: list[Value | None], value: Value | None) -> int | None:
     """The best and the second best of a metric."""
     if value is None or value.mean == 0 or "@" not in column["key"] or len(values) < 3:
@@ -250,7 +251,8 @@ def _place(column: dict[str, Any], values: list[Value | None], value: Value | No
 
 
 def _axis(value: Any) -> Cell:
-    return NOTHING if value is None else Cell(str(value), value=value if isinstance(value, int | float) else None)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return NOTHING if value is None else Cell(str(value), value=value if is_number else None)
 
 
 def _labels(data: StudyData) -> list[str]:

@@ -22,6 +22,7 @@ from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, 
 from recbole_specgr.leaderboard.archive import collect, latest, read_archive
 from recbole_specgr.leaderboard.formats import escape, to_csv, to_latex, to_markdown, to_terminal
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
+from recbole_specgr.leaderboard.html import to_html
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.render import render_all, study_data
 from recbole_specgr.leaderboard.reproduction import command_of, compare, find_row, read_rows, rows_yaml
@@ -30,6 +31,7 @@ from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.summary import Row, summarise
 from recbole_specgr.leaderboard.table import (
+    confidence_table,
     cost_table,
     every_number,
     leaderboard,
@@ -283,6 +285,16 @@ def test_formats():
     assert "0.5 ± 0.1 *†" in to_terminal(grid)
 
 
+def test_of_a_range_csv_has_both_ends_and_the_page_sorts_by_its_middle(board):
+    grid = Grid("T", [Column("model"), Column("R")], [[Cell("a"), Cell("0.2 to 0.4", value=0.2, upper=0.4)]])
+    assert to_csv(grid).splitlines() == ["model,R", "a,0.2 to 0.4"]
+    assert '<td data-value="0.3">0.2 to 0.4</td>' in to_html(grid)
+    rows = {row["model"]: row for row in csv.DictReader(io.StringIO(to_csv(confidence_table(board))))}
+    for row in board.rows:
+        ends = rows[row.name]["unseen 95 % interval"].split(" to ")
+        assert [float(end) for end in ends] == pytest.approx(row.values["unseen_ndcg@50"].interval, rel=1e-9)
+
+
 def stage_of(*scores, **more):
     """A stage of training with these validations, 0.5 s an epoch; None is an epoch that was not validated."""
     history = [
@@ -326,6 +338,12 @@ def test_learning_curves_follow_epochs_and_seconds():
     assert (sorted(by_epoch.series[0].x), sorted(by_seconds.series[0].x)) == ([1, 2, 3], [0.5, 1.0, 1.5])
     (grid,) = study_grids(data)
     assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.3500", "3", "1.5"]
+
+
+def test_the_csv_of_learning_curves_has_the_best_validation_and_the_last_epoch():
+    (board,) = summarise([trained("TIGER", 1, train=stage_of(0.1, 0.3, 0.2))])
+    (grid,) = study_grids(training_curves(read_study("learning_curves"), board))
+    assert to_csv(grid).splitlines() == [',best valid NDCG@50,epochs,"training, s"', "TIGER,0.3,3,1.5"]
 
 
 def test_results_by_slices_of_the_test_rows(board, tmp_path):

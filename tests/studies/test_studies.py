@@ -1,6 +1,8 @@
 """Studies: their files, their cells, and every one of them on a small piece of ml-100k."""
 
+import csv
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ from conftest import ROOT
 from study_cells import made_up
 
 from recbole_specgr.commands.command_line import main
+from recbole_specgr.leaderboard.formats import to_csv
 from recbole_specgr.leaderboard.grid import Grid
 from recbole_specgr.leaderboard.plots.draw import to_svg
 from recbole_specgr.leaderboard.render import study_data
@@ -461,6 +464,8 @@ def test_ranges(tmp_path):
     (grid,) = study_grids(read_cells(study, tmp_path))
     rows = {row[0]: row for row in texts(grid)}
     assert rows["TIGER"][3] == "60 to 110" and rows["UniSRec"][3] == "10"
+    written = {row[0]: row for row in csv.reader(io.StringIO(to_csv(grid)))}
+    assert written["TIGER"][3] == "60 to 110" and written["UniSRec"][3] == "10"
 
 
 def test_bars_over_labels_are_apart_for_each_value_of_an_axis(tmp_path):
