@@ -2,7 +2,7 @@
 
 table:
   columns: value keys, or mappings: key; title; relative_to (a label: the ratio to its point with the same axes),
-    with inverse (how many times smaller); collapse (range, min or max over a label's points)
+    with inverse (how many times smaller); collapse (range, min or max over a label's points, of each seed by itself)
   pivot: an axis whose values become columns
   frontier: {hold, best, of, shares}: the best of a key among the points that keep a share of another label's value
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
-from recbole_specgr.leaderboard.study_data import Point, StudyData
+from recbole_specgr.leaderboard.study_data import Point, StudyData, over_seeds
 from recbole_specgr.leaderboard.summary import Value
 from recbole_specgr.leaderboard.table import title as metric_title
 from recbole_specgr.settings.result_keys import PARTS, split_key
@@ -139,16 +139,24 @@ def _pivoted(data: StudyData, column: dict[str, Any], pivot: str, count: str | N
 
 
 def _collapsed(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
-    rows = []
-    for label in _labels(data):
-        cells = [Cell(label)]
-        for column in columns:
-            found = [value_of(data, point, column) for point in data.points if point.label == label]
-            means = [value.mean for value in found if value is not None]
-            cells.append(_range(column["key"], *COLLAPSE[column.get("collapse", "max")](means)) if means else NOTHING)
-        rows.append(cells)
+    alone = data.by_seed()
+    rows = [
+        [Cell(label), *(_range(column, _over_points(alone, label, column)) for column in columns)]
+        for label in _labels(data)
+    ]
     heads = [Column("", align="left"), *(Column(column["title"]) for column in columns)]
     return Grid(data.study.title, heads, rows, caption=_caption(data))
+
+
+def _over_points(alone: list[StudyData], label: str, column: dict[str, Any]) -> list[Value]:
+    """One end or two of a label's points: that of each seed, then the mean over seeds. The other way round, the best
+    would be that of the mean curve, and the last epoch that of the seed that was trained longest."""
+    ends = []
+    for data in alone:
+        found = [value_of(data, point, column) for point in data.points if point.label == label]
+        means = [value.mean for value in found if value is not None]
+        ends += [COLLAPSE[column.get("collapse", "max")](means)] if means else []
+    return [over_seeds(of_seeds) for of_seeds in zip(*ends)]
 
 
 def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float]) -> Grid | None:
@@ -205,7 +213,7 @@ def column_spec(data: StudyData, column: str | dict[str, Any]) -> dict[str, Any]
 def nearest_key(data: StudyData, key: str) -> str:
     """The key, or where its list length was not measured, the same at the nearest length that was."""
     name, at, k = key.partition("@")
-    keys = {other for point in data.points for other in point.values}
+    keys = data.keys
     lengths = [int(other.partition("@")[2]) for other in keys if other.startswith(f"{name}@")]
     return key if key in keys or not at or not lengths else f"{name}@{min(lengths, key=lambda n: (abs(n - int(k)), n))}"
 
@@ -227,18 +235,23 @@ def value_of(data: StudyData, point: Point, spec: dict[str, Any]) -> Value | Non
 def _cell(column: dict[str, Any], value: Value | None, place: int | None = None) -> Cell:
     if value is None:
         return NOTHING
-    if "relative_to" in column:
-        return Cell(f"{value.mean:.2f}x", value=value.mean)
-    text = text_of(column["key"], value.mean)
-    if value.deviation is not None and "@" in column["key"]:
+    text = _text(column, value)
+    if value.deviation is not None and "@" in column["key"] and "relative_to" not in column:
         text += f" ± {value.deviation:.4f}"
     return Cell(text, place, value=value.mean)
 
 
-def _range(key: str, low: float, high: float | None = None) -> Cell:
+def _range(column: dict[str, Any], ends: list[Value]) -> Cell:
     """One number, or two that are the ends of a range; ends that look alike are shown once."""
-    texts = dict.fromkeys(text_of(key, end) for end in (low, high) if end is not None)
-    return Cell(" to ".join(texts), value=low, upper=None if high == low else high)
+    if len(ends) < 2 or ends[0].mean == ends[1].mean:
+        return _cell(column, ends[0] if ends else None)
+    low, high = ends
+    texts = dict.fromkeys(_text(column, end) for end in ends)
+    return Cell(" to ".join(texts), value=low.mean, upper=high.mean)
+
+
+def _text(column: dict[str, Any], value: Value) -> str:
+    return f"{value.mean:.2f}x" if "relative_to" in column else text_of(column["key"], value.mean)
 
 
 def _place(column: dict[str, Any], values: list[Value | None], value: Value | None) -> int | None:

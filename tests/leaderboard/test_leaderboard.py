@@ -329,15 +329,29 @@ def test_learning_curves_follow_epochs_and_seconds():
     (board,) = summarise([trained("TIGER", 1, **stages), trained("TIGER", 2, train=stage_of(0.1, 0.3, 0.3))])
     data = training_curves(study, board)
     found = {point.axes["epoch"]: {key: value.mean for key, value in point.values.items()} for point in data.points}
+    assert found.pop(1) == {}  # of one seed only
     assert {epoch: (values["valid_ndcg@50"], values["training_seconds"]) for epoch, values in found.items()} == {
-        1: (0.1, 0.5),
         2: (0.25, 1.0),
         3: (pytest.approx(0.35), 1.5),
     }
     by_epoch, by_seconds = study_plots(data)
-    assert (sorted(by_epoch.series[0].x), sorted(by_seconds.series[0].x)) == ([1, 2, 3], [0.5, 1.0, 1.5])
+    assert (sorted(by_epoch.series[0].x), sorted(by_seconds.series[0].x)) == ([2, 3], [1.0, 1.5])
     (grid,) = study_grids(data)
-    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.3500", "3", "1.5"]
+    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.3500 ± 0.0707", "3", "1.5"]
+
+
+def test_learning_curves_of_seeds_of_other_lengths():
+    """By hand: bests of 0.3, 0.6 and 0.5 after 2, 3 and 4 epochs of half a second. The mean curve is of all seeds, so
+    it ends after 2; its best, 0.2667, is no seed's."""
+    scores = {1: (0.1, 0.3), 2: (0.2, 0.2, 0.6), 3: (0.5, 0.1, 0.1, 0.1)}
+    (board,) = summarise([trained("TIGER", seed, train=stage_of(*of_seed)) for seed, of_seed in scores.items()])
+    data = training_curves(read_study("learning_curves"), board)
+    by_epoch, by_seconds = study_plots(data)
+    assert (by_epoch.series[0].x, by_seconds.series[0].x) == ([1, 2], [0.5, 1.0])
+    assert by_epoch.series[0].y == by_seconds.series[0].y == pytest.approx([0.8 / 3, 0.2])
+    (grid,) = study_grids(data)
+    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.4667 ± 0.1528", "3", "1.5"]
+    assert to_csv(grid).splitlines()[1] == "TIGER,0.4666666667,3,1.5"
 
 
 def test_the_csv_of_learning_curves_has_the_best_validation_and_the_last_epoch():

@@ -468,6 +468,19 @@ def test_ranges(tmp_path):
     assert written["TIGER"][3] == "60 to 110" and written["UniSRec"][3] == "10"
 
 
+def test_a_range_is_the_mean_of_the_seeds_ranges(tmp_path):
+    """By hand: with 50 and 100 beams one seed has 50 and 100 users/s, the other 100 and 50; both have 50 to 100."""
+    study = read_study("capabilities")
+
+    def value(setup, seed):
+        beams = setup.axes.get("num_beams", 0)
+        return {"users_per_second": float(beams if seed == 1 else 150 - beams)}
+
+    made_up(study, tmp_path, value, seeds=(1, 2))
+    (grid,) = study_grids(read_cells(study, tmp_path))
+    assert {row[0]: row for row in texts(grid)}["TIGER"][3] == "50 to 100"
+
+
 def test_bars_over_labels_are_apart_for_each_value_of_an_axis(tmp_path):
     study = read_study("new_items")
     drafted = {"valid": 0.2, "test": 0.3}
