@@ -63,7 +63,7 @@ def pairs_table(board: Board, pairs: Sequence[Pair]) -> Grid | None:
         for metric in metrics:
             keys = [column_key((part, metric, board.topk[-1])) for part in PARTS]
             cells = [cell for key in keys for cell in _cells(comparisons[key])]
-            rows.append([_name(row), _name(other), Cell(title(metric, board.topk[-1])), *cells])
+            rows.append([Cell(row.label), Cell(other.label), Cell(title(metric, board.topk[-1])), *cells])
     groups = [row.group for row, _ in pairs for _ in metrics]
     caption = (
         "%: how much more or less the first has. p: paired randomisation test over users, of means over seeds, with "
@@ -81,10 +81,6 @@ def _compare(pairs: Sequence[Pair], columns: list[tuple[str, str, int]]) -> list
         keys = map(column_key, columns)
         found.append({key: held_against(row, other, key, p_value) for key, p_value in zip(keys, adjusted)})
     return found
-
-
-def _name(row: Row) -> Cell:
-    return Cell(f"{row.name}, mine, {row.finished:%Y-%m-%d %H:%M}" if row.local else row.name)
 
 
 def _cells(comparison: Comparison) -> list[Cell]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.archive import Result, latest
-from recbole_specgr.leaderboard.summary import Board, Value
+from recbole_specgr.leaderboard.summary import Board, Row, Value
 from recbole_specgr.runs.moments import moment
 from recbole_specgr.studies.cells import cell_files, is_of, read_cell, read_identities, same_run, seed_of
 from recbole_specgr.studies.spec import Setup, Study
@@ -117,10 +117,8 @@ def slice_results(study: Study, board: Board) -> StudyData:
 
     `slices` has `column`, a column of ranks.npz, and `from`, the ascending lower ends of the slices.
     """
-    results = [result for row in board.rows for result in row.results]
-    raw = [point for result in results for point in _slices(study.slices, result, board)]
-    records = [result.record for result in latest(results)]
-    return StudyData(study, _aggregate(raw), records, highlighted=board.outstanding())
+    raw = [raw for row in board.rows for result in row.results for raw in _slices(study.slices, row, result, board)]
+    return StudyData(study, _aggregate(raw), _records(board), highlighted=board.outstanding())
 
 
 def training_curves(study: Study, board: Board) -> StudyData:
@@ -129,21 +127,22 @@ def training_curves(study: Study, board: Board) -> StudyData:
     A point has a mean where every seed of its row has been validated. A mean over those that are still trained would be
     of other models from one epoch to the next.
     """
-    results = [result for row in board.rows for result in row.results]
-    points = _aggregate(point for result in results for point in _validations(result))
+    points = _aggregate(raw for row in board.rows for result in row.results for raw in _validations(row, result))
     seeds: dict[str, set[int]] = {}
     for point in points:
         seeds.setdefault(point.label, set()).update(point.of_seeds)
     for point in points:
         if point.of_seeds.keys() != seeds[point.label]:
             point.values = {}
-    records = [result.record for result in latest(results)]
-    return StudyData(study, points, records, highlighted=board.outstanding())
+    return StudyData(study, points, _records(board), highlighted=board.outstanding())
 
 
-def _validations(result: Result) -> Iterator[Raw]:
+def _records(board: Board) -> list[dict[str, Any]]:
+    return [result.record for result in latest(result for row in board.rows for result in row.results)]
+
+
+def _validations(row: Row, result: Result) -> Iterator[Raw]:
     """Stages follow each other."""
-    label, seed = result.record.get("display_name") or result.record["model"], result.record["seed"]
     epochs, seconds = 0, 0.0
     for stage in result.record["training"].values():
         for entry in stage.get("history") or ():
@@ -151,23 +150,22 @@ def _validations(result: Result) -> Iterator[Raw]:
             measured = {f"valid_{key}": value for key, value in entry.items() if "@" in key}
             if measured:
                 measured |= {"epochs": epochs, "training_seconds": round(seconds, 3)}
-                yield label, {"epoch": epochs}, seed, measured
+                yield row.label, {"epoch": epochs}, result.record["seed"], measured
 
 
-def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Raw]:
+def _slices(slices: dict[str, Any], row: Row, result: Result, board: Board) -> Iterator[Raw]:
     column, ends = slices["column"], slices["from"]
     if column not in result.ranks:
         raise UserError(f"A study slices by [{column}], but ranks have {', '.join(sorted(result.ranks))}.")
-    label = result.record.get("display_name") or result.record["model"]
     place, k = np.searchsorted(ends, result.ranks[column], side="right") - 1, board.topk[-1]
     for number, start in enumerate(ends):
-        rows = place == number
-        if rows.any():
-            values: dict[str, Any] = {"rows": int(rows.sum())}
+        within = place == number
+        if within.any():
+            values: dict[str, Any] = {"rows": int(within.sum())}
             for name, metric in rank_metrics(board.metrics, result.record["settings"]).items():
-                values[f"{name}@{k}"] = float(metric.of_ranks(result.ranks["rank"][rows], k).mean())
-            place_of = {column: _between(start, ends[number + 1] if number + 1 < len(ends) else None)}
-            yield label, place_of, result.record["seed"], values
+                values[f"{name}@{k}"] = float(metric.of_ranks(result.ranks["rank"][within], k).mean())
+            axes = {column: _between(start, ends[number + 1] if number + 1 < len(ends) else None)}
+            yield row.label, axes, result.record["seed"], values
 
 
 def _between(start: float, end: float | None) -> str:

@@ -69,12 +69,14 @@ class Row:
         values: key as in the records -> value.
         comparisons: key -> comparison with the best baseline, for models of the group `ours` only.
         local: these are runs of whoever looks, and not published.
+        shares_name: another model of the board has the same `display_name`.
     """
 
     model: str
     results: list[Result]
     left_out: list[Result]
     local: bool = False
+    shares_name: bool = False
     values: dict[str, Value] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
 
@@ -85,7 +87,14 @@ class Row:
 
     @property
     def name(self) -> str:
-        return self.record.get("display_name") or self.model
+        """What tables call the model, which no other model of the board is called."""
+        called = self.record.get("display_name") or self.model
+        return f"{called} ({self.model})" if self.shares_name and called != self.model else called
+
+    @property
+    def label(self) -> str:
+        """The name where no column says whether the row is a local one."""
+        return f"{self.name}, mine, {self.finished:%Y-%m-%d %H:%M}" if self.local else self.name
 
     @property
     def group(self) -> str:
@@ -153,11 +162,11 @@ class Board:
         return f"{self.main_metric}@{self.topk[-1]}"
 
     def outstanding(self) -> tuple[str, ...]:
-        """Names of all rows of the group `ours` and of the best row of every other group."""
+        """Labels of all rows of the group `ours` and of the best row of every other group."""
         best: dict[str, Row] = {}
         for row in self.rows:
             best.setdefault(row.model if row.group == OURS else f"group {row.group}", row)
-        return tuple(row.name for row in best.values())
+        return tuple(row.label for row in best.values())
 
     def published(self, row: Row) -> Row | None:
         """The published row of a local row's model, or of the model that it is a variant of."""
@@ -212,6 +221,7 @@ def _board(published: list[Result], local: list[Result]) -> Board:
         by_model[result.record["model"]].append(result)
     rows = [_row(model, found) for model, found in by_model.items()]
     mine = _local_rows(local)
+    _tell_apart([*rows, *mine])
     protocol = (published or local)[0].record["protocol"]
     metrics = [name for name in ("recall", "ndcg") if name in protocol["metrics"]] or list(protocol["metrics"])
     shown = metrics + [name for name in protocol["metrics"] if name not in metrics and users_own(name)]
@@ -257,6 +267,16 @@ def _local_rows(results: list[Result]) -> list[Row]:
     for row in rows:
         row.results.sort(key=lambda result: result.record["seed"])
     return rows
+
+
+def _tell_apart(rows: list[Row]) -> None:
+    """Find the models that are called alike: variants of one composite model, baselines whose files say the same."""
+    models: dict[str, set[str]] = defaultdict(set)
+    names = [row.name for row in rows]
+    for name, row in zip(names, rows):
+        models[name].add(row.model)
+    for name, row in zip(names, rows):
+        row.shares_name = len(models[name]) > 1
 
 
 def _take_means(board: Board) -> None:

@@ -41,6 +41,7 @@ from recbole_specgr.leaderboard.table import (
     remarks,
     results_table,
 )
+from recbole_specgr.leaderboard.views import views
 from recbole_specgr.runs.record import digest, ranks_digest
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.spec import list_studies, read_study
@@ -352,6 +353,44 @@ def test_learning_curves_of_seeds_of_other_lengths():
     (grid,) = study_grids(data)
     assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.4667 ± 0.1528", "3", "1.5"]
     assert to_csv(grid).splitlines()[1] == "TIGER,0.4666666667,3,1.5"
+
+
+def test_models_of_one_display_name_are_told_apart(tmp_path):
+    """Two baselines whose files both say `display_name: Mine`, in the same seed: no mean of both, anywhere."""
+    results = [trained("First", 1, train=stage_of(0.1)), trained("Second", 1, train=stage_of(0.3, 0.5))]
+    results = [replace(result, record={**result.record, "display_name": "Mine"}) for result in results]
+    results.append(trained("TIGER", 1, train=stage_of(0.2)))
+    (board,) = summarise(results)
+    names = ["Mine (First)", "Mine (Second)", "TIGER"]
+    for grid in (results_table(board), confidence_table(board), cost_table(board)):
+        assert sorted(row[0].text for row in grid.rows) == names
+    (grid,) = study_grids(training_curves(read_study("learning_curves"), board))
+    assert sorted(texts(grid)) == [
+        ["Mine (First)", "0.1000", "1", "0.5"],
+        ["Mine (Second)", "0.5000", "2", "1"],
+        ["TIGER", "0.2000", "1", "0.5"],
+    ]
+    (data,) = study_data(read_study("by_popularity"), tmp_path, "tiny", [board])
+    for result, name in zip(results, names):
+        new = result.ranks["popularity"] == 0
+        point = next(p for p in data.points if (p.label, p.axes) == (name, {"popularity": "0"}))
+        assert point.values["recall@50"].mean == np.mean(result.ranks["rank"][new] > 0)
+    assert set(data.highlighted) <= {point.label for point in data.points}
+
+
+def test_names_are_the_same_in_every_view_and_those_of_local_rows_say_so():
+    published = [make_result("First", seed) for seed in (1, 2)] + [make_result("Second", 1)]
+    local = [make_result("First", 1, 0.9, settings={"epochs": 2}, finished="2026-02-01T00:00:00+0000")]
+    published, local = (
+        [replace(result, record={**result.record, "display_name": "Mine"}) for result in results]
+        for results in (published, local)
+    )
+    (board,) = summarise(published)
+    assert {row.name for view in views(board) for row in view.board.rows} == {"Mine (First)", "Mine (Second)"}
+    (board,) = summarise(published, local)
+    data = training_curves(read_study("learning_curves"), board)
+    labels = {"Mine (First)", "Mine (Second)", "Mine (First), mine, 2026-02-01 00:00"}
+    assert {point.label for point in data.points} == labels
 
 
 def test_the_csv_of_learning_curves_has_the_best_validation_and_the_last_epoch():
