@@ -115,7 +115,9 @@ def _board(page: DatasetPage, place: int, data: _Data) -> list[str]:
         data.models.append(model_details(row))
     shown = list(views(board))
     data.boards[identity] = {view.name: _view(view, board) for view in shown}
-    parts = [f'<p class="answer">{escape(reading(board))}</p>', _controls(board, identity, shown)]
+    says = reading(board)
+    parts = [f'<p class="answer">{escape(says)}</p>'] if says else []
+    parts.append(_controls(board, identity, shown))
     parts.append(f'<div class="picture" id="{escape(identity)}-picture">{to_svg(picture(shown[0]))}</div>')
     parts.append(to_html(view_table(shown[0]), identity, openers))
     parts += [f'<p class="note">{escape(remark)}</p>' for remark in remarks(board)]
@@ -124,8 +126,8 @@ def _board(page: DatasetPage, place: int, data: _Data) -> list[str]:
     for grid in (grid for grid in grids if grid):
         parts.append(folded(FOLDED.get(grid.title, grid.title), to_html(_with_groups(grid))))
     protocol = json.dumps(board.protocol, indent=1, ensure_ascii=False, sort_keys=True)
-    says = f'<p class="note">{escape(protocol_line(board))}</p>\n{_facts(board.record)}'
-    parts.append(folded("Protocol and numbers of the data", f'{says}\n<pre tabindex="0">{escape(protocol)}</pre>'))
+    numbers = f'<p class="note">{escape(protocol_line(board))}</p>\n{_facts(board.record)}'
+    parts.append(folded("Protocol and numbers of the data", f'{numbers}\n<pre tabindex="0">{escape(protocol)}</pre>'))
     return parts
 
 

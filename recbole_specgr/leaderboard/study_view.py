@@ -8,11 +8,13 @@ table:
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from recbole_specgr.evaluation.known_metrics import smaller_is_better
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.study_data import Point, StudyData, over_seeds
-from recbole_specgr.leaderboard.summary import Value
+from recbole_specgr.leaderboard.summary import Value, place_among, signed
 from recbole_specgr.leaderboard.table import title as metric_title
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
@@ -77,6 +79,13 @@ def name_of(key: str) -> str:
         valid = "valid " if key.startswith("valid_") else ""
         return f"{valid}{PARTS[part].title} {metric_title(metric, int(k))}"
     return NAMES.get(key, key.replace("_", " "))
+
+
+def metric_key(key: str) -> str:
+    """The key of results whose metric a study's value is of: `valid_recall@50`, on the valid phase, and
+    `unseen_draft_recall@50`, of drafts, are better as recall is."""
+    part, metric, k = split_key(key.removeprefix("valid_"))
+    return f"{part}{metric.removeprefix('draft_')}@{k}"
 
 
 def text_of(key: str, value: float) -> str:
@@ -172,19 +181,28 @@ def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float
         points = [point for point in data.points if point.label == label and {hold, best} <= point.values.keys()]
         cells = [Cell(label)]
         for share in shares:
-            able = [p.values[best].mean for p in points if p.values[hold].mean >= share * reference - 1e-9]
-            cells.append(number(max(able), "{:.4f}") if able else NOTHING)
+            able = [p.values[best].mean for p in points if _keeps(hold, p.values[hold].mean, share, reference)]
+            found = max(able, key=lambda value: signed(metric_key(best), value), default=None)
+            cells.append(number(found, "{:.4f}"))
         rows.append(cells)
     for at in range(1, len(shares) + 1):
-        top = max((row[at].value or 0 for row in rows), default=0)
+        values = [value for row in rows if (value := row[at].value) is not None]
         for row in rows:
-            if top and row[at].value == top:
-                row[at] = Cell(row[at].text, 1, value=top)
+            value = row[at].value
+            if value is not None and place_among(metric_key(best), value, values) == 1:
+                row[at] = replace(row[at], place=1)
     heads = [Column("", align="left")]
     heads += [
         Column(f"{100 * share:.0f} %", f"{name_of(best)} while keeping of {of}'s {name_of(hold)}") for share in shares
     ]
     return Grid(f"{name_of(best)} at equal {name_of(hold)}", heads, rows)
+
+
+def _keeps(key: str, value: float, share: float, reference: float) -> bool:
+    """The value is at least this share as good as the reference: where smaller is better, the reference is at least
+    this share of it."""
+    more, less = (reference, value) if smaller_is_better(split_key(metric_key(key))[1]) else (value, reference)
+    return more >= share * less - 1e-9
 
 
 def _caption(data: StudyData) -> str:
@@ -255,12 +273,10 @@ def _text(column: dict[str, Any], value: Value) -> str:
 
 
 def _place(column: dict[str, Any], values: list[Value | None], value: Value | None) -> int | None:
-    """The best and the second best of a metric."""
-    if value is None or value.mean == 0 or "@" not in column["key"] or len(values) < 3:
+    """The best and the second best of a metric; ratios have none."""
+    if value is None or "@" not in column["key"] or "relative_to" in column or len(values) < 3:
         return None
-    means = sorted({other.mean for other in values if other is not None}, reverse=True)
-    place = means.index(value.mean) + 1
-    return place if place <= 2 else None
+    return place_among(metric_key(column["key"]), value.mean, [other.mean for other in values if other is not None])
 
 
 def _axis(value: Any) -> Cell:

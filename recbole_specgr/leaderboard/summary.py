@@ -181,19 +181,30 @@ class Board:
     def place(self, key: str, row: Row) -> int | None:
         """1 for the best of a column, 2 for the second best; equals share a place; None below, for zeros, for local
         rows beside published ones, and where it is not known here whether smaller is better."""
-        ranked = any(row is other for other in self.reference)
-        known = smaller_is_better(split_key(key)[1]) is not None
-        if not ranked or not known or key not in row.values or row.values[key].mean == 0:
+        if key not in row.values or not any(row is other for other in self.reference):
             return None
-        found = sorted({goodness(other, key) for other in self.reference if key in other.values}, reverse=True)
-        place = found.index(goodness(row, key)) + 1
-        return place if place <= 2 else None
+        means = [other.values[key].mean for other in self.reference if key in other.values]
+        return place_among(key, row.values[key].mean, means)
+
+
+def place_among(key: str, value: float, values: Iterable[float]) -> int | None:
+    """1 for the best of the values of a key, 2 for the second best; equals share a place; None below, for zeros, and
+    where it is not known here whether smaller is better."""
+    if value == 0 or smaller_is_better(split_key(key)[1]) is None:
+        return None
+    ordered = sorted({signed(key, other) for other in values}, reverse=True)
+    place = ordered.index(signed(key, value)) + 1
+    return place if place <= 2 else None
+
+
+def signed(key: str, value: float) -> float:
+    """A value of a key, so signed that more is better."""
+    return -value if smaller_is_better(split_key(key)[1]) else value
 
 
 def goodness(row: Row, key: str) -> float:
     """The row's mean in a column, so signed that more is better."""
-    mean_ = row.values[key].mean
-    return -mean_ if smaller_is_better(split_key(key)[1]) else mean_
+    return signed(key, row.values[key].mean)
 
 
 def summarise(published: Iterable[Result], local: Iterable[Result] = ()) -> list[Board]:

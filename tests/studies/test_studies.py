@@ -456,6 +456,45 @@ def test_frontier_takes_what_keeps_its_share(tmp_path):
     assert len(study_grids(read_cells(study, tmp_path))) == 1, "there is nothing to be as good as"
 
 
+def test_the_smallest_is_the_best_of_what_is_better_smaller(tmp_path):
+    study = read_study("ablation")
+    keys = ["giniindex@50", "valid_averagepopularity@50", "recall@50", "unseen_draft_recall@50"]
+    study.table = {"columns": keys}
+    labels = [variant["label"] for variant in study.variants]
+    made_up(study, tmp_path, lambda setup, seed: dict.fromkeys(keys, 0.1 + labels.index(setup.label)), seeds=(1,))
+    (grid,) = study_grids(read_cells(study, tmp_path))
+    gini, popularity, recall, drafts = ([row[at].place for row in grid.rows] for at in range(-4, 0))
+    rest = [None] * (len(labels) - 2)
+    assert gini == popularity == [1, 2, *rest] and recall == drafts == [*rest, 2, 1]
+
+
+def test_the_frontier_of_a_metric_that_is_better_smaller(tmp_path):
+    """By hand: TIGER has recall 0.4 and Gini index 0.9; TIGER_C loses recall and gets more even with epsilon."""
+    study = read_study("tradeoff")
+
+    def value(setup, seed):
+        epsilon = setup.axes.get("epsilon", 0)
+        if setup.label == "TIGER_C":
+            return {"recall@50": 0.4 - 0.2 * epsilon, "giniindex@50": 0.8 - epsilon}
+        return {"recall@50": 0.4 if setup.label == "TIGER" else 0.1, "giniindex@50": 0.9}
+
+    made_up(study, tmp_path, value, seeds=(1,))
+    shares = [1.0, 0.95, 0.9]
+    study.table["frontier"] = {"hold": "recall@50", "best": "giniindex@50", "of": "TIGER", "shares": shares}
+    _, frontier = study_grids(read_cells(study, tmp_path))
+    rows = {row[0].text: row[1:] for row in frontier.rows}
+    assert [cell.text for cell in rows["TIGER_C"]] == ["0.8000", "0.7000", "0.6000"]
+    assert [cell.place for cell in rows["TIGER_C"]] == [1] * 3 and [cell.place for cell in rows["TIGER"]] == [None] * 3
+    study.table["frontier"] = {"hold": "giniindex@50", "best": "recall@50", "of": "TIGER", "shares": shares}
+    _, frontier = study_grids(read_cells(study, tmp_path))
+    rows = {row[0]: row[1:] for row in texts(frontier)}
+    assert rows["UniSRec"] == ["0.1000"] * 3  # as even as TIGER
+    shares = [1.0, 0.9, 0.85]
+    study.table["frontier"] = {"hold": "giniindex@50", "best": "recall@50", "of": "TIGER_C", "shares": shares}
+    _, frontier = study_grids(read_cells(study, tmp_path))
+    assert {row[0]: row[1:] for row in texts(frontier)}["UniSRec"] == ["-", "-", "0.1000"]  # 0.8 is 0.89 of 0.9
+
+
 def test_ranges(tmp_path):
     study = read_study("capabilities")
     made_up(
