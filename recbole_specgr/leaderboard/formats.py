@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterable
 
-from recbole_specgr.leaderboard.grid import Cell, Grid
+from recbole_specgr.leaderboard.grid import NOTHING, Cell, Grid
 from recbole_specgr.leaderboard.terminal import to_terminal
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -45,16 +45,14 @@ def to_latex(grid: Grid) -> str:
 
 
 def to_csv(grid: Grid) -> str:
-    """The numbers to ten digits, which every machine agrees on, without marks; text where there is no number."""
+    """The numbers to ten digits, which every machine agrees on, without marks and deviations; of a range both ends,
+    `0.1 to 0.2`; text where there is no number."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     groups = ["group"] if any(grid.groups) else []
     writer.writerow([*(column.full_title for column in grid.columns), *groups])
     for number, row in enumerate(grid.rows):
-        cells = [
-            ("" if cell.text == "-" else cell.text) if cell.value is None else f"{cell.value:.10g}" for cell in row
-        ]
-        writer.writerow([*cells, *([grid.group_of(number)] if groups else [])])
+        writer.writerow([*map(_csv_cell, row), *([grid.group_of(number)] if groups else [])])
     return out.getvalue()
 
 
@@ -77,6 +75,11 @@ def _plain_markdown(text: str) -> str:
     """Text that starts no cell, line or HTML of its own; `< 0.05` starts none."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split("\n")).replace("\r", " "))
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text).replace("|", "\\|")
+
+
+def _csv_cell(cell: Cell) -> str:
+    ends = [f"{end:.10g}" for end in (cell.value, cell.upper) if end is not None]
+    return " to ".join(ends) or ("" if cell.text == NOTHING.text else cell.text)
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -11,7 +11,8 @@ class Cell:
         text: as it is shown; "-" where there is nothing to show.
         place: 1 for the best of its column (or row), 2 for the second best, else None.
         note: what stands behind it, raised in LaTeX: a mark of significance.
-        value: the number that the text shows, for sorting.
+        value: the number that the text shows, or the lower end of the range that it shows.
+        upper: the upper end of the range; None where the text shows no range.
         short: the text where there is little room; "" for the text itself.
     """
 
@@ -19,7 +20,13 @@ class Cell:
     place: int | None = None
     note: str = ""
     value: float | None = None
+    upper: float | None = None
     short: str = ""
+
+    @property
+    def sort_key(self) -> float | None:
+        """What a column is sorted by: the number, or the middle of the range."""
+        return self.value if self.value is None or self.upper is None else (self.value + self.upper) / 2
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def _cell(cell: Cell, column: Column) -> str:
     mean, plus, deviation = cell.text.partition(" ± ")
     text = escape(mean) + (f" <small>± {escape(deviation)}</small>" if plus else "") + escape(cell.note)
     classes = " ".join(filter(None, ["left" if column.align == "left" else "", PLACES.get(cell.place or 0, "")]))
-    value = "" if cell.value is None or _is_number(cell.text) else f"{cell.value:.6g}"
+    value = "" if cell.sort_key is None or _is_number(cell.text) else f"{cell.sort_key:.6g}"
     attributes = _attribute("class", classes) + _attribute("data-value", value)
     return f"<td{attributes}>{text}</td>"
 

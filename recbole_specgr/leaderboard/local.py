@@ -51,7 +51,7 @@ def local_remarks(board: Board) -> list[str]:
             found = differences(row.record["settings"], published.record["settings"])
             says = _named(found) or "settings as published"
         seeds = ", ".join(str(result.record["seed"]) for result in row.results)
-        remarks.append(f"{row.name}, mine, {row.finished:%Y-%m-%d %H:%M} (seed {seeds}): {says}.")
+        remarks.append(f"{row.label} (seed {seeds}): {says}.")
     return remarks
 
 

@@ -115,7 +115,9 @@ def _board(page: DatasetPage, place: int, data: _Data) -> list[str]:
         data.models.append(model_details(row))
     shown = list(views(board))
     data.boards[identity] = {view.name: _view(view, board) for view in shown}
-    parts = [f'<p class="answer">{escape(reading(board))}</p>', _controls(board, identity, shown)]
+    says = reading(board)
+    parts = [f'<p class="answer">{escape(says)}</p>'] if says else []
+    parts.append(_controls(board, identity, shown))
     parts.append(f'<div class="picture" id="{escape(identity)}-picture">{to_svg(picture(shown[0]))}</div>')
     parts.append(to_html(view_table(shown[0]), identity, openers))
     parts += [f'<p class="note">{escape(remark)}</p>' for remark in remarks(board)]
@@ -124,14 +126,14 @@ def _board(page: DatasetPage, place: int, data: _Data) -> list[str]:
     for grid in (grid for grid in grids if grid):
         parts.append(folded(FOLDED.get(grid.title, grid.title), to_html(_with_groups(grid))))
     protocol = json.dumps(board.protocol, indent=1, ensure_ascii=False, sort_keys=True)
-    says = f'<p class="note">{escape(protocol_line(board))}</p>\n{_facts(board.record)}'
-    parts.append(folded("Protocol and numbers of the data", f'{says}\n<pre tabindex="0">{escape(protocol)}</pre>'))
+    numbers = f'<p class="note">{escape(protocol_line(board))}</p>\n{_facts(board.record)}'
+    parts.append(folded("Protocol and numbers of the data", f'{numbers}\n<pre tabindex="0">{escape(protocol)}</pre>'))
     return parts
 
 
 def _view(view: View, board: Board) -> dict[str, Any]:
-    """What the script puts into the table and above it. Cells: [text, value, place] of the columns after the model, by
-    the board's row; None where the view has no such model."""
+    """What the script puts into the table and above it. Cells: [text, sort key, place] of the columns after the model,
+    by the board's row; None where the view has no such model."""
     grid = view_table(view)
     cells = {row.model: cells[1:5] for row, cells in zip(view.board.rows, grid.rows)}
     changed = [[_plain(cell) for cell in cells[row.model]] if row.model in cells else None for row in board.rows]
@@ -139,8 +141,8 @@ def _view(view: View, board: Board) -> dict[str, Any]:
 
 
 def _plain(cell: Cell) -> list[Any]:
-    value = None if cell.value is None else float(f"{cell.value:.6g}")
-    return [f"{cell.text}{cell.note}", value, cell.place]
+    sort_key = None if cell.sort_key is None else float(f"{cell.sort_key:.6g}")
+    return [f"{cell.text}{cell.note}", sort_key, cell.place]
 
 
 def folded(title: str, content: str) -> str:

@@ -69,7 +69,7 @@ def pairs_table(board: Board, pairs: Sequence[Pair]) -> Grid | None:
         for metric in metrics:
             keys = [column_key((part, metric, board.topk[-1])) for part in PARTS]
             cells = [cell for key in keys for cell in _cells(comparisons[key])]
-            rows.append([_name(row), _name(other), Cell(title(metric, board.topk[-1])), *cells])
+            rows.append([Cell(row.label), Cell(other.label), Cell(title(metric, board.topk[-1])), *cells])
     groups = [row.group for row, _ in pairs for _ in metrics]
     apart = "; pairs with a run of yours have a correction of their own" if any(map(_local, pairs)) else ""
     caption = (
@@ -100,10 +100,6 @@ def _compare(pairs: Sequence[Pair], columns: list[tuple[str, str, int]]) -> list
 
 def _local(pair: Pair) -> bool:
     return any(row.local for row in pair)
-
-
-def _name(row: Row) -> Cell:
-    return Cell(f"{row.name}, mine, {row.finished:%Y-%m-%d %H:%M}" if row.local else row.name)
 
 
 def _cells(comparison: Comparison) -> list[Cell]:

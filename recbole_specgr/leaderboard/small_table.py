@@ -5,7 +5,7 @@ import numpy as np
 from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import run_cells, run_columns
-from recbole_specgr.leaderboard.summary import Board, Row
+from recbole_specgr.leaderboard.summary import Board, Row, goodness
 from recbole_specgr.leaderboard.table import title
 from recbole_specgr.settings.result_keys import PARTS
 
@@ -14,7 +14,7 @@ POPULARITY = "MostPop"  # the baseline that every data set is scaled by
 
 def small_table(board: Board) -> Grid:
     """Overall, in-sample and unseen of one metric; the local rows, or all where there are none."""
-    metric, k = board.metrics[0], board.topk[-1]
+    metric, k = _hits(board) or board.metrics[0], board.topk[-1]
     keys = [f"{part}{metric}@{k}" for part in PARTS]
     columns = [Column("model", align="left"), *run_columns(board), *(Column(part.title) for part in PARTS.values())]
     rows = [
@@ -28,8 +28,10 @@ def small_table(board: Board) -> Grid:
 
 
 def reading(board: Board) -> str:
-    """One sentence that says who is best overall and on new items."""
-    metric, k = board.metrics[0], board.topk[-1]
+    """One sentence that says who is best overall and on new items; "" where no shown metric is of hits."""
+    metric, k = _hits(board), board.topk[-1]
+    if metric is None:
+        return ""
     overall, unseen = f"{metric}@{k}", f"unseen_{metric}@{k}"
     rows = _rows(board)
     best = max(rows, key=lambda row: _mean(row, overall) or 0)
@@ -49,7 +51,7 @@ def chance_of(board: Board) -> float | None:
     None for a metric that ranks do not give, and where no record says how many candidates there are (those of version
     0.1 do not).
     """
-    metric, k = board.metrics[0], board.topk[-1]
+    metric, k = _hits(board) or board.metrics[0], board.topk[-1]
     candidates = max(row.record["data"].get("candidates", 0) for row in board.rows)
     known = rank_metrics([metric], board.record["settings"])
     if not known or not candidates:
@@ -79,8 +81,15 @@ def _rows(board: Board) -> list[Row]:
     if not chosen:
         return board.rows
     scale = [row for row in board.reference if row.model == POPULARITY and POPULARITY not in latest]
-    by_value = sorted(chosen, key=lambda row: -(_mean(row, board.main_key) or 0))
+    by_value = sorted(chosen, key=lambda row: -goodness(row, board.main_key))
     return [*by_value, *scale[:1]]
+
+
+def _hits(board: Board) -> str | None:
+    """The first shown metric that tells how much of what users took next was found: more of it is better, and the
+    target's rank alone determines it. None for a board of other metrics, such as GiniIndex."""
+    known = rank_metrics(board.metrics, board.record["settings"])
+    return next((name for name, metric in known.items() if not metric.smaller), None)
 
 
 def _mean(row: Row, key: str) -> float | None:

@@ -1,7 +1,7 @@
 """What a study found, point by point: from its cells, or from the leaderboard's own results."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from recbole_specgr.evaluation.known_metrics import rank_metrics
 from recbole_specgr.leaderboard.archive import Result, latest
-from recbole_specgr.leaderboard.summary import Board, Value
+from recbole_specgr.leaderboard.summary import Board, Row, Value
 from recbole_specgr.runs.moments import moment
 from recbole_specgr.studies.cells import cell_files, is_of, read_cell, read_identities, same_run, seed_of
 from recbole_specgr.studies.spec import Setup, Study
@@ -25,11 +25,13 @@ class Point:
         label: the variant.
         axes: name -> value.
         values: what was measured -> mean and deviation over seeds.
+        of_seeds: seed -> what was measured of it alone.
     """
 
     label: str
     axes: dict[str, Any]
     values: dict[str, Value]
+    of_seeds: dict[int, dict[str, Value]] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,8 +59,22 @@ class StudyData:
         """Names of all axes, in the order in which they come."""
         return list(dict.fromkeys(axis for point in self.points for axis in point.axes))
 
+    @property
+    def keys(self) -> set[str]:
+        """All that was measured of any seed."""
+        points = [*self.points, *(point for one in self.by_seed() for point in one.points)]
+        return {key for point in points for key in point.values}
 
-Raw = tuple[str, dict[str, Any], dict[str, Any]]  # label, axes, values of one seed
+    def by_seed(self) -> list["StudyData"]:
+        """The same of each seed alone, for what is no mean of points' means, such as the best of a curve."""
+        seeds = sorted({seed for point in self.points for seed in point.of_seeds})
+        return [
+            replace(self, points=[Point(p.label, p.axes, p.of_seeds[seed]) for p in self.points if seed in p.of_seeds])
+            for seed in seeds
+        ]
+
+
+Raw = tuple[str, dict[str, Any], int, dict[str, Any]]  # label, axes, seed, and what was measured of this seed
 
 
 def read_cells(study: Study, folder: Path) -> StudyData:
@@ -77,7 +93,7 @@ def read_cells(study: Study, folder: Path) -> StudyData:
     protocols = [cell["protocol_hash"] for _, cell in found]
     protocol = max(sorted(set(protocols)), key=protocols.count, default=None)
     kept = [(setup, cell) for setup, cell in found if cell["protocol_hash"] == protocol]
-    raw = [(setup.label, setup.axes, cell["measured"]) for setup, cell in kept]
+    raw = [(setup.label, setup.axes, cell["seed"], cell["measured"]) for setup, cell in kept]
     points = _aggregate(_unroll(raw, study.unroll))
     return StudyData(study, points, [cell for _, cell in kept], missing, len(found) - len(kept), outdated)
 
@@ -101,45 +117,55 @@ def slice_results(study: Study, board: Board) -> StudyData:
 
     `slices` has `column`, a column of ranks.npz, and `from`, the ascending lower ends of the slices.
     """
-    results = [result for row in board.rows for result in row.results]
-    raw = [point for result in results for point in _slices(study.slices, result, board)]
-    records = [result.record for result in latest(results)]
-    return StudyData(study, _aggregate(raw), records, highlighted=board.outstanding())
+    raw = [raw for row in board.rows for result in row.results for raw in _slices(study.slices, row, result, board)]
+    return StudyData(study, _aggregate(raw), _records(board), highlighted=board.outstanding())
 
 
 def training_curves(study: Study, board: Board) -> StudyData:
-    """The validations of a board's results while they were trained: by epoch, with the seconds of training so far."""
-    results = [result for row in board.rows for result in row.results]
-    raw = [point for result in results for point in _validations(result)]
-    records = [result.record for result in latest(results)]
-    return StudyData(study, _aggregate(raw), records, highlighted=board.outstanding())
+    """The validations of a board's results while they were trained: by epoch, with the seconds of training so far.
+
+    A point has a mean where every seed of its row has been validated. A mean over those that are still trained would be
+    of other models from one epoch to the next.
+    """
+    points = _aggregate(raw for row in board.rows for result in row.results for raw in _validations(row, result))
+    seeds: dict[str, set[int]] = {}
+    for point in points:
+        seeds.setdefault(point.label, set()).update(point.of_seeds)
+    for point in points:
+        if point.of_seeds.keys() != seeds[point.label]:
+            point.values = {}
+    return StudyData(study, points, _records(board), highlighted=board.outstanding())
 
 
-def _validations(result: Result) -> Iterator[Raw]:
+def _records(board: Board) -> list[dict[str, Any]]:
+    return [result.record for result in latest(result for row in board.rows for result in row.results)]
+
+
+def _validations(row: Row, result: Result) -> Iterator[Raw]:
     """Stages follow each other."""
-    label = result.record.get("display_name") or result.record["model"]
     epochs, seconds = 0, 0.0
     for stage in result.record["training"].values():
         for entry in stage.get("history") or ():
             epochs, seconds = epochs + 1, seconds + entry["seconds"]
             measured = {f"valid_{key}": value for key, value in entry.items() if "@" in key}
             if measured:
-                yield label, {"epoch": epochs}, {**measured, "epochs": epochs, "training_seconds": round(seconds, 3)}
+                measured |= {"epochs": epochs, "training_seconds": round(seconds, 3)}
+                yield row.label, {"epoch": epochs}, result.record["seed"], measured
 
 
-def _slices(slices: dict[str, Any], result: Result, board: Board) -> Iterator[Raw]:
+def _slices(slices: dict[str, Any], row: Row, result: Result, board: Board) -> Iterator[Raw]:
     column, ends = slices["column"], slices["from"]
     if column not in result.ranks:
         raise UserError(f"A study slices by [{column}], but ranks have {', '.join(sorted(result.ranks))}.")
-    label = result.record.get("display_name") or result.record["model"]
     place, k = np.searchsorted(ends, result.ranks[column], side="right") - 1, board.topk[-1]
     for number, start in enumerate(ends):
-        rows = place == number
-        if rows.any():
-            values: dict[str, Any] = {"rows": int(rows.sum())}
+        within = place == number
+        if within.any():
+            values: dict[str, Any] = {"rows": int(within.sum())}
             for name, metric in rank_metrics(board.metrics, result.record["settings"]).items():
-                values[f"{name}@{k}"] = float(metric.of_ranks(result.ranks["rank"][rows], k).mean())
-            yield label, {column: _between(start, ends[number + 1] if number + 1 < len(ends) else None)}, values
+                values[f"{name}@{k}"] = float(metric.of_ranks(result.ranks["rank"][within], k).mean())
+            axes = {column: _between(start, ends[number + 1] if number + 1 < len(ends) else None)}
+            yield row.label, axes, result.record["seed"], values
 
 
 def _between(start: float, end: float | None) -> str:
@@ -151,26 +177,27 @@ def _between(start: float, end: float | None) -> str:
 
 def _unroll(raw: Iterable[Raw], unroll: dict[str, Any]) -> Iterator[Raw]:
     """Lists become points along an axis of their own, numbered from 1."""
-    for label, axes, values in raw:
+    for label, axes, seed, values in raw:
         if not unroll:
-            yield label, axes, values
+            yield label, axes, seed, values
             continue
         lists = {key: values[key] for key in unroll["keys"] if key in values}
         for number, parts in enumerate(zip(*lists.values()), 1):
-            yield label, {**axes, unroll["axis"]: number}, dict(zip(lists, parts))
+            yield label, {**axes, unroll["axis"]: number}, seed, dict(zip(lists, parts))
 
 
 def _aggregate(raw: Iterable[Raw]) -> list[Point]:
-    groups: dict[tuple, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {}
-    for label, axes, values in raw:
-        groups.setdefault((label, tuple(axes.items())), (label, axes, []))[2].append(values)
-    return [Point(label, axes, _over_seeds(values)) for label, axes, values in groups.values()]
+    points: dict[tuple, Point] = {}
+    for label, axes, seed, measured in raw:
+        point = points.setdefault((label, tuple(axes.items())), Point(label, axes, {}))
+        point.of_seeds[seed] = {key: Value(number) for key, number in measured.items() if not isinstance(number, list)}
+    for point in points.values():
+        of_seeds = point.of_seeds.values()
+        for key in dict.fromkeys(key for values in of_seeds for key in values):
+            point.values[key] = over_seeds([values[key].mean for values in of_seeds if key in values])
+    return list(points.values())
 
 
-def _over_seeds(measured: list[dict[str, Any]]) -> dict[str, Value]:
-    found = {}
-    for key in dict.fromkeys(key for values in measured for key in values):
-        numbers = [values[key] for values in measured if key in values and not isinstance(values[key], list)]
-        if numbers:
-            found[key] = Value(mean(numbers), stdev(numbers) if len(numbers) > 1 else None)
-    return found
+def over_seeds(numbers: Sequence[float]) -> Value:
+    """Mean and deviation of one number a seed."""
+    return Value(mean(numbers), stdev(numbers) if len(numbers) > 1 else None)

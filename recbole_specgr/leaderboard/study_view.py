@@ -2,17 +2,19 @@
 
 table:
   columns: value keys, or mappings: key; title; relative_to (a label: the ratio to its point with the same axes),
-    with inverse (how many times smaller); collapse (range, min or max over a label's points)
+    with inverse (how many times smaller); collapse (range, min or max over a label's points, of each seed by itself)
   pivot: an axis whose values become columns
   frontier: {hold, best, of, shares}: the best of a key among the points that keep a share of another label's value
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from recbole_specgr.evaluation.known_metrics import smaller_is_better
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
-from recbole_specgr.leaderboard.study_data import Point, StudyData
-from recbole_specgr.leaderboard.summary import Value
+from recbole_specgr.leaderboard.study_data import Point, StudyData, over_seeds
+from recbole_specgr.leaderboard.summary import Value, place_among, signed
 from recbole_specgr.leaderboard.table import title as metric_title
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
@@ -79,6 +81,13 @@ def name_of(key: str) -> str:
     return NAMES.get(key, key.replace("_", " "))
 
 
+def metric_key(key: str) -> str:
+    """The key of results whose metric a study's value is of: `valid_recall@50`, on the valid phase, and
+    `unseen_draft_recall@50`, of drafts, are better as recall is."""
+    part, metric, k = split_key(key.removeprefix("valid_"))
+    return f"{part}{metric.removeprefix('draft_')}@{k}"
+
+
 def text_of(key: str, value: float) -> str:
     if "@" in key:
         return f"{value:.4f}"
@@ -139,21 +148,24 @@ def _pivoted(data: StudyData, column: dict[str, Any], pivot: str, count: str | N
 
 
 def _collapsed(data: StudyData, columns: list[dict[str, Any]]) -> Grid:
-    rows = []
-    for label in _labels(data):
-        cells = [Cell(label)]
-        for column in columns:
-            found = [value_of(data, point, column) for point in data.points if point.label == label]
-            means = [value.mean for value in found if value is not None]
-            ends = (
-                dict.fromkeys(text_of(column["key"], end) for end in COLLAPSE[column.get("collapse", "max")](means))
-                if means
-                else {}
-            )
-            cells.append(Cell(" to ".join(ends), value=means[0]) if ends else NOTHING)
-        rows.append(cells)
+    alone = data.by_seed()
+    rows = [
+        [Cell(label), *(_range(column, _over_points(alone, label, column)) for column in columns)]
+        for label in _labels(data)
+    ]
     heads = [Column("", align="left"), *(Column(column["title"]) for column in columns)]
     return Grid(data.study.title, heads, rows, caption=_caption(data))
+
+
+def _over_points(alone: list[StudyData], label: str, column: dict[str, Any]) -> list[Value]:
+    """One end or two of a label's points: that of each seed, then the mean over seeds. The other way round, the best
+    would be that of the mean curve, and the last epoch that of the seed that was trained longest."""
+    ends = []
+    for data in alone:
+        found = [value_of(data, point, column) for point in data.points if point.label == label]
+        means = [value.mean for value in found if value is not None]
+        ends += [COLLAPSE[column.get("collapse", "max")](means)] if means else []
+    return [over_seeds(of_seeds) for of_seeds in zip(*ends)]
 
 
 def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float]) -> Grid | None:
@@ -169,19 +181,28 @@ def _frontier(data: StudyData, hold: str, best: str, of: str, shares: list[float
         points = [point for point in data.points if point.label == label and {hold, best} <= point.values.keys()]
         cells = [Cell(label)]
         for share in shares:
-            able = [p.values[best].mean for p in points if p.values[hold].mean >= share * reference - 1e-9]
-            cells.append(number(max(able), "{:.4f}") if able else NOTHING)
+            able = [p.values[best].mean for p in points if _keeps(hold, p.values[hold].mean, share, reference)]
+            found = max(able, key=lambda value: signed(metric_key(best), value), default=None)
+            cells.append(number(found, "{:.4f}"))
         rows.append(cells)
     for at in range(1, len(shares) + 1):
-        top = max((row[at].value or 0 for row in rows), default=0)
+        values = [value for row in rows if (value := row[at].value) is not None]
         for row in rows:
-            if top and row[at].value == top:
-                row[at] = Cell(row[at].text, 1, value=top)
+            value = row[at].value
+            if value is not None and place_among(metric_key(best), value, values) == 1:
+                row[at] = replace(row[at], place=1)
     heads = [Column("", align="left")]
     heads += [
         Column(f"{100 * share:.0f} %", f"{name_of(best)} while keeping of {of}'s {name_of(hold)}") for share in shares
     ]
     return Grid(f"{name_of(best)} at equal {name_of(hold)}", heads, rows)
+
+
+def _keeps(key: str, value: float, share: float, reference: float) -> bool:
+    """The value is at least this share as good as the reference: where smaller is better, the reference is at least
+    this share of it."""
+    more, less = (reference, value) if smaller_is_better(split_key(metric_key(key))[1]) else (value, reference)
+    return more >= share * less - 1e-9
 
 
 def _caption(data: StudyData) -> str:
@@ -210,7 +231,7 @@ def column_spec(data: StudyData, column: str | dict[str, Any]) -> dict[str, Any]
 def nearest_key(data: StudyData, key: str) -> str:
     """The key, or where its list length was not measured, the same at the nearest length that was."""
     name, at, k = key.partition("@")
-    keys = {other for point in data.points for other in point.values}
+    keys = data.keys
     lengths = [int(other.partition("@")[2]) for other in keys if other.startswith(f"{name}@")]
     return key if key in keys or not at or not lengths else f"{name}@{min(lengths, key=lambda n: (abs(n - int(k)), n))}"
 
@@ -232,25 +253,35 @@ def value_of(data: StudyData, point: Point, spec: dict[str, Any]) -> Value | Non
 def _cell(column: dict[str, Any], value: Value | None, place: int | None = None) -> Cell:
     if value is None:
         return NOTHING
-    if "relative_to" in column:
-        return Cell(f"{value.mean:.2f}x", value=value.mean)
-    text = text_of(column["key"], value.mean)
-    if value.deviation is not None and "@" in column["key"]:
+    text = _text(column, value)
+    if value.deviation is not None and "@" in column["key"] and "relative_to" not in column:
         text += f" ± {value.deviation:.4f}"
     return Cell(text, place, value=value.mean)
 
 
+def _range(column: dict[str, Any], ends: list[Value]) -> Cell:
+    """One number, or two that are the ends of a range; ends that look alike are shown once."""
+    if len(ends) < 2 or ends[0].mean == ends[1].mean:
+        return _cell(column, ends[0] if ends else None)
+    low, high = ends
+    texts = dict.fromkeys(_text(column, end) for end in ends)
+    return Cell(" to ".join(texts), value=low.mean, upper=high.mean)
+
+
+def _text(column: dict[str, Any], value: Value) -> str:
+    return f"{value.mean:.2f}x" if "relative_to" in column else text_of(column["key"], value.mean)
+
+
 def _place(column: dict[str, Any], values: list[Value | None], value: Value | None) -> int | None:
-    """The best and the second best of a metric."""
-    if value is None or value.mean == 0 or "@" not in column["key"] or len(values) < 3:
+    """The best and the second best of a metric; ratios have none."""
+    if value is None or "@" not in column["key"] or "relative_to" in column or len(values) < 3:
         return None
-    means = sorted({other.mean for other in values if other is not None}, reverse=True)
-    place = means.index(value.mean) + 1
-    return place if place <= 2 else None
+    return place_among(metric_key(column["key"]), value.mean, [other.mean for other in values if other is not None])
 
 
 def _axis(value: Any) -> Cell:
-    return NOTHING if value is None else Cell(str(value), value=value if isinstance(value, int | float) else None)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return NOTHING if value is None else Cell(str(value), value=value if is_number else None)
 
 
 def _labels(data: StudyData) -> list[str]:

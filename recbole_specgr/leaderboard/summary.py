@@ -69,12 +69,14 @@ class Row:
         values: key as in the records -> value.
         comparisons: key -> comparison with the best baseline, for models of the group `ours` only.
         local: these are runs of whoever looks, and not published.
+        shares_name: another model of the board has the same `display_name`.
     """
 
     model: str
     results: list[Result]
     left_out: list[Result]
     local: bool = False
+    shares_name: bool = False
     values: dict[str, Value] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
 
@@ -85,7 +87,14 @@ class Row:
 
     @property
     def name(self) -> str:
-        return self.record.get("display_name") or self.model
+        """What tables call the model, which no other model of the board is called."""
+        called = self.record.get("display_name") or self.model
+        return f"{called} ({self.model})" if self.shares_name and called != self.model else called
+
+    @property
+    def label(self) -> str:
+        """The name where no column says whether the row is a local one."""
+        return f"{self.name}, mine, {self.finished:%Y-%m-%d %H:%M}" if self.local else self.name
 
     @property
     def group(self) -> str:
@@ -153,11 +162,11 @@ class Board:
         return f"{self.main_metric}@{self.topk[-1]}"
 
     def outstanding(self) -> tuple[str, ...]:
-        """Names of all rows of the group `ours` and of the best row of every other group."""
+        """Labels of all rows of the group `ours` and of the best row of every other group."""
         best: dict[str, Row] = {}
         for row in self.rows:
             best.setdefault(row.model if row.group == OURS else f"group {row.group}", row)
-        return tuple(row.name for row in best.values())
+        return tuple(row.label for row in best.values())
 
     def published(self, row: Row) -> Row | None:
         """The published row of a local row's model, or of the model that it is a variant of."""
@@ -172,19 +181,30 @@ class Board:
     def place(self, key: str, row: Row) -> int | None:
         """1 for the best of a column, 2 for the second best; equals share a place; None below, for zeros, for local
         rows beside published ones, and where it is not known here whether smaller is better."""
-        ranked = any(row is other for other in self.reference)
-        known = smaller_is_better(split_key(key)[1]) is not None
-        if not ranked or not known or key not in row.values or row.values[key].mean == 0:
+        if key not in row.values or not any(row is other for other in self.reference):
             return None
-        found = sorted({goodness(other, key) for other in self.reference if key in other.values}, reverse=True)
-        place = found.index(goodness(row, key)) + 1
-        return place if place <= 2 else None
+        means = [other.values[key].mean for other in self.reference if key in other.values]
+        return place_among(key, row.values[key].mean, means)
+
+
+def place_among(key: str, value: float, values: Iterable[float]) -> int | None:
+    """1 for the best of the values of a key, 2 for the second best; equals share a place; None below, for zeros, and
+    where it is not known here whether smaller is better."""
+    if value == 0 or smaller_is_better(split_key(key)[1]) is None:
+        return None
+    ordered = sorted({signed(key, other) for other in values}, reverse=True)
+    place = ordered.index(signed(key, value)) + 1
+    return place if place <= 2 else None
+
+
+def signed(key: str, value: float) -> float:
+    """A value of a key, so signed that more is better."""
+    return -value if smaller_is_better(split_key(key)[1]) else value
 
 
 def goodness(row: Row, key: str) -> float:
     """The row's mean in a column, so signed that more is better."""
-    mean_ = row.values[key].mean
-    return -mean_ if smaller_is_better(split_key(key)[1]) else mean_
+    return signed(key, row.values[key].mean)
 
 
 def summarise(published: Iterable[Result], local: Iterable[Result] = ()) -> list[Board]:
@@ -212,6 +232,7 @@ def _board(published: list[Result], local: list[Result]) -> Board:
         by_model[result.record["model"]].append(result)
     rows = [_row(model, found) for model, found in by_model.items()]
     mine = _local_rows(local)
+    _tell_apart([*rows, *mine])
     protocol = (published or local)[0].record["protocol"]
     metrics = [name for name in ("recall", "ndcg") if name in protocol["metrics"]] or list(protocol["metrics"])
     shown = metrics + [name for name in protocol["metrics"] if name not in metrics and users_own(name)]
@@ -255,6 +276,16 @@ def _local_rows(results: list[Result]) -> list[Row]:
     for row in rows:
         row.results.sort(key=lambda result: result.record["seed"])
     return rows
+
+
+def _tell_apart(rows: list[Row]) -> None:
+    """Find the models that are called alike: variants of one composite model, baselines whose files say the same."""
+    models: dict[str, set[str]] = defaultdict(set)
+    names = [row.name for row in rows]
+    for name, row in zip(names, rows):
+        models[name].add(row.model)
+    for name, row in zip(names, rows):
+        row.shares_name = len(models[name]) > 1
 
 
 def _take_means(board: Board) -> None:

@@ -302,7 +302,7 @@ def result_cell(board: Board, row: Row, key: str, spread: bool = True) -> Cell:
         text += f" ± {value.deviation:.4f}"
     comparison = row.comparisons.get(key)
     note = SIGNIFICANT if comparison and comparison.significant else ""
-    return Cell(text, board.place(key, row), note, value.mean, short if text != short else "")
+    return Cell(text, board.place(key, row), note, value.mean, short=short if text != short else "")
 
 
 def change(board: Board, row: Row, key: str) -> Cell:
@@ -328,7 +328,7 @@ def _interval(value: Value | None) -> Cell:
     if value is None or value.interval is None:
         return NOTHING
     low, high = value.interval
-    return Cell(f"{low:.4f} to {high:.4f}", value=low, short=f"{low:.3f}-{high:.3f}")
+    return Cell(f"{low:.4f} to {high:.4f}", value=low, upper=high, short=f"{low:.3f}-{high:.3f}")
 
 
 def p_value_cell(comparison: Comparison | None) -> Cell:

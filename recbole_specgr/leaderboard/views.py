@@ -83,8 +83,12 @@ def _by_seed(board: Board) -> Iterator[tuple[str, Board]]:
     """A board of each seed, where there are several."""
     results = [result for row in board.rows for result in row.results]
     seeds = sorted({result.record["seed"] for result in results})
+    shared = {row.model: row.shares_name for row in board.rows}
     for seed in seeds if len(seeds) > 1 else ():
-        yield str(seed), summarise([result for result in results if result.record["seed"] == seed])[0]
+        (alone,) = summarise([result for result in results if result.record["seed"] == seed])
+        for row in alone.rows:
+            row.shares_name = shared[row.model]  # one name on the whole page, whichever models have the seed
+        yield str(seed), alone
 
 
 def _point(row: Row, view: View, colour: int) -> Series | None:

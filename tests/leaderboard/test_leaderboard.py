@@ -24,6 +24,7 @@ from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, 
 from recbole_specgr.leaderboard.archive import Result, collect, latest, read_archive
 from recbole_specgr.leaderboard.formats import escape, to_csv, to_latex, to_markdown, to_terminal
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid
+from recbole_specgr.leaderboard.html import to_html
 from recbole_specgr.leaderboard.published import About, published_beside, read_about
 from recbole_specgr.leaderboard.render import render_all, study_data
 from recbole_specgr.leaderboard.reproduction import command_of, compare, find_row, read_rows, rows_yaml
@@ -32,6 +33,7 @@ from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.summary import Row, summarise
 from recbole_specgr.leaderboard.table import (
+    confidence_table,
     cost_table,
     every_number,
     leaderboard,
@@ -41,6 +43,7 @@ from recbole_specgr.leaderboard.table import (
     remarks,
     results_table,
 )
+from recbole_specgr.leaderboard.views import views
 from recbole_specgr.runs.record import digest, ranks_digest
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.spec import list_studies, read_study
@@ -300,6 +303,16 @@ def test_formats():
     assert "0.5 ± 0.1 *†" in to_terminal(grid) and "*: the best of a column." in to_terminal(grid)
 
 
+def test_of_a_range_csv_has_both_ends_and_the_page_sorts_by_its_middle(board):
+    grid = Grid("T", [Column("model"), Column("R")], [[Cell("a"), Cell("0.2 to 0.4", value=0.2, upper=0.4)]])
+    assert to_csv(grid).splitlines() == ["model,R", "a,0.2 to 0.4"]
+    assert '<td data-value="0.3">0.2 to 0.4</td>' in to_html(grid)
+    rows = {row["model"]: row for row in csv.DictReader(io.StringIO(to_csv(confidence_table(board))))}
+    for row in board.rows:
+        ends = rows[row.name]["unseen 95 % interval"].split(" to ")
+        assert [float(end) for end in ends] == pytest.approx(row.values["unseen_ndcg@50"].interval, rel=1e-9)
+
+
 def stage_of(*scores, **more):
     """A stage of training with these validations, 0.5 s an epoch; None is an epoch that was not validated."""
     history = [
@@ -334,15 +347,73 @@ def test_learning_curves_follow_epochs_and_seconds():
     (board,) = summarise([trained("TIGER", 1, **stages), trained("TIGER", 2, train=stage_of(0.1, 0.3, 0.3))])
     data = training_curves(study, board)
     found = {point.axes["epoch"]: {key: value.mean for key, value in point.values.items()} for point in data.points}
+    assert found.pop(1) == {}  # of one seed only
     assert {epoch: (values["valid_ndcg@50"], values["training_seconds"]) for epoch, values in found.items()} == {
-        1: (0.1, 0.5),
         2: (0.25, 1.0),
         3: (pytest.approx(0.35), 1.5),
     }
     by_epoch, by_seconds = study_plots(data)
-    assert (sorted(by_epoch.series[0].x), sorted(by_seconds.series[0].x)) == ([1, 2, 3], [0.5, 1.0, 1.5])
+    assert (sorted(by_epoch.series[0].x), sorted(by_seconds.series[0].x)) == ([2, 3], [1.0, 1.5])
     (grid,) = study_grids(data)
-    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.3500", "3", "1.5"]
+    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.3500 ± 0.0707", "3", "1.5"]
+
+
+def test_learning_curves_of_seeds_of_other_lengths():
+    """By hand: bests of 0.3, 0.6 and 0.5 after 2, 3 and 4 epochs of half a second. The mean curve is of all seeds, so
+    it ends after 2; its best, 0.2667, is no seed's."""
+    scores = {1: (0.1, 0.3), 2: (0.2, 0.2, 0.6), 3: (0.5, 0.1, 0.1, 0.1)}
+    (board,) = summarise([trained("TIGER", seed, train=stage_of(*of_seed)) for seed, of_seed in scores.items()])
+    data = training_curves(read_study("learning_curves"), board)
+    by_epoch, by_seconds = study_plots(data)
+    assert (by_epoch.series[0].x, by_seconds.series[0].x) == ([1, 2], [0.5, 1.0])
+    assert by_epoch.series[0].y == by_seconds.series[0].y == pytest.approx([0.8 / 3, 0.2])
+    (grid,) = study_grids(data)
+    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.4667 ± 0.1528", "3", "1.5"]
+    assert to_csv(grid).splitlines()[1] == "TIGER,0.4666666667,3,1.5"
+
+
+def test_models_of_one_display_name_are_told_apart(tmp_path):
+    """Two baselines whose files both say `display_name: Mine`, in the same seed: no mean of both, anywhere."""
+    results = [trained("First", 1, train=stage_of(0.1)), trained("Second", 1, train=stage_of(0.3, 0.5))]
+    results = [replace(result, record={**result.record, "display_name": "Mine"}) for result in results]
+    results.append(trained("TIGER", 1, train=stage_of(0.2)))
+    (board,) = summarise(results)
+    names = ["Mine (First)", "Mine (Second)", "TIGER"]
+    for grid in (results_table(board), confidence_table(board), cost_table(board)):
+        assert sorted(row[0].text for row in grid.rows) == names
+    (grid,) = study_grids(training_curves(read_study("learning_curves"), board))
+    assert sorted(texts(grid)) == [
+        ["Mine (First)", "0.1000", "1", "0.5"],
+        ["Mine (Second)", "0.5000", "2", "1"],
+        ["TIGER", "0.2000", "1", "0.5"],
+    ]
+    (data,) = study_data(read_study("by_popularity"), tmp_path, "tiny", [board])
+    for result, name in zip(results, names):
+        new = result.ranks["popularity"] == 0
+        point = next(p for p in data.points if (p.label, p.axes) == (name, {"popularity": "0"}))
+        assert point.values["recall@50"].mean == np.mean(result.ranks["rank"][new] > 0)
+    assert set(data.highlighted) <= {point.label for point in data.points}
+
+
+def test_names_are_the_same_in_every_view_and_those_of_local_rows_say_so():
+    published = [make_result("First", seed) for seed in (1, 2)] + [make_result("Second", 1)]
+    local = [make_result("First", 1, 0.9, settings={"epochs": 2}, finished="2026-02-01T00:00:00+0000")]
+    published, local = (
+        [replace(result, record={**result.record, "display_name": "Mine"}) for result in results]
+        for results in (published, local)
+    )
+    (board,) = summarise(published)
+    assert {row.name for view in views(board) for row in view.board.rows} == {"Mine (First)", "Mine (Second)"}
+    (board,) = summarise(published, local)
+    data = training_curves(read_study("learning_curves"), board)
+    labels = {"Mine (First)", "Mine (Second)", "Mine (First), mine, 2026-02-01 00:00"}
+    assert {point.label for point in data.points} == labels
+
+
+def test_the_csv_of_learning_curves_has_the_best_validation_and_the_last_epoch():
+    (board,) = summarise([trained("TIGER", 1, train=stage_of(0.1, 0.3, 0.2))])
+    (grid,) = study_grids(training_curves(read_study("learning_curves"), board))
+    assert to_csv(grid).splitlines() == [',best valid NDCG@50,epochs,"training, s"', "TIGER,0.3,3,1.5"]
 
 
 def test_results_by_slices_of_the_test_rows(board, tmp_path):

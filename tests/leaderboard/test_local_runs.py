@@ -7,6 +7,8 @@ from leaderboard_records import MODELS, make_result, row_of, saved, some_results
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.leaderboard.formats import to_markdown
 from recbole_specgr.leaderboard.local import local_remarks, mine
+from recbole_specgr.leaderboard.page import DatasetPage, build_page
+from recbole_specgr.leaderboard.published import About
 from recbole_specgr.leaderboard.small_table import chance_of, next_steps, reading, small_table
 from recbole_specgr.leaderboard.summary import summarise
 from recbole_specgr.leaderboard.table import confidence_table, leaderboard, results_table
@@ -96,6 +98,27 @@ def test_the_small_table(tmp_path):
     with_popularity = summarise([], runs)[0]
     assert [row[0].text for row in small_table(with_popularity).rows][-2:] == ["MostPop", "A random list"]
     assert "--model=MostPop" not in next_steps(with_popularity)
+
+
+def with_gini(model, good, gini, metrics):
+    result = make_result(model, good=good, metrics=metrics)
+    result.record["metrics"]["test"] |= {f"{part}giniindex@50": gini for part in ("", "in_sample_", "unseen_")}
+    return result
+
+
+@pytest.mark.parametrize("metrics", [["giniindex", "mrr"], ["mrr", "giniindex"], ["giniindex"]])
+def test_the_small_table_and_its_sentence_are_of_hits(metrics):
+    """The model of the larger Gini index has the less even lists, and is nowhere called the better one for it."""
+    (board,) = summarise([], [with_gini("TIGER", 0.6, 0.3, metrics), with_gini("FDSA", 0.2, 0.9, metrics)])
+    grid = small_table(board)
+    assert [row[0].text for row in grid.rows] == ["TIGER", "FDSA"]
+    if "mrr" in metrics:
+        value = row_of(board, "TIGER").values["mrr@50"].mean
+        assert grid.title.startswith("MRR@50") and grid.rows[0][2].value == value
+        assert reading(board).startswith(f"TIGER finds most of what users took next (MRR@50 {value:.4f})")
+    else:
+        assert grid.title.startswith("GiniIndex@50") and reading(board) == grid.caption == ""
+        assert '"answer"' not in build_page([DatasetPage("tiny", About("Tiny"), [board], [])]).partition("</style>")[2]
 
 
 def test_a_metric_or_a_record_without_chance_has_no_such_row():

@@ -1,6 +1,8 @@
 """Studies: their files, their cells, and every one of them on a small piece of ml-100k."""
 
+import csv
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ from conftest import ROOT
 from study_cells import made_up
 
 from recbole_specgr.commands.command_line import main
+from recbole_specgr.leaderboard.formats import to_csv
 from recbole_specgr.leaderboard.grid import Grid
 from recbole_specgr.leaderboard.plots.draw import to_svg
 from recbole_specgr.leaderboard.render import study_data
@@ -453,6 +456,45 @@ def test_frontier_takes_what_keeps_its_share(tmp_path):
     assert len(study_grids(read_cells(study, tmp_path))) == 1, "there is nothing to be as good as"
 
 
+def test_the_smallest_is_the_best_of_what_is_better_smaller(tmp_path):
+    study = read_study("ablation")
+    keys = ["giniindex@50", "valid_averagepopularity@50", "recall@50", "unseen_draft_recall@50"]
+    study.table = {"columns": keys}
+    labels = [variant["label"] for variant in study.variants]
+    made_up(study, tmp_path, lambda setup, seed: dict.fromkeys(keys, 0.1 + labels.index(setup.label)), seeds=(1,))
+    (grid,) = study_grids(read_cells(study, tmp_path))
+    gini, popularity, recall, drafts = ([row[at].place for row in grid.rows] for at in range(-4, 0))
+    rest = [None] * (len(labels) - 2)
+    assert gini == popularity == [1, 2, *rest] and recall == drafts == [*rest, 2, 1]
+
+
+def test_the_frontier_of_a_metric_that_is_better_smaller(tmp_path):
+    """By hand: TIGER has recall 0.4 and Gini index 0.9; TIGER_C loses recall and gets more even with epsilon."""
+    study = read_study("tradeoff")
+
+    def value(setup, seed):
+        epsilon = setup.axes.get("epsilon", 0)
+        if setup.label == "TIGER_C":
+            return {"recall@50": 0.4 - 0.2 * epsilon, "giniindex@50": 0.8 - epsilon}
+        return {"recall@50": 0.4 if setup.label == "TIGER" else 0.1, "giniindex@50": 0.9}
+
+    made_up(study, tmp_path, value, seeds=(1,))
+    shares = [1.0, 0.95, 0.9]
+    study.table["frontier"] = {"hold": "recall@50", "best": "giniindex@50", "of": "TIGER", "shares": shares}
+    _, frontier = study_grids(read_cells(study, tmp_path))
+    rows = {row[0].text: row[1:] for row in frontier.rows}
+    assert [cell.text for cell in rows["TIGER_C"]] == ["0.8000", "0.7000", "0.6000"]
+    assert [cell.place for cell in rows["TIGER_C"]] == [1] * 3 and [cell.place for cell in rows["TIGER"]] == [None] * 3
+    study.table["frontier"] = {"hold": "giniindex@50", "best": "recall@50", "of": "TIGER", "shares": shares}
+    _, frontier = study_grids(read_cells(study, tmp_path))
+    rows = {row[0]: row[1:] for row in texts(frontier)}
+    assert rows["UniSRec"] == ["0.1000"] * 3  # as even as TIGER
+    shares = [1.0, 0.9, 0.85]
+    study.table["frontier"] = {"hold": "giniindex@50", "best": "recall@50", "of": "TIGER_C", "shares": shares}
+    _, frontier = study_grids(read_cells(study, tmp_path))
+    assert {row[0]: row[1:] for row in texts(frontier)}["UniSRec"] == ["-", "-", "0.1000"]  # 0.8 is 0.89 of 0.9
+
+
 def test_ranges(tmp_path):
     study = read_study("capabilities")
     made_up(
@@ -461,6 +503,21 @@ def test_ranges(tmp_path):
     (grid,) = study_grids(read_cells(study, tmp_path))
     rows = {row[0]: row for row in texts(grid)}
     assert rows["TIGER"][3] == "60 to 110" and rows["UniSRec"][3] == "10"
+    written = {row[0]: row for row in csv.reader(io.StringIO(to_csv(grid)))}
+    assert written["TIGER"][3] == "60 to 110" and written["UniSRec"][3] == "10"
+
+
+def test_a_range_is_the_mean_of_the_seeds_ranges(tmp_path):
+    """By hand: with 50 and 100 beams one seed has 50 and 100 users/s, the other 100 and 50; both have 50 to 100."""
+    study = read_study("capabilities")
+
+    def value(setup, seed):
+        beams = setup.axes.get("num_beams", 0)
+        return {"users_per_second": float(beams if seed == 1 else 150 - beams)}
+
+    made_up(study, tmp_path, value, seeds=(1, 2))
+    (grid,) = study_grids(read_cells(study, tmp_path))
+    assert {row[0]: row for row in texts(grid)}["TIGER"][3] == "50 to 100"
 
 
 def test_bars_over_labels_are_apart_for_each_value_of_an_axis(tmp_path):
