@@ -1,8 +1,9 @@
 """RecBole's Config with our layers, YAML values and no surprises.
 
 Lowest to highest: RecBole's own files, `properties/overall.yaml`, the `<D>.yaml` beside the data, `properties/`:
-`dataset/<D>.yaml`, `model/<M>.yaml`, `tuned/<D>/<M>.yaml`; the baseline's file, `config_file_list`, `config_dict`. The
-command line hands its `--key=value` in as the last: a Config never looks at `sys.argv`.
+`dataset/<D>.yaml`, `model/<M>.yaml`; the baseline's file, `properties/tuned/<D>/<M>.yaml` (that of the model that a
+baseline is based on lies below the baseline's file), `config_file_list`, `config_dict`. The command line hands its
+`--key=value` in as the last: a Config never looks at `sys.argv`.
 """
 
 import copy
