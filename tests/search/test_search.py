@@ -236,7 +236,37 @@ def test_every_combination_is_tried_once(place, run_hyper):
     assert status == 0 and "warning" not in shown
     assert "2 trials" in shown and (place / "two" / "best.yaml").is_file()
     status, _, error = run_hyper("--params_file=two.test", "--trials=20", "--study=two", "--learning_rate=0.01")
-    assert status == 2 and "other settings" in error
+    assert status == 2 and "other settings: [learning_rate] was 0.001, now it is 0.01. " in error
+
+
+def test_a_search_does_not_go_on_under_other_property_files(tiny_dataset, tmp_path):
+    space = Space(["hidden_size choice [8]"], {"hidden_size": optuna.distributions.CategoricalDistribution(["8"])})
+
+    def study(**given):
+        return Search("SASRec", "tiny", [], {**tiny_dataset, **given}, space, 1, tmp_path / "study").study()
+
+    begun = study()
+    file = tmp_path / "properties" / "tuned" / "tiny" / "SASRec.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("epochs: 7\ntokenizer: {levels: 5}\nhidden_size: 24\n")
+    with pytest.raises(UserError) as caught:
+        study()
+    assert "[epochs] was 100, now it is 7; [tokenizer.levels] was 3, now it is 5." in str(caught.value)
+    assert "hidden_size" not in str(caught.value)  # it is searched
+    file.write_text("seed: 3\npreset: small\n")
+    with pytest.raises(UserError, match=r"\[preset\] was paper, now it is small; \[seed\] was 2026, now it is 3"):
+        study()
+    file.write_text("hidden_size: 24\n")
+    study(show_progress=True)
+    # One that was begun before such settings were kept, or before there was one of them.
+    identity = begun.user_attrs["identity"]
+    begun.set_user_attr("identity", {**identity, "resolved": {**identity["resolved"], "gone": 1}})
+    study()
+    del identity["resolved"]
+    begun.set_user_attr("identity", identity)
+    study()
+    with pytest.raises(UserError, match="other settings"):
+        study(text_dim=7)
 
 
 def test_a_parameter_that_the_model_does_not_read_is_a_warning(place, run_hyper):
