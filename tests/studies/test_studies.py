@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
@@ -21,8 +22,10 @@ from recbole_specgr.leaderboard.render import study_data
 from recbole_specgr.leaderboard.study_data import read_cells
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import name_of, study_grids
-from recbole_specgr.runs.comparison import alike
-from recbole_specgr.runs.folder import write_config
+from recbole_specgr.runs.comparison import alike, differences
+from recbole_specgr.runs.folder import read_config, write_config
+from recbole_specgr.runs.starting import configure
+from recbole_specgr.settings.precedence import expand_dotted
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies import trained
 from recbole_specgr.studies.cells import RUNS
@@ -428,6 +431,60 @@ def test_settings_that_came_later_do_not_count():
     assert alike({"epsilon": 0.1, "tune": {"epsilon": [0.1, 0.2]}}, {"epsilon": 0.2, "tune": {"epsilon": [0.1, 0.2]}})
     assert not alike({"epsilon": 0.1, "tune": None}, {"epsilon": 0.2, "tune": None})
     assert alike({"text_encoder": "/here/x.npz"}, {"text_encoder": "/there/x.npz"})
+
+
+@pytest.mark.parametrize("name", ["text_encoder", "tokenizer.codebooks"])
+def test_files_are_told_apart_by_their_content_where_both_digests_are_known(name):
+    def settings(path: str, digest: str | None = None) -> dict:
+        values = expand_dotted({name: path, "d_model": 8}, "a test")
+        return {**values, "file_digests": {name: digest}} if digest else values
+
+    here, there = settings("/here/x.npz", "a" * 16), settings("/there/x.npz", "b" * 16)
+    assert differences(here, there)[name] == tuple(
+        f"{path} (content {digest * 8})" for path, digest in zip(SHOWN[name], "ab")
+    )
+    assert alike(here, settings("/there/y.npz", "a" * 16))
+    assert alike(here, settings("/here/x.npz")) and alike(settings("/here/x.npz"), here)
+    assert not alike(here, settings("/here/y.npz")) and not alike(here, {**here, "d_model": 9})
+
+
+SHOWN = {"text_encoder": ("x.npz", "x.npz"), "tokenizer.codebooks": ("/here/x.npz", "/there/x.npz")}
+
+
+def write_vectors(file: Path, seed: int) -> str:
+    """Random vectors of all films; returns the file's path."""
+    films = [line.split("\t")[0] for line in Path("dataset/ml/ml.item").read_text().splitlines()[1:]]
+    file.parent.mkdir(exist_ok=True)
+    np.savez(file, item_id=np.array(films), features=np.random.default_rng(seed).normal(size=(len(films), 8)))
+    return str(file)
+
+
+def test_a_run_on_other_vectors_of_the_same_name_is_another_run(workplace, tmp_path):
+    launches = Launches()
+    first, second = (write_vectors(tmp_path / name / "vectors.npz", seed) for seed, name in enumerate(("v1", "v2")))
+    knn, runs = Wanted("SemanticKNN"), str(tmp_path / "runs")
+
+    def made(path: str) -> Path:
+        return TrainedRuns("ml", {**COMMON, "runs_path": runs, "text_encoder": path}, launches).ensure(knn, 1)
+
+    one, two = made(first), made(second)
+    assert one != two and made(first) == one and made(second) == two and len(launches.commands) == 2
+    records = [json.loads((run / "result.json").read_text())["settings"] for run in (one, two)]
+    assert records[0]["text_encoder"] == records[1]["text_encoder"] == "vectors.npz"
+    assert differences(*records).keys() == {"text_encoder"}
+    # It is the file that the run was begun with, whatever lies there later, and wherever it goes.
+    shutil.move(first, tmp_path / "moved.npz")
+    shutil.copy(second, first)
+    assert read_config(one).to_dict()["file_digests"] == records[0]["file_digests"]
+    assert made(str(tmp_path / "moved.npz")) == one and made(first) == two and len(launches.commands) == 2
+    with pytest.raises(UserError, match=r"\[text_encoder\] was vectors.npz \(content \w{8}\), now it is vectors.npz"):
+        configure(None, None, None, {"resume": str(one), "text_encoder": second})
+    # A run of a version that kept no digests is found by the name.
+    config = yaml.safe_load((one / "config.yaml").read_text())
+    del config["file_digests"]
+    (one / "config.yaml").write_text(yaml.safe_dump(config))
+    shutil.rmtree(two)
+    assert made(second) == one
 
 
 def test_rows_of_the_table_take_from_each_other():
