@@ -11,7 +11,7 @@ from recbole_specgr.commands.usage import new_parser
 from recbole_specgr.leaderboard.render import render_all, study_data, study_folder
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
-from recbole_specgr.studies.spec import list_studies, read_study
+from recbole_specgr.studies.spec import Study, list_studies, read_study
 
 ABOUT = """\
 Run a study of properties/study on a data set, show its table, and draw its files; run it again to go on.
@@ -37,8 +37,9 @@ def run(words: list[str]) -> int:
     if not names:
         parser.error("name a study, or --all; --list shows them")
     given = settings_of_runs(settings, "study", "the study's own file")
+    studies = [read_study(name) for name in names]
     try:
-        faults = [fault for name in names for fault in _measure(name, arguments, given)]
+        faults = _measure(studies, arguments, given)
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from here.", file=sys.stderr)
         raise
@@ -61,17 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(name: str, arguments: argparse.Namespace, settings: dict[str, Any]) -> list[str]:
-    """Measure what is missing, then show the tables; what went wrong."""
-    study, faults = read_study(name), []
-    if study.variants:
-        from recbole_specgr.studies.engine import StudyRunner
-        from recbole_specgr.studies.trained import TrainedRuns
+def _measure(studies: list[Study], arguments: argparse.Namespace, settings: dict[str, Any]) -> list[str]:
+    """Of each study, measure what is missing and show the tables; what went wrong."""
+    faults, runs = [], None
+    for study in studies:
+        if study.variants:
+            from recbole_specgr.studies.engine import StudyRunner
+            from recbole_specgr.studies.trained import TrainedRuns
 
-        runs = TrainedRuns(arguments.dataset, settings)
-        folder = study_folder(arguments.leaderboards, arguments.dataset, name)
-        faults = StudyRunner(study, runs, folder, arguments.quick).run(seeds(arguments))
-    for data in study_data(study, arguments.leaderboards, arguments.dataset):
-        width = WIDE if arguments.wide else None
-        print("\n\n".join(to_terminal(grid, width) for grid in study_grids(data)), end="\n\n")
-    return [f"{name}: {fault}" for fault in faults]
+            runs = runs or TrainedRuns(arguments.dataset, settings)  # one for all: it loads the data set once
+            folder = study_folder(arguments.leaderboards, arguments.dataset, study.name)
+            found = StudyRunner(study, runs, folder, arguments.quick).run(seeds(arguments))
+            faults += [f"{study.name}: {fault}" for fault in found]
+        for data in study_data(study, arguments.leaderboards, arguments.dataset):
+            width = WIDE if arguments.wide else None
+            print("\n\n".join(to_terminal(grid, width) for grid in study_grids(data)), end="\n\n")
+    return faults

@@ -35,6 +35,13 @@ _PROPERTIES = ("field2type", "field2source", "field2seqlen", "field2bucketnum")
 _FEATURES = ("inter_feat", "user_feat", "item_feat")
 
 
+def read_by_loading(config: Config) -> dict[str, Any] | None:
+    """The settings that loading reads; None where it may be any, because the split is the user's own."""
+    if not split_class(config["split"]).__module__.startswith(contract.__package__):
+        return None
+    return {name: config[name] for name in SETTINGS}
+
+
 @dataclass(frozen=True)
 class LoadingCache:
     """The folder that keeps a data set as it is loaded under some settings.
@@ -50,12 +57,11 @@ class LoadingCache:
         """The cache of the data set that the settings name; None where loading takes no time, or reads what a
         fingerprint does not cover: further files, or a split of the user's own."""
         files = sorted(Path(config["data_path"]).glob(f"{config['dataset']}.*"))
-        sizes = {file.suffix: file.stat().st_size for file in files}
-        own_split = not split_class(config["split"]).__module__.startswith(contract.__package__)
-        if sizes.get(".inter", 0) < WORTH or own_split or config["additional_feat_suffix"] or config["preload_weight"]:
+        sizes, read = {file.suffix: file.stat().st_size for file in files}, read_by_loading(config)
+        if sizes.get(".inter", 0) < WORTH or not read or config["additional_feat_suffix"] or config["preload_weight"]:
             return None
         states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        key = content_key(_FORMAT, version("recbole"), states, {name: config[name] for name in SETTINGS})
+        key = content_key(_FORMAT, version("recbole"), states, read)
         return cls(Path(config["cache_path"]) / "loaded" / f"{config['dataset']}-{key}")
 
     def read(self) -> Kept | None:

@@ -20,22 +20,26 @@ def keep_beginning(run_dir: Path, dataset: Any) -> None:
     Args:
         dataset: any view.
     """
-    write_json(run_dir / BEGUN, {"command": started_as(sys.argv), **_data(dataset)})
+    write_json(run_dir / BEGUN, {"command": started_as(sys.argv), **data_marks(dataset)})
 
 
 def check_same_data(run_dir: Path, dataset: Any) -> None:
-    """Raise UserError where the data set is not that which the run was begun with. Nothing is known of runs of earlier
-    versions, which did not write it down."""
-    if not (run_dir / BEGUN).is_file():
-        return
-    before, now = read_json(run_dir / BEGUN), _data(dataset)
-    reasons = {"interactions": "it has other interactions", "numbers": "its users or items come in another order"}
-    differing = [reason for key, reason in reasons.items() if before.get(key) != now[key]]
-    if differing:
+    """Raise UserError where the data set is not that which the run was begun with."""
+    if (why := why_begun_on_other_data(run_dir, data_marks(dataset))) is not None:
         raise UserError(
             f"[resume: {run_dir}] can't go on: the data set [{dataset.dataset_name}] is not as it was when the run was "
-            f"begun; {differing[0]}. Bring its file back as it was, or begin a new run."
+            f"begun; {why}. Bring its file back as it was, or begin a new run."
         )
+
+
+def why_begun_on_other_data(run_dir: Path, now: dict[str, str]) -> str | None:
+    """In what a data set, of which `now` are the `data_marks`, is not as it was when a run was begun; None where in
+    nothing. Nothing is known of runs of earlier versions, which did not write it down."""
+    if not (run_dir / BEGUN).is_file():
+        return None
+    before = read_json(run_dir / BEGUN)
+    reasons = {"interactions": "it has other interactions", "numbers": "its users or items come in another order"}
+    return next((reason for key, reason in reasons.items() if before.get(key) != now[key]), None)
 
 
 def command_of_beginning(run_dir: Path) -> str | None:
@@ -44,7 +48,7 @@ def command_of_beginning(run_dir: Path) -> str | None:
     return read_json(run_dir / BEGUN)["command"] if (run_dir / BEGUN).is_file() else None
 
 
-def _data(dataset: Any) -> dict[str, str]:
+def data_marks(dataset: Any) -> dict[str, str]:
     """The fingerprint of the interactions, by token; and of how users and items are numbered, which decides which
     parameters are whose."""
     tokens = (dataset.field2id_token[field] for field in (dataset.uid_field, dataset.iid_field))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from recbole_specgr.settings.file_digests import FILE_DIGESTS
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
+from recbole_specgr.settings.presets import look_up
 
 if TYPE_CHECKING:  # records are compared without torch
     from recbole_specgr.settings.config import Config
@@ -54,7 +56,7 @@ GROWING = "tokenizer"  # the group that gets new settings as tokenizers do; all 
 
 
 def what_it_is(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that say what a run is; a file by its name, wherever it is."""
+    """The settings that say what a run is; a file by its name, wherever it is, and by the digest of its content."""
     return {
         key: PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value
         for key, value in settings.items()
@@ -80,7 +82,8 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[A
     """The settings in which two runs differ: name -> their two values. A member of a group has its dotted name.
 
     A setting that only one of them has came, or went, with another version of the package: it does not count. Neither
-    does what was tuned after training.
+    does what was tuned after training. A file is the same where its content is; of runs of earlier versions, which did
+    not keep its digest, where its name is.
     """
     one, other = ({**BEFORE_THE_SETTING, **what_it_is(settings)} for settings in (one, other))
     tuned = {*(one.get("tune") or {}), *(other.get("tune") or {})}
@@ -88,7 +91,29 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[A
     for key in one:
         if key in other and key not in tuned and not _equal(key, one[key], other[key]):
             found |= _parts(key, one[key], other[key])
+    return _by_content(found, one, other)
+
+
+def _by_content(
+    found: dict[str, tuple[Any, Any]], one: dict[str, Any], other: dict[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """What differs, where files of which both digests are known differ by these, and not by their names.
+
+    Args:
+        found: what differs by name.
+        one, other: the settings of the two runs.
+    """
+    found = {key: values for key, values in found.items() if key.partition(".")[0] != FILE_DIGESTS}
+    ones, others = one.get(FILE_DIGESTS) or {}, other.get(FILE_DIGESTS) or {}
+    for key in sorted(ones.keys() & others.keys()):
+        found.pop(key, None)
+        if ones[key] != others[key]:
+            found[key] = (_file(one, key), _file(other, key))
     return found
+
+
+def _file(settings: dict[str, Any], key: str) -> str:
+    return f"{look_up(settings, key)} (content {settings[FILE_DIGESTS][key][:8]})"
 
 
 def would_be(theirs: dict[str, Any], config: Config) -> bool:
@@ -125,6 +150,7 @@ def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any,
     made of different ones, but each of them of its own."""
     one, other = ({**what_it_is(settings), "seed": settings["seed"]} for settings in (before, now))
     found = {key: (one[key], other[key]) for key in one.keys() & other.keys() if one[key] != other[key]}
+    found = _by_content(found, one, other)
     ours, theirs = sources(before), sources(now)
     differing = [key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)]
     return found | {key: (before.get(key), now.get(key)) for key in differing}

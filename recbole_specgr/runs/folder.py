@@ -108,7 +108,12 @@ def check_finished(run_dir: Path, model: str, dataset: Any, setting: str) -> Non
 
 
 def why_other_data(record: dict[str, Any], dataset: Any) -> str | None:
-    """In what the data and the split of a record differ from those of `dataset`, any view; None where in nothing."""
+    """In what the data and the split of a record, or of a study's cell, differ from those of `dataset`; None where in
+    nothing.
+
+    Args:
+        dataset: any view, or what else has its `protocol`.
+    """
     theirs = record["protocol"]
     differing = ((key, ours) for key, ours in dataset.protocol.items() if theirs.get(key) != ours)
     return next((f"its {key} is {theirs.get(key)}, not {ours}" for key, ours in differing), None)

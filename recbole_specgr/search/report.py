@@ -1,12 +1,19 @@
 """What a search found: a table of all trials, and the best one's settings as a property file."""
 
+from pathlib import Path
+from typing import Any
+
 import optuna
 import yaml
 from optuna.trial import TrialState
 from tabulate import tabulate
 
+from recbole_specgr.runs.comparison import ENVIRONMENT, sources
 from recbole_specgr.search.trials import Search, finished, minutes_of, time_is_up, without_effect
-from recbole_specgr.settings.precedence import expand_dotted
+from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.layer_files import merged, property_layers, tuned_layers, tuning_grid
+from recbole_specgr.settings.precedence import deep_merge
+from recbole_specgr.settings.registry import resolve
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.terminal import plain_table
 
@@ -56,13 +63,46 @@ def write_report(search: Search, study: optuna.Study) -> str:
 
 
 def _write_best(search: Search, trial, metric: str, lines: list[str]) -> None:
-    comments = [*lines, f"Best: trial {trial.number}, valid {metric} {trial.value:.5f}."]
     values = search.space.settings(trial.params)
+    config = search.config(values)
+    comments = [*lines, f"Best: trial {trial.number}, valid {metric} {trial.value:.5f}."]
+    comments.append(
+        "Beside what was searched, the settings that were tuned before, and those that the search was given."
+    )
+    if runs := sources(config.external_config_dict):
+        comments.append(f"To be given again: {' '.join(f'--{key}={path}' for key, path in runs.items())}")
     with atomic_write(search.folder / BEST) as temporary:
-        text = "".join(f"# {line}\n" for line in comments) + yaml.safe_dump(
-            expand_dotted(values, "the search"), sort_keys=False
-        )
-        temporary.write_text(text, encoding="utf-8")
+        text = yaml.safe_dump(tuned_settings(search, values), sort_keys=False, allow_unicode=True)
+        temporary.write_text("".join(f"# {line}\n" for line in comments) + text, encoding="utf-8")
+
+
+def tuned_settings(search: Search, values: dict[str, Any]) -> dict[str, Any]:
+    """What a tuned file of the model on the data set must hold so that a run has the settings of a trial: all but its
+    seed, where it runs, and the trained runs that it is made of.
+
+    Args:
+        values: those of the trial, by their dotted names.
+    """
+    config = search.config(values)
+    before = tuned_layers(search.model, search.dataset)  # which this file replaces
+    settings = deep_merge(merged(before), _of_the_model(config))
+    if "tune" in settings:  # in one file, what the trial's layers said one after the other
+        below = property_layers(resolve(search.model), search.dataset, Path(config["data_path"]), [])
+        grids = tuning_grid([layer for layer in below if layer not in before]) or {}
+        tried = config["tune"] or {}
+        left_out = dict.fromkeys(key for key in grids if key not in tried and key not in settings)
+        settings["tune"] = {**left_out, **tried} or None
+    return settings
+
+
+def _of_the_model(config: Config) -> dict[str, Any]:
+    """The settings that a search and its trial gave, but for those that say only where and how a run goes, and those
+    that this model does not have."""
+    given, known = dict(config.external_config_dict), config.final_config_dict.keys() - {"model", "dataset"}
+    if given.pop("eval_args", None) is not None:
+        given["split"] = config["split"]  # all else in there says what is so anyway
+    kept = (given.keys() & known) - (ENVIRONMENT - {"preset"}) - sources(given).keys()
+    return {key: value for key, value in given.items() if key in kept}
 
 
 def _inline(settings: dict) -> str:

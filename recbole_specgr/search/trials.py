@@ -18,6 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from recbole_specgr.runs.comparison import differences
 from recbole_specgr.search.space import Space
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.system.allocator import keep_freed_memory
@@ -55,11 +56,12 @@ class Search:
         return Config(self.model, self.dataset, self.config_files, given)
 
     def identity(self) -> dict[str, Any]:
-        """What all trials of a study must share."""
+        """What all trials of a study must share: what was given, and under `resolved` all settings as they are before a
+        trial has its own values, with what property files say."""
         files = {file: Path(file).read_text(encoding="utf-8") for file in self.config_files}
         settings = {key: value for key, value in self.settings.items() if key != "show_progress"}
         parts = {"model": self.model, "dataset": self.dataset, "config_files": files, "settings": settings}
-        return json.loads(json.dumps({**parts, "parameters": self.space.text}))
+        return json.loads(json.dumps({**parts, "parameters": self.space.text, "resolved": self.config({}).to_dict()}))
 
     def study(self, seed: int | None = None) -> optuna.Study:
         """The study in the folder, made when there is none.
@@ -82,10 +84,29 @@ class Search:
         if known is None:
             study.set_user_attr("identity", identity)
             study.set_user_attr("metric", config["valid_metric"].lower())
-        elif known != identity:
-            other = ", ".join(key for key in identity if known[key] != identity[key])
-            raise UserError(f"{self.folder} holds a search with other {other}. Give this one its own --study=FOLDER.")
+        elif other := self._others(known, identity):
+            raise UserError(
+                f"{self.folder} holds a search with other {other}. Give this one its own --study=FOLDER, or bring back "
+                f"what that one had."
+            )
         return study
+
+    def _others(self, known: dict[str, Any], identity: dict[str, Any]) -> str:
+        """In what a study that was begun before is another; "" where in nothing. What property files said then is not
+        known of studies of earlier versions."""
+        before, now = known.get("resolved", identity["resolved"]), identity["resolved"]
+        found = {key: (before[key], now[key]) for key in ("seed", "preset") if before[key] != now[key]}
+        found |= {key: values for key, values in differences(before, now).items() if not self._searches(key)}
+        parts = [key for key in identity if key != "resolved" and known[key] != identity[key]]
+        if found:
+            settings = "; ".join(f"[{key}] was {old}, now it is {new}" for key, (old, new) in sorted(found.items()))
+            parts = [part for part in parts if part not in ("settings", "config_files")]  # said in full
+            parts.append(f"settings: {settings}")
+        return ", ".join(parts)
+
+    def _searches(self, name: str) -> bool:
+        """The setting of that dotted name, or the group that it is in, is searched."""
+        return any(name == searched or name.startswith(f"{searched}.") for searched in self.space.distributions)
 
 
 def run_search(search: Search, jobs: int) -> optuna.Study:

@@ -1,8 +1,9 @@
 """RecBole's Config with our layers, YAML values and no surprises.
 
 Lowest to highest: RecBole's own files, `properties/overall.yaml`, the `<D>.yaml` beside the data, `properties/`:
-`dataset/<D>.yaml`, `model/<M>.yaml`, `tuned/<D>/<M>.yaml`; the baseline's file, `config_file_list`, `config_dict`. The
-command line hands its `--key=value` in as the last: a Config never looks at `sys.argv`.
+`dataset/<D>.yaml`, `model/<M>.yaml`; the baseline's file, `properties/tuned/<D>/<M>.yaml` (that of the model that a
+baseline is based on lies below the baseline's file), `config_file_list`, `config_dict`. The command line hands its
+`--key=value` in as the last: a Config never looks at `sys.argv`.
 """
 
 import copy
@@ -26,6 +27,7 @@ from recbole_specgr.settings.checks import (
 from recbole_specgr.settings.datasets import find_dataset
 from recbole_specgr.settings.device import find_device
 from recbole_specgr.settings.eval_args import check_eval_args, with_split
+from recbole_specgr.settings.file_digests import FILE_DIGESTS, file_digest, naming_files
 from recbole_specgr.settings.following import following
 from recbole_specgr.settings.foreign import left_out, without_foreign
 from recbole_specgr.settings.layer_files import (
@@ -42,7 +44,7 @@ from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, kind_of, stack, types_of
 from recbole_specgr.settings.precision import choose_precision, slow_precision
-from recbole_specgr.settings.presets import DataSize, dotted, follow_data, open_keys, put
+from recbole_specgr.settings.presets import DataSize, dotted, follow_data, look_up, open_keys, put
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
 from recbole_specgr.settings.resources import package_folder
@@ -123,6 +125,7 @@ class Config(RecBoleConfig):
         self.size: DataSize | None = None  # of the data, once it is known
         self.preset_changes: dict[str, tuple[Any, Any]] = {}
         self._user_layers: list[Layer] = []
+        self._digests: dict[str, tuple[str, str | None]] = {}  # of files: setting -> what it names, and the digest
         self._read = {"backbone"}  # names of settings that were read; this one says which property files are
         self._lender: tuple[Config, Collection[str]] | None = None  # of a part: the whole, and what comes from it
         self._borrowers: list[Config] = []  # of a whole: the parts that it has lent to
@@ -188,7 +191,25 @@ class Config(RecBoleConfig):
         values["data_path"] = self._data_root
         if values["train_neg_sample_args"]["distribution"] == "none":
             values["train_neg_sample_args"] = None
-        return values
+        values.pop(FILE_DIGESTS, None)
+        digests = self._file_digests()
+        return values | ({FILE_DIGESTS: digests} if digests else {})
+
+    def _file_digests(self) -> dict[str, str]:
+        """The digests of the files that settings name: of a run that was begun before, those that it was begun with,
+        except where a setting names something else now."""
+        final, saved = self.final_config_dict, self._settings or {}
+        known = saved.get(FILE_DIGESTS) or {}
+        found: dict[str, str | None] = {}
+        for name in naming_files(final):
+            value = look_up(final, name)
+            if self.of_a_run and value == look_up(saved, name):
+                found[name] = known.get(name)
+                continue
+            if self._digests.get(name, (None,))[0] != value:  # read once: what is written there later is no input
+                self._digests[name] = value, file_digest(name, value, self._data_folder)
+            found[name] = self._digests[name][1]
+        return {name: digest for name, digest in found.items() if digest is not None}
 
     def check_data(self) -> None:
         """Raise UserError where the data set is not there, which a Config of a finished run bears."""

@@ -60,18 +60,21 @@ def layer_of_file(path: Path, declares: bool = False) -> Layer:
 
 
 def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
-    """The property files of a model, then what is tuned for it, then its baseline file where it is a baseline."""
+    """The property files of a model, then its baseline file where it is a baseline, then what is tuned for it; what is
+    tuned for the model that a baseline is based on lies below the baseline's file."""
     base_model = entry.model_class.__name__
-    layers = [
-        # Whoever writes a model writes its property file, so a model file of the working directory may declare.
-        *(_usual(layer_of_file(path, declares=True)) for path in property_files(f"model/{base_model}")),
-        *(layer_of_file(path) for path in property_files(f"tuned/{dataset}/{base_model}")),
-    ]
+    # Whoever writes a model writes its property file, so a model file of the working directory may declare.
+    layers = [_usual(layer_of_file(path, declares=True)) for path in property_files(f"model/{base_model}")]
+    if entry.name != base_model:
+        layers += tuned_layers(base_model, dataset)
     if entry.baseline_file is not None and entry.base is not None:
         layers.append(_baseline_layer(entry, entry.baseline_file, layers))
-        if entry.name != base_model:
-            layers += [layer_of_file(path) for path in property_files(f"tuned/{dataset}/{entry.name}")]
-    return layers
+    return layers + tuned_layers(entry.name, dataset)
+
+
+def tuned_layers(model: str, dataset: str) -> list[Layer]:
+    """What is tuned for a model of that name on a data set."""
+    return [layer_of_file(path) for path in property_files(f"tuned/{dataset}/{model}")]
 
 
 def _baseline_layer(entry: ModelEntry, file: Path, below: list[Layer]) -> Layer:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from logging import getLogger
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -39,12 +40,14 @@ class StudyRunner:
         self.study, self.runs, self.folder = study, runs, folder
         self.setups = list(study.setups(quick))
         self.show_progress = show_progress
+        self._told = False  # of cells of other data
         self._check_measures()
 
     def run(self, seeds: list[int]) -> list[str]:
         """Measure every cell that is not there yet, and return what went wrong, one sentence a cause.
 
-        A cell that is there and was measured with other settings than the study has now is measured again.
+        A cell that is there and was measured with other settings than the study has now, or on other data than the
+        data set holds now, is measured again.
         """
         faults: list[str] = []
         bar = tqdm(
@@ -92,13 +95,22 @@ class StudyRunner:
         }
 
     def _is_there(self, setup: Setup, seed: int, identity: dict[str, Any]) -> bool:
-        """The cell was measured on such a run, under these settings of inference, by these measures."""
+        """The cell was measured on such a run of the present data, under these settings of inference, by these
+        measures."""
         path = self.folder / setup.file_name(seed)
         if not path.is_file():
             return False
         cell, runs = read_cell(path), read_identities(self.folder)
         measured = cell["run_id"] in runs and same_run(runs[cell["run_id"]], identity)
-        return measured and cell["set"] == setup.decode and cell["measure"] == setup.measure
+        if not measured or cell["set"] != setup.decode or cell["measure"] != setup.measure:
+            return False
+        why = why_other_data(cell, self.runs.data(self.runs.config(setup.wanted, seed)))
+        if why is not None and not self._told:
+            self._told = True
+            getLogger().warning(
+                f"{path} and what else was measured on other data than the data set holds now is measured again: {why}."
+            )
+        return why is None
 
     def _write(self, setup: Setup, seed: int, identity: dict[str, Any], measured: dict[str, Any], loaded: "_Loaded"):
         run_id, identities = digest(identity)[:16], read_identities(self.folder)

@@ -4,17 +4,24 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from recbole_specgr.data.dataset import InductiveDataset
+from recbole_specgr.data.loading_cache import read_by_loading
+from recbole_specgr.runs.beginning import data_marks, why_begun_on_other_data
+from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.comparison import sources, would_be
-from recbole_specgr.runs.folder import CONFIG, LAST, checkpoint_of
+from recbole_specgr.runs.folder import CONFIG, LAST, checkpoint_of, why_other_data
 from recbole_specgr.runs.launch import training_program
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.fingerprint import content_key
 
 VARIANTS = "variants"  # runs of models with other settings than their own are kept apart: <runs>/variants/<dataset>/...
 
@@ -23,8 +30,21 @@ class RunFailed(Exception):
     """A run ended with an error. Its message is the command and the exit status."""
 
 
+@dataclass(frozen=True)
+class PresentData:
+    """What the files of a data set hold now, as some settings read them.
+
+    Attributes:
+        protocol: what two results must share to compare (`InductiveDataset.protocol`).
+        marks: what a run that goes on must find again (`data_marks`).
+    """
+
+    protocol: dict[str, Any]
+    marks: dict[str, str]
+
+
 class TrainedRuns:
-    """Finds and makes runs of one data set.
+    """Finds and makes runs of one data set, as its files are now: runs of what they held before are passed over.
 
     Args:
         settings: over every run's own; `runs_path` is where runs are looked for and kept.
@@ -35,6 +55,8 @@ class TrainedRuns:
         self, dataset: str, settings: dict[str, Any] | None = None, launch: Callable[[list[str]], None] | None = None
     ):
         self.dataset, self.settings, self.launch = dataset, dict(settings or {}), launch or run_training
+        self._data: dict[str, PresentData] = {}  # by the settings that read it
+        self._passed_over: set[Path] = set()
 
     def find(self, wanted: Wanted, seed: int) -> Path | None:
         """The newest finished run that is what is wanted. Raises UserError for a model or setting that is not there."""
@@ -64,6 +86,16 @@ class TrainedRuns:
         given = Settings(self._given(wanted, seed, uses or {}), "the study's file or the command line")
         return Config(wanted.model, self.dataset, config_dict=given)
 
+    def data(self, config: Config) -> PresentData:
+        """The data set as these settings read it; loaded once for all that read it alike. Raises UserError where it
+        can't be read."""
+        read = read_by_loading(config)
+        key = content_key(config["data_path"], config.to_dict() if read is None else read)
+        if key not in self._data:
+            dataset = InductiveDataset(config)
+            self._data[key] = PresentData(dataset.protocol, data_marks(dataset))
+        return self._data[key]
+
     def _given(self, wanted: Wanted, seed: int, uses: dict[str, Path]) -> dict[str, Any]:
         return {**self.settings, **wanted.train, **{key: str(path) for key, path in uses.items()}, "seed": seed}
 
@@ -77,8 +109,19 @@ class TrainedRuns:
             complete = (run / RESULT).is_file() and checkpoint_of(run, config).is_file()
             there = complete if finished else (run / LAST).is_file() and not complete
             if there and _is(run, config, given, uses, may_train_parts=finished):
-                return run
+                if (why := self._why_other_data(run, config, finished)) is None:
+                    return run
+                if run not in self._passed_over:
+                    self._passed_over.add(run)
+                    getLogger().warning(f"{run} is passed over, for the data set was another then: {why}.")
         return None
+
+    def _why_other_data(self, run: Path, config: Config, finished: bool) -> str | None:
+        """In what the data of a run with these settings are not those of now; None where in nothing."""
+        data = self.data(config)
+        if finished:
+            return why_other_data(read_record(run / RESULT), data)
+        return why_begun_on_other_data(run, data.marks)
 
     def _folders(self, wanted: Wanted, config: Config | None = None) -> list[Path]:
         config = config or self.config(wanted, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,9 +17,12 @@ import yaml
 from conftest import ROOT, write_tiny_dataset
 
 from recbole_specgr.commands.command_line import main
-from recbole_specgr.search.space import read_space
+from recbole_specgr.runs.comparison import what_it_is
+from recbole_specgr.search.report import tuned_settings
+from recbole_specgr.search.space import Space, read_space
 from recbole_specgr.search.trials import Search, finished
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.presets import DataSize
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import locked
 
@@ -163,7 +167,11 @@ def test_a_search_ends_goes_on_and_reports(place, run_hyper):
     assert status == 2 and f"Another process searches in {folder.relative_to(place)}" in error
 
     summary, best = (folder / "summary.md").read_text(), yaml.safe_load((folder / "best.yaml").read_text())
-    assert best == search.space.settings(study.best_trial.params)
+    given = {"n_layers": 1, "inner_size": 8, "topk": [5, 10], "valid_metric": "NDCG@10", "epochs": 1}
+    assert best == {**given, **search.space.settings(study.best_trial.params)}
+    assert _as_tuned(place, folder / "best.yaml") == what_it_is(
+        yaml.safe_load(Path(place, study.best_trial.user_attrs["run_dir"], "config.yaml").read_text())
+    )
     scores = [line.split("|")[2].strip() for line in summary.splitlines() if line.startswith("|")][2:]
     numbers = [float(score) for score in scores if score != "failed"]
     assert numbers == sorted(numbers, reverse=True) and numbers[0] == pytest.approx(study.best_value, abs=1e-5)
@@ -179,13 +187,86 @@ def test_a_search_ends_goes_on_and_reports(place, run_hyper):
     assert "SASRec on tiny: 1 trials in" in shown
 
 
+def _as_tuned(place: Path, best: Path) -> dict:
+    """The settings of a run that has this file as its tuned one."""
+    file = place / "properties" / "tuned" / "tiny" / "SASRec.yaml"
+    file.parent.mkdir(parents=True)
+    shutil.copy(best, file)
+    settings = Config("SASRec", "tiny", config_dict={"use_gpu": False}).to_dict()
+    shutil.rmtree(place / "properties")
+    return what_it_is(settings)
+
+
+# What was tuned before, what the search is given, and what is tried.
+CASES = {
+    "a model that is tuned": ("UniSRec", {"epochs": 12, "train_on": "rows"}, {}, {"hidden_size": 16}),
+    "what was given": ("SASRec", {"epochs": 12, "n_layers": 1}, {"epochs": 5, "seed": 7}, {"hidden_size": 16}),
+    "a preset": ("SASRec", {"hidden_size": 96}, {"preset": "small"}, {"train_batch_size": 64.0}),
+    "RecBole's words": ("SASRec", {}, {"eval_args.split": {"LS": "valid_and_test"}}, {}),
+    "what this model can't have": ("SASRec", {}, {"strict": False, "draft_size": 3, "eval_args.group_by": "x"}, {}),
+    "a choice that was made": ("SpecGRPP", {"tune": {"draft_size": [10, 20]}}, {}, {"draft_size": 10}),
+    "a grid that was given": ("SpecGRPP", {"tune": {}}, {"tune": {"draft_size": [10, 20]}}, {"num_beams": 20}),
+    "nothing to tune": ("SpecGRPP", {"tune": {"draft_size": [10, 20]}}, {"tune": {}}, {"tokenizer.levels": 3}),
+    "a baseline": ("TIGER_decoder", {"epochs": 3}, {"warmup_steps": 5}, {"num_layers": 1}),
+    "a baseline of its class' name": ("MeanItem", {"embedding_size": 32}, {}, {"learning_rate": 0.5}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_with_the_best_settings_as_tuned_file_is_the_best_trial(case, tiny_dataset, tmp_path):
+    model, tuned, given, values = CASES[case]
+    file = tmp_path / "properties" / "tuned" / "tiny" / f"{model}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml.safe_dump(tuned))
+    (tmp_path / "more.yaml").write_text("weight_decay: 0.25\n")
+    environment = {key: tiny_dataset[key] for key in ("data_path", "use_gpu", "show_progress")}
+    search = Search(model, "tiny", ["more.yaml"], {**environment, **given}, Space([], {}), 1, tmp_path)
+    trial = search.config(values)
+    file.write_text(yaml.safe_dump(tuned_settings(search, values)))
+    again = Config(model, "tiny", config_dict={**environment, "seed": 9})
+    for config in (trial, again):
+        config.follow_data(DataSize(5000, 80, 60))
+    assert what_it_is(again.to_dict()) == what_it_is(trial.to_dict()) and again["preset"] == trial["preset"]
+    assert again["seed"] == 9 and again["weight_decay"] == 0.25
+
+
 def test_every_combination_is_tried_once(place, run_hyper):
     (place / "two.test").write_text("hidden_size choice [8, 16]\n")
     status, shown, _ = run_hyper("--params_file=two.test", "--trials=20", "--study=two")
     assert status == 0 and "warning" not in shown
     assert "2 trials" in shown and (place / "two" / "best.yaml").is_file()
     status, _, error = run_hyper("--params_file=two.test", "--trials=20", "--study=two", "--learning_rate=0.01")
-    assert status == 2 and "other settings" in error
+    assert status == 2 and "other settings: [learning_rate] was 0.001, now it is 0.01. " in error
+
+
+def test_a_search_does_not_go_on_under_other_property_files(tiny_dataset, tmp_path):
+    space = Space(["hidden_size choice [8]"], {"hidden_size": optuna.distributions.CategoricalDistribution(["8"])})
+
+    def study(**given):
+        return Search("SASRec", "tiny", [], {**tiny_dataset, **given}, space, 1, tmp_path / "study").study()
+
+    begun = study()
+    file = tmp_path / "properties" / "tuned" / "tiny" / "SASRec.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("epochs: 7\ntokenizer: {levels: 5}\nhidden_size: 24\n")
+    with pytest.raises(UserError) as caught:
+        study()
+    assert "[epochs] was 100, now it is 7; [tokenizer.levels] was 3, now it is 5." in str(caught.value)
+    assert "hidden_size" not in str(caught.value)  # it is searched
+    file.write_text("seed: 3\npreset: small\n")
+    with pytest.raises(UserError, match=r"\[preset\] was paper, now it is small; \[seed\] was 2026, now it is 3"):
+        study()
+    file.write_text("hidden_size: 24\n")
+    study(show_progress=True)
+    # One that was begun before such settings were kept, or before there was one of them.
+    identity = begun.user_attrs["identity"]
+    begun.set_user_attr("identity", {**identity, "resolved": {**identity["resolved"], "gone": 1}})
+    study()
+    del identity["resolved"]
+    begun.set_user_attr("identity", identity)
+    study()
+    with pytest.raises(UserError, match="other settings"):
+        study(text_dim=7)
 
 
 def test_a_parameter_that_the_model_does_not_read_is_a_warning(place, run_hyper):

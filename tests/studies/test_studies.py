@@ -6,15 +6,18 @@ import io
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
 from study_cells import made_up
 
 from recbole_specgr.commands.command_line import main
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.leaderboard.formats import to_csv
 from recbole_specgr.leaderboard.grid import Grid
 from recbole_specgr.leaderboard.plots.draw import to_svg
@@ -22,9 +25,12 @@ from recbole_specgr.leaderboard.render import study_data
 from recbole_specgr.leaderboard.study_data import read_cells
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import name_of, study_grids
-from recbole_specgr.runs.comparison import alike
-from recbole_specgr.runs.folder import write_config
+from recbole_specgr.runs.comparison import alike, differences
+from recbole_specgr.runs.folder import read_config, write_config
+from recbole_specgr.runs.starting import configure
+from recbole_specgr.settings.precedence import expand_dotted
 from recbole_specgr.settings.registry import resolve
+from recbole_specgr.studies import trained
 from recbole_specgr.studies.cells import RUNS
 from recbole_specgr.studies.engine import StudyRunner, _Loaded
 from recbole_specgr.studies.measures import MEASURES
@@ -317,6 +323,108 @@ def test_an_interrupted_run_is_gone_on_with(workplace, monkeypatch):
     assert record["training"]["train"]["epochs"] == 3 and "--seed=5" in " ".join(launches.commands[-1])
 
 
+@pytest.fixture
+def imported(workplace, tmp_path):
+    """A copy of the data set, and a function that imports other interactions under its name: all but the last ones."""
+    shutil.copytree(workplace / "dataset", tmp_path / "dataset")
+    file = tmp_path / "dataset" / "ml" / "ml.inter"
+    first = file.read_text().splitlines()
+
+    def again(left_out: int) -> None:
+        file.write_text("\n".join(first[: len(first) - left_out]) + "\n")
+
+    return again
+
+
+def settings_of_copy(folder: Path) -> dict:
+    return {**COMMON, "data_path": str(folder / "dataset"), "runs_path": str(folder / "runs")}
+
+
+def test_a_run_of_what_the_data_set_held_before_is_passed_over(imported, tmp_path, caplog):
+    launches, settings, popular = Launches(), settings_of_copy(tmp_path), Wanted("MostPop")
+    first = TrainedRuns("ml", settings, launches).ensure(popular, 1)
+    imported(1)
+    runs = TrainedRuns("ml", settings, launches)
+    assert runs.find(popular, 1) is None and runs.find(popular, 1) is None
+    (told,) = [text for text in caplog.messages if "passed over" in text]
+    assert f"{first} is passed over, for the data set was another then: its fingerprint is" in told
+    second = runs.ensure(popular, 1)
+    assert second != first and runs.find(popular, 1) == second and len(launches.commands) == 2
+    imported(0)
+    assert TrainedRuns("ml", settings, launches).ensure(popular, 1) == first and len(launches.commands) == 2
+
+
+def test_a_run_that_was_begun_on_other_data_is_not_gone_on_with(imported, tmp_path):
+    launches, settings, wanted = Launches(), settings_of_copy(tmp_path), Wanted("MostPop")
+    first = TrainedRuns("ml", settings, launches).ensure(wanted, 1)
+    (first / "result.json").unlink()
+    (first / "last.pth").touch()
+    imported(1)
+    second = TrainedRuns("ml", settings, launches).ensure(wanted, 1)
+    assert second != first and not any("--resume" in word for word in launches.commands[-1])
+
+
+def test_the_data_set_is_loaded_once_for_all_runs_that_read_it_alike(imported, tmp_path, monkeypatch):
+    runs = TrainedRuns("ml", settings_of_copy(tmp_path), Launches())
+    made = [runs.ensure(Wanted(model), 1) for model in ("MostPop", "RecentPop")]
+    loaded = []
+    init = InductiveDataset.__init__
+    monkeypatch.setattr(InductiveDataset, "__init__", lambda self, config: loaded.append(1) or init(self, config))
+    again = TrainedRuns("ml", settings_of_copy(tmp_path), Launches())
+    assert [again.find(Wanted(model), 1) for model in ("MostPop", "RecentPop")] == made and len(loaded) == 1
+
+
+@pytest.fixture
+def in_this_process(monkeypatch) -> Launches:
+    """Commands train their runs in this process."""
+    launches = Launches()
+    monkeypatch.setattr(trained, "run_training", launches)
+    monkeypatch.setattr(sys, "argv", ["recbole-specgr"])  # from which a record has its command
+    return launches
+
+
+def test_cells_of_what_the_data_set_held_before_are_measured_again(
+    workplace, imported, in_this_process, tmp_path, caplog
+):
+    study = workplace / "properties" / "study" / "later.yaml"
+    study.parent.mkdir(exist_ok=True)
+    study.write_text("title: Later\nvariants: [{label: popularity, model: MostPop}]\nmeasure: {quality: {}}\n")
+    words = ["study", "later", "--dataset=ml", f"--leaderboards={tmp_path}/boards"]
+    words += [f"--{key}={value}" for key, value in settings_of_copy(tmp_path).items()]
+
+    def measured() -> dict:
+        assert main(words) == 0
+        (cell,) = (tmp_path / "boards" / "ml" / "studies" / "later").glob("popularity*.json")
+        return json.loads(cell.read_text())
+
+    first = measured()
+    assert measured() == first
+    imported(1)
+    second = measured()
+    study.unlink()
+    assert second["protocol"]["fingerprint"] != first["protocol"]["fingerprint"] and second["run_id"] == first["run_id"]
+    assert sum("measured on other data than the data set holds now" in text for text in caplog.messages) == 1
+
+
+def test_a_table_is_made_anew_where_the_data_set_holds_something_else(imported, in_this_process, tmp_path, capsys):
+    words = ["table", "--dataset=ml", "--rows", "MostPop", f"--leaderboards={tmp_path}/boards"]
+    words += [f"--{key}={value}" for key, value in settings_of_copy(tmp_path).items()]
+    for left_out, outcome, made in ((0, "added", 1), (0, "is there already", 1), (1, "added", 2)):
+        imported(left_out)
+        assert main(words) == 0 and outcome in capsys.readouterr().out
+        assert len(in_this_process.commands) == made
+
+
+def test_a_data_set_whose_files_are_not_there_is_one_sentence_a_row(workplace, tmp_path, capsys):
+    words = ["--dataset=gone", f"--leaderboards={tmp_path}/boards"]
+    made_up(read_study("latency"), tmp_path / "boards" / "gone" / "studies" / "latency", lambda *_: {"latency_ms": 1.0})
+    assert main(["table", "--rows", "MostPop", *words]) == 1
+    assert "MostPop, seed 2026: There is no data set [gone]" in capsys.readouterr().err
+    assert main(["study", "latency", *words]) == 1
+    shown = capsys.readouterr()
+    assert "There is no data set [gone]" in shown.err and "speed over TIGER" in shown.out  # the cells are shown
+
+
 def test_settings_that_came_later_do_not_count():
     old = {"d_model": 8, "seed": 1, "tokenizer": {"levels": 2}, "stages": {"train": {}}, "runs_path": "a"}
     new = {**old, "seed": 2, "later": 5, "tokenizer": {"levels": 2, "later": 1}, "runs_path": "b"}
@@ -326,6 +434,60 @@ def test_settings_that_came_later_do_not_count():
     assert alike({"epsilon": 0.1, "tune": {"epsilon": [0.1, 0.2]}}, {"epsilon": 0.2, "tune": {"epsilon": [0.1, 0.2]}})
     assert not alike({"epsilon": 0.1, "tune": None}, {"epsilon": 0.2, "tune": None})
     assert alike({"text_encoder": "/here/x.npz"}, {"text_encoder": "/there/x.npz"})
+
+
+@pytest.mark.parametrize("name", ["text_encoder", "tokenizer.codebooks"])
+def test_files_are_told_apart_by_their_content_where_both_digests_are_known(name):
+    def settings(path: str, digest: str | None = None) -> dict:
+        values = expand_dotted({name: path, "d_model": 8}, "a test")
+        return {**values, "file_digests": {name: digest}} if digest else values
+
+    here, there = settings("/here/x.npz", "a" * 16), settings("/there/x.npz", "b" * 16)
+    assert differences(here, there)[name] == tuple(
+        f"{path} (content {digest * 8})" for path, digest in zip(SHOWN[name], "ab")
+    )
+    assert alike(here, settings("/there/y.npz", "a" * 16))
+    assert alike(here, settings("/here/x.npz")) and alike(settings("/here/x.npz"), here)
+    assert not alike(here, settings("/here/y.npz")) and not alike(here, {**here, "d_model": 9})
+
+
+SHOWN = {"text_encoder": ("x.npz", "x.npz"), "tokenizer.codebooks": ("/here/x.npz", "/there/x.npz")}
+
+
+def write_vectors(file: Path, seed: int) -> str:
+    """Random vectors of all films; returns the file's path."""
+    films = [line.split("\t")[0] for line in Path("dataset/ml/ml.item").read_text().splitlines()[1:]]
+    file.parent.mkdir(exist_ok=True)
+    np.savez(file, item_id=np.array(films), features=np.random.default_rng(seed).normal(size=(len(films), 8)))
+    return str(file)
+
+
+def test_a_run_on_other_vectors_of_the_same_name_is_another_run(workplace, tmp_path):
+    launches = Launches()
+    first, second = (write_vectors(tmp_path / name / "vectors.npz", seed) for seed, name in enumerate(("v1", "v2")))
+    knn, runs = Wanted("SemanticKNN"), str(tmp_path / "runs")
+
+    def made(path: str) -> Path:
+        return TrainedRuns("ml", {**COMMON, "runs_path": runs, "text_encoder": path}, launches).ensure(knn, 1)
+
+    one, two = made(first), made(second)
+    assert one != two and made(first) == one and made(second) == two and len(launches.commands) == 2
+    records = [json.loads((run / "result.json").read_text())["settings"] for run in (one, two)]
+    assert records[0]["text_encoder"] == records[1]["text_encoder"] == "vectors.npz"
+    assert differences(*records).keys() == {"text_encoder"}
+    # It is the file that the run was begun with, whatever lies there later, and wherever it goes.
+    shutil.move(first, tmp_path / "moved.npz")
+    shutil.copy(second, first)
+    assert read_config(one).to_dict()["file_digests"] == records[0]["file_digests"]
+    assert made(str(tmp_path / "moved.npz")) == one and made(first) == two and len(launches.commands) == 2
+    with pytest.raises(UserError, match=r"\[text_encoder\] was vectors.npz \(content \w{8}\), now it is vectors.npz"):
+        configure(None, None, None, {"resume": str(one), "text_encoder": second})
+    # A run of a version that kept no digests is found by the name.
+    config = yaml.safe_load((one / "config.yaml").read_text())
+    del config["file_digests"]
+    (one / "config.yaml").write_text(yaml.safe_dump(config))
+    shutil.rmtree(two)
+    assert made(second) == one
 
 
 def test_rows_of_the_table_take_from_each_other():
