@@ -28,7 +28,7 @@ class LoadedDataset(SequentialDataset):
     Ids are categories from the file on. Times stay exact: they are read off before RecBole rounds them to float32.
 
     Attributes:
-        repeats: users came back to items; only the first time is kept.
+        repeats: users came back to items, in the file or before its import; only the first time is kept.
     """
 
     repeats: bool
@@ -138,8 +138,8 @@ class LoadedDataset(SequentialDataset):
         pairs = _pairs(frame[self.uid_field], frame[self.iid_field])
         ordered = np.sort(pairs)
         twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        self.repeats = len(twice) > 0
-        if self.repeats:
+        self.repeats = len(twice) > 0 or bool(self.config["repeats_removed"])
+        if len(twice):
             place = np.searchsorted(twice, pairs).clip(max=len(twice) - 1)
             repeated = np.flatnonzero(twice[place] == pairs)
             in_time = repeated[np.argsort(times[repeated], kind="stable")]

@@ -29,7 +29,7 @@ WORTH = 32 * 2**20  # bytes of interactions from which on the cache is faster th
 SETTINGS = (
     *dataset_arguments,  # RecBole's own list of what its loading reads
     *("numerical_features", "discretization", "encoding"),
-    *("split", "timestamp_split", "launch_holdout", "text_fields"),
+    *("split", "timestamp_split", "launch_holdout", "repeats_removed", "text_fields"),
 )
 _PROPERTIES = ("field2type", "field2source", "field2seqlen", "field2bucketnum")
 _FEATURES = ("inter_feat", "user_feat", "item_feat")

@@ -23,10 +23,11 @@ from recbole_specgr.importing.atomic_files import (
     write_items,
     write_properties,
 )
+from recbole_specgr.importing.interactions import repeats_removed
 from recbole_specgr.importing.item_table import match_items
 from recbole_specgr.system.errors import UserError
 
-#: The data set's layer of the configuration, the same for every category.
+#: The data set's layer of the configuration, the same for every category but for `repeats_removed`.
 PROPERTIES = base_properties(FIELDS) | {
     "timestamp_split": list(SPLIT),
     "text_fields": list(TEXT_FIELDS),
@@ -102,7 +103,7 @@ def prepare_amazon(
         write_interactions(scratch / f"{name}.inter", frame)
         write_items(scratch / f"{name}.item", items, dict.fromkeys(LIST_FIELDS, "token_seq"))
         found = f"What `recbole-specgr prepare-amazon` found in Amazon Reviews 2023, {category}.\n{report.table}"
-        write_properties(scratch / f"{name}.yaml", PROPERTIES, found)
+        write_properties(scratch / f"{name}.yaml", PROPERTIES | repeats_removed(counts), found)
     return report
 
 

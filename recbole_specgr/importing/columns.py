@@ -12,6 +12,7 @@ import pandas as pd
 from recbole_specgr.data.ids import read_id
 from recbole_specgr.system.errors import UserError
 
+DROPPED = "dropped: "  # what the counts of dropped rows begin with
 USER_NAMES = ("user_id", "user", "reviewer_id", "customer_id", "visitor_id", "member_id", "uid", "username")
 ITEM_NAMES = (
     *("item_id", "parent_asin", "asin", "item", "product_id", "game_id", "movie_id", "book_id", "article_id"),
@@ -104,6 +105,6 @@ def _name_row(column: pd.Series, path: Path | str) -> None:
 def drop_rows(frame: pd.DataFrame, wrong: pd.Series, what: str, counts: dict[str, int]) -> pd.DataFrame:
     """The rows that are not `wrong`; how many were goes into `counts` under `what`."""
     if wrong.any():
-        counts[f"dropped: {what}"] = int(wrong.sum())
+        counts[DROPPED + what] = int(wrong.sum())
         frame = frame[~wrong]
     return frame

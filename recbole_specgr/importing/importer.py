@@ -28,7 +28,7 @@ from recbole_specgr.importing.atomic_files import (
     write_properties,
 )
 from recbole_specgr.importing.filters import Filters
-from recbole_specgr.importing.interactions import read_interactions
+from recbole_specgr.importing.interactions import read_interactions, repeats_removed
 from recbole_specgr.importing.item_table import ItemTable, ids_alone, match_items, read_items
 from recbole_specgr.system.errors import UserError
 
@@ -133,7 +133,9 @@ def import_dataset(
         if features is not None:
             np.savez(scratch / FEATURES_FILE, item_id=kept.index.to_numpy(dtype=str), features=features)
         found = "\n".join(filter(None, ["What `recbole-specgr import-data` found.", report.table, note]))
-        write_properties(scratch / f"{name}.yaml", _properties(table, features is not None), found)
+        write_properties(
+            scratch / f"{name}.yaml", _properties(table, features is not None) | repeats_removed(counts), found
+        )
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from recbole_specgr.data.ids import MISSING
 from recbole_specgr.importing.columns import (
+    DROPPED,
     ITEM_NAMES,
     TIME_NAMES,
     USER_NAMES,
@@ -20,6 +22,8 @@ from recbole_specgr.importing.filters import Filters, k_core
 from recbole_specgr.importing.tables import column_names, read_table
 from recbole_specgr.importing.timestamps import parse_times
 from recbole_specgr.system.errors import UserError
+
+_REPEATED = "repeated (user, item) pairs (the first was kept)"
 
 
 def read_interactions(
@@ -64,13 +68,19 @@ def clean_interactions(
     frame["timestamp"] = parse_times(frame["timestamp"], where)
 
     frame = drop_rows(frame, ~filters.inside(frame["timestamp"].to_numpy()), "interactions outside the period", counts)
-    frame = drop_rows(frame, _repeated(frame), "repeated (user, item) pairs (the first was kept)", counts)
+    frame = drop_rows(frame, _repeated(frame), _REPEATED, counts)
     if filters.min_interactions > 1 and len(frame):
         outside = ~k_core(*_codes(frame), filters.min_interactions)
         frame = drop_rows(frame, outside, f"interactions outside the {filters.min_interactions}-core", counts)
     if frame.empty:
         raise UserError(f"No interaction of {path} is left by {filters}: choose a longer period or a smaller core.")
     return frame.assign(**{field: frame[field].cat.remove_unused_categories() for field in ("user_id", "item_id")})
+
+
+def repeats_removed(counts: Mapping[str, int]) -> dict[str, bool]:
+    """What a data set's settings must say of the repeats that `clean_interactions` counted, for its files no longer
+    show that users come back to items. Empty without repeats."""
+    return {"repeats_removed": True} if counts.get(DROPPED + _REPEATED) else {}
 
 
 def _without_time(times: pd.Series) -> pd.Series:

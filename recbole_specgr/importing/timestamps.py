@@ -16,6 +16,18 @@ from recbole_specgr.system.errors import UserError, shown
 _NANOSECONDS = 10**17  # epoch times of this size and above; 1e17 us is the year 5138
 _LARGEST = 2**63 - 1
 _EXACT_IN_FLOAT64 = 2**53
+_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
+#: Dates written as whole numbers: the parts of each number of digits, and how that date is written as a text. 17 digits
+#: end with milliseconds.
+_DATE_NUMBERS = {
+    6: ("%Y%m", "%Y-%m"),
+    8: ("%Y%m%d", "%Y-%m-%d"),
+    10: ("%Y%m%d%H", "%Y-%m-%dT%H"),
+    12: ("%Y%m%d%H%M", "%Y-%m-%dT%H:%M"),
+    14: ("%Y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%S"),
+    17: ("%Y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%S"),
+}
+_DATE_YEARS = (1900, 2100)
 _UTC = r"\s*(?:UTC|GMT)$"  # as SQL databases and R write it; ISO 8601 has Z
 _EXAMPLES = "such as 2014-07-01, 2014-07-01T12:30:00 or 2014-07-01 12:30:00+02:00"
 
@@ -27,12 +39,13 @@ def parse_times(column: pd.Series, where: str) -> np.ndarray:
     all, and nanoseconds become microseconds. ISO 8601 dates and datetimes (without a zone: UTC; ` UTC` may stand for
     Z) become the coarsest of s, ms and us that holds them all.
 
-    Raises UserError naming the first value that is not a time or not exact, or values in different units.
+    Raises UserError naming the first value that is not a time or not exact, or values in different units, or in a unit
+    that nobody could tell from their size.
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if pd.api.types.is_datetime64_any_dtype(column):
-        return _of_datetimes(pd.to_datetime(column, utc=True))
+        return _of_datetimes(column, pd.to_datetime(column, utc=True), where)
     if pd.api.types.is_bool_dtype(column):
         raise UserError(f"{where} holds true and false, not times.")
     if pd.api.types.is_numeric_dtype(column):
@@ -103,27 +116,63 @@ def _of_numbers(column: pd.Series, numbers: pd.Series, where: str) -> np.ndarray
     if inexact.any():
         _refuse(column, inexact, where, "floating-point numbers too large to be exact. Keep times as whole numbers")
     if (values == np.floor(values)).all():
-        return exact_times(values, where)
+        whole = exact_times(values, where)
+        _refuse_dates(whole, where)
+        return whole
+    written = TIME_UNITS[time_unit(np.floor(values).astype(np.int64))]
+    names = {ticks: unit for unit, ticks in TIME_UNITS.items()}
     for ticks in (10**3, 10**6):
         scaled = np.round(values * ticks)
         # The decimals that were written, not their binary neighbours: dividing back must give the same float.
         if (scaled / ticks == values).all():
-            return exact_times(scaled, where)
+            times = exact_times(scaled, where)  # refuses what would be finer than microseconds, for its size
+            _check_told_apart(column, times, names[written * ticks], where)
+            return times
     return _refuse(column, np.round(values * 10**6) / 10**6 != values, where, "finer than a microsecond")
 
 
 def _refuse_dates(whole: np.ndarray, where: str) -> None:
     """Dates written as numbers, such as 20140701, would pass as seconds of August 1970, with 8,870 s between 31
-    December and 1 January."""
-    if not len(whole) or not ((whole >= 19000101) & (whole <= 21001231)).all():
+    December and 1 January, and 20140701123000 as milliseconds of the year 2608.
+
+    They are known by being calendar dates of one form, all of them. Numbers that are not meant so hardly ever are: of
+    six digits one in eight ends with a month, and of more digits fewer are dates. Counters from 1 and epoch times of
+    today lie outside of these years.
+    """
+    smallest, largest = (str(extreme) for extreme in (whole.min(), whole.max()))
+    if len(smallest) != len(largest) or len(smallest) not in _DATE_NUMBERS:
         return
-    days = pd.to_datetime(pd.Series(whole).astype(str), format="%Y%m%d", errors="coerce")
-    if days.notna().all():
-        first = f"{whole[0]}"
+    if int(smallest[:4]) < _DATE_YEARS[0] or int(largest[:4]) > _DATE_YEARS[1]:
+        return
+    parts, form = _DATE_NUMBERS[len(smallest)]
+    numbers = pd.Series(whole).astype(str)
+    dates = pd.to_datetime(numbers.str.slice(0, 14), format=parts, errors="coerce")
+    if dates.notna().all():
+        text = dates[0].strftime(form) + (f".{numbers[0][14:]}" if numbers[0][14:] else "")
         raise UserError(
-            f"{where}: all values are dates written as whole numbers, such as {first}, and would be taken for seconds. "
-            f"Write them as {first[:4]}-{first[4:6]}-{first[6:]}."
+            f"{where}: all values are dates written as whole numbers, such as {whole[0]}, and would be taken for "
+            f"{_UNIT_NAMES[time_unit(whole)]}. Write them as texts, such as {text}."
         )
+
+
+def _check_told_apart(column: pd.Series, times: np.ndarray, unit: str, where: str) -> None:
+    """Raises UserError where the times are not taken for what they are in. No file says the unit; all that read the
+    times judge it by their size, and milliseconds of 1970 have that of seconds."""
+    taken = time_unit(times)
+    if taken == unit:
+        return
+    far = int(np.abs(times).argmax())
+    place = f"{shown(column.iloc[far])} in data row {column.index[far] + 1}"
+    if TIME_UNITS[taken] > TIME_UNITS[unit]:
+        raise UserError(
+            f"{where}: the time {place} is so far from 1970 that all {unit} would be taken for {taken}. Correct it or "
+            f"drop the row."
+        )
+    raise UserError(
+        f"{where}: the times have fractions, and the one furthest from 1970 is {place}. Kept in whole "
+        f"{_UNIT_NAMES[unit]}, they would be taken for {_UNIT_NAMES[taken]}, for units are told apart by size. Leave "
+        f"the fractions out, or, if the times count from another moment than 1970, add its epoch time to each."
+    )
 
 
 def _check_range(column: pd.Series, beyond: np.ndarray, where: str) -> None:
@@ -151,16 +200,16 @@ def _of_texts(column: pd.Series, where: str) -> np.ndarray:
     moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
     if moments.isna().any():
         _refuse(column, moments.isna(), where, f"neither a number nor an ISO 8601 date {_EXAMPLES}")
-    return _of_datetimes(moments)
+    return _of_datetimes(column, moments, where)
 
 
-def _of_datetimes(moments: pd.Series) -> np.ndarray:
+def _of_datetimes(column: pd.Series, moments: pd.Series, where: str) -> np.ndarray:
     microseconds = moments.dt.tz_convert(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    for ticks in TIME_UNITS.values():
-        step = TIME_UNITS["us"] // ticks
-        if (microseconds % step == 0).all():
-            break
-    return microseconds // step
+    steps = {unit: TIME_UNITS["us"] // ticks for unit, ticks in TIME_UNITS.items()}
+    unit = next(unit for unit, step in steps.items() if (microseconds % step == 0).all())
+    times = microseconds // steps[unit]
+    _check_told_apart(column, times, unit, where)
+    return times
 
 
 def _refuse(column: pd.Series, wrong: np.ndarray | pd.Series, where: str, what: str) -> NoReturn:

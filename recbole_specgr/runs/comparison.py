@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "parallel",
     "profile",
     "published_statistics",
+    "repeats_removed",  # which items are recommended by default after training, and nothing before
     "display_name",
     "group",
 }

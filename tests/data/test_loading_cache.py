@@ -95,8 +95,9 @@ def test_other_files_and_other_settings_are_loaded(tmp_path):
     before = folder()
     assert folder() == before and folder(seed=5, epochs=3, eval_batch_size=7) == before
     changed = [{"split": "leave_one_out"}, {"timestamp_split": [0.5, 0.6]}, {"user_inter_num_interval": "[5,inf)"}]
+    changed.append({"repeats_removed": True})
     others = {folder(**settings) for settings in (*changed, {"load_col": None}, {"text_fields": ["kind"]})}
-    assert len(others) == 5 and before not in others
+    assert len(others) == 6 and before not in others
     path = tmp_path / "log" / "log.item"
     state = path.stat()
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))

@@ -84,7 +84,7 @@ def test_the_fixture_becomes_the_data_set_that_a_reading_by_hand_gives(tmp_path,
     report = prepare(FIXTURE)
     dataset = load(tmp_path)
     assert rows_of(dataset) == good_rows()
-    assert dataset.split.cuts == SPLIT
+    assert dataset.split.cuts == SPLIT and dataset.repeats
     assert report.statistics == interaction_statistics(dataset.split)
     assert report.counts == {
         "dropped: rows of a wrong number of columns": 1,
@@ -524,7 +524,8 @@ def test_other_categories_carry_their_own_settings(tmp_path, source):
         path.rename(path.with_name(path.name.replace(CATEGORY, "Software")))
     prepare_amazon("Software", source, tmp_path / "dataset", show_progress=False)
     name = dataset_name("Software")
-    assert yaml.safe_load((tmp_path / "dataset" / name / f"{name}.yaml").read_text()) == PROPERTIES
+    settings = yaml.safe_load((tmp_path / "dataset" / name / f"{name}.yaml").read_text())
+    assert settings == PROPERTIES | {"repeats_removed": True}  # one pair is twice in the files
     config = Config("FDSA", name, config_dict={"data_path": str(tmp_path / "dataset")})
     assert config["selected_features"] == ["categories", "brand"]
     assert np.array_equal(config["timestamp_split"], SPLIT)

@@ -143,6 +143,13 @@ def test_a_data_set_of_elsewhere_with_ids_that_are_none_is_refused(tiny_dataset)
         (np.array([1_400_000_000], dtype=np.uint64), [1_400_000_000]),
         ([-(2**63), -(2**63) + 1000], [-9_223_372_036_854_776, -9_223_372_036_854_775]),
         (pd.Categorical(["1400000000", "1400000001"]), [1_400_000_000, 1_400_000_001]),
+        (
+            [100_000_000.5, 100_000_001.0],
+            [100_000_000_500, 100_000_001_000],
+        ),  # seconds from March 1973 on are told from their milliseconds
+        ([1_628_643_414_042.5], [1_628_643_414_042_500]),
+        (["2014-07", "2014-07-01T12"], [1_404_172_800, 1_404_216_000]),  # as refused numbers should be written
+        (["2014-07-01T12:30:00.007"], [1_404_217_800_007]),
     ],
     ids=str,
 )
@@ -163,8 +170,21 @@ def test_times_that_are_read(values, expected):
         (["true", "1"], r"not a number, unlike the others; the first is \[true\]"),
         (pd.Series([LARGE + 1, 0.5], dtype=object), "too large to stand beside other values exactly"),
         ([float(LARGE + 2), 1.0], "too large to be exact"),
-        ([20200101, 20201231], r"dates written as whole numbers, such as 20200101.*as 2020-01-01"),
+        ([20200101, 20201231], r"dates written as whole numbers, such as 20200101.* seconds.*as 2020-01-01\."),
         (["20200101", "20200229"], "dates written as whole numbers"),
+        ([20200101.0, 20200229.0], "dates written as whole numbers"),
+        ([202001, 202012, 201907], r"such as 202001, .* for seconds\. Write them as texts, such as 2020-01\."),
+        ([2020010123, 2020022900], r"for seconds.* as 2020-01-01T23\."),
+        ([202001012359, 202002290000], r"for milliseconds.* as 2020-01-01T23:59\."),
+        ([20230101120000, 20221231235959], r"such as 20230101120000, .* milliseconds.* as 2023-01-01T12:00:00\."),
+        (["20230101120000.0", "20221231235959"], r"dates written as whole numbers"),
+        ([20230101120000007], r"for microseconds.* as 2023-01-01T12:00:00\.007\."),
+        ([day * 86_400 + 0.25 for day in range(11)], rf"fractions.* \[{10 * 86_400}\.25\] in data row 11.*for seconds"),
+        ([0.000001, 5.5], r"Kept in whole microseconds, they would be taken for seconds"),
+        ([0.5, 99_999_999.999], r"Kept in whole milliseconds, they would be taken for seconds"),
+        (["1970-01-01T00:00:00.25", "1972-12-31"], r"\[1972-12-31\] in data row 2\. Kept in whole milliseconds"),
+        (pd.to_datetime(["1970-01-02 00:00:00.000001"]), "Kept in whole microseconds, they would be taken for"),
+        (np.array(["2014-07-01", "9999-12-31"], dtype="M8[us]"), r"so far from 1970 that all s would be taken for ms"),
         (["2014-05-13 16:53:20 PST"], r"neither a number nor an ISO 8601 date such as"),
     ],
     ids=ascii,
@@ -172,6 +192,30 @@ def test_times_that_are_read(values, expected):
 def test_times_that_would_be_wrong_are_refused(values, message):
     with pytest.raises(UserError, match=r"file, column \[t\]: .*" + message):
         parse_times(pd.Series(values), "file, column [t]")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        range(1, 300_000),  # the number of the row
+        range(200_101, 200_114),  # 200113 is no month
+        range(0, 86_400 * 3000, 86_400),  # days since the first, in seconds
+        [20_230_101, 20_230_229],  # no such day
+        [202_301_011_260, 202_301_011_200],
+        [20_230_101_240_000, 20_230_101_120_000],
+        [2_023_010_124],
+        [1_700_000_000, 1_767_225_600],
+        [1_672_531_200_000, 1_767_225_600_000],
+        [1_672_531_200_000_000, 1_767_225_600_000_000],
+        [201_412, 2_014_123],  # of two lengths
+        [210_112, 250_001],  # no years that anyone has data of
+    ],
+    ids=str,
+)
+def test_whole_numbers_that_are_no_dates_are_read_as_they_are(values):
+    values = list(values)
+    assert parse_times(pd.Series(values), "file, column [t]").tolist() == values
+    assert parse_times(pd.Series(values).astype(str), "file, column [t]").tolist() == values
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv"])

@@ -18,6 +18,7 @@ from recbole_specgr.data.statistics import interaction_statistics
 from recbole_specgr.importing.atomic_files import whole_folder
 from recbole_specgr.importing.importer import import_dataset
 from recbole_specgr.importing.timestamps import parse_times
+from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.item_text import FrameTexts, field_kinds, item_texts
@@ -198,6 +199,19 @@ def test_rows_that_cannot_be_used_are_dropped_and_counted(tmp_path):
     kept.loc[11, "timestamp"] -= 50_000
     assert read(tmp_path)[1] == expected_rows(kept)
     assert all(f"{key}" in str(report) for key in report.counts)
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_a_data_set_says_that_importing_dropped_repeats(tmp_path, again):
+    interactions, _ = frames()
+    later = interactions.iloc[:again].assign(timestamp=SECOND * 2 - 1)
+    run(tmp_path, pd.concat([interactions, later], ignore_index=True))
+    dataset, rows = read(tmp_path)
+    assert rows == expected_rows(interactions)  # the files are the same
+    settings = yaml.safe_load((tmp_path / "dataset/toy/toy.yaml").read_text())
+    assert settings.get("repeats_removed") is (True if again else None)
+    assert dataset.repeats is bool(again)
+    assert Catalogue.from_dataset(dataset.config, dataset.build()[2]).repeats is bool(again)
 
 
 def test_missing_values_are_those_that_pandas_will_not_read_back():

@@ -99,9 +99,10 @@ def test_a_list_leaves_out_the_history_where_nobody_comes_back_to_an_item(tiny_r
         assert ("lists leave out the history, for no user of tiny" in printed.err) is not bool(more)
 
 
-def test_a_run_that_does_not_say_whether_items_repeat_leaves_nothing_out(tiny_runs, tmp_path, capsys):
+@pytest.mark.parametrize("repeats", [None, True])  # None: a run of an earlier version does not say
+def test_a_list_may_hold_the_history_unless_nobody_is_known_to_come_back(repeats, tiny_runs, tmp_path, capsys):
     run, histories = shutil.copytree(tiny_runs / "SASRec", tmp_path / "run"), write_histories(tmp_path / "h.csv")
-    replace(Catalogue.load(run / ITEMS), repeats=None).save(run / ITEMS)
+    replace(Catalogue.load(run / ITEMS), repeats=repeats).save(run / ITEMS)
     assert main(["recommend", str(run), "--histories", str(histories), "--k", "5"]) == 0
     lists = [json.loads(line)["items"] for line in capsys.readouterr().out.splitlines()]
     assert lists == Recommender.load(run).recommend(SOME, 5).items
