@@ -20,7 +20,7 @@ from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.collecting import build_record, count_parameters, rank_columns
 from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_config
 from recbole_specgr.runs.record import RESULT, write_result
-from recbole_specgr.runs.report import describe_data, three_part_table
+from recbole_specgr.runs.report import describe_data, next_to_no_drafts, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
 from recbole_specgr.runs.trained_before import check_trained_alike, training_of
 from recbole_specgr.runs.trained_out import remark
@@ -124,6 +124,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         record = write_result(run_dir, record, rank_columns(trainer.rows, test))
         kept = {name: cache.float().cpu().numpy() for name, cache in caches(model).items()}
         replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
+    if no_drafts := next_to_no_drafts(trainer.drafted_share, trainer.model.decoding):
+        logger.warning(no_drafts)
     if not_trained_out := remark(record):
         logger.warning(not_trained_out)
     never_read = unread(config)

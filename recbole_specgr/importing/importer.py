@@ -171,6 +171,8 @@ def _properties(table: ItemTable, text_features: bool) -> dict[str, Any]:
     """The data set's layer of the configuration."""
     lists = [field for field, kind in table.kinds.items() if kind == "token_seq"]
     found = base_properties(list(table.frame)) | {"timestamp_split": SPLIT, "text_fields": table.text_fields}
+    # Test lies further away from training than valid, so more of it is new: tune for that, not for valid's share.
+    found["tune_unseen_share"] = "auto"
     if text_features:
         found["text_encoder"] = FEATURES_FILE
     features = table.feature_fields or list(lists[:1])

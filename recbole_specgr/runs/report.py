@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from recbole_specgr.settings.result_keys import PARTS
 from recbole_specgr.system.terminal import column_widths, plain_table, table_width, terminal_width
 
 if TYPE_CHECKING:  # records are read without torch
     from recbole_specgr.data.dataset import InductiveDataset
+
+FEW_DRAFTS = 0.01  # a share of the listed items below which drafting is as good as off
 
 
 def three_part_table(result: dict[str, float], metrics: list[str], topk: list[int], width: int | None = None) -> str:
@@ -48,6 +51,24 @@ def describe_data(train: InductiveDataset, valid: InductiveDataset, test: Induct
 
     candidates, seen = int(test.candidates.sum()), int(test.seen.sum())
     return f"{'; '.join(map(part, (train, valid, test)))}; {seen:,} of {candidates:,} items seen"
+
+
+def next_to_no_drafts(share: float | None, decoding: Mapping[str, Any]) -> str:
+    """The sentences for a run whose lists hold next to no drafts; "" where they hold some.
+
+    Args:
+        share: of the listed items, those that were drafted and accepted; None from a model that does not draft.
+        decoding: the model's settings of inference.
+    """
+    if share is None or share >= FEW_DRAFTS:
+        return ""
+    return (
+        f"{share:.1%} of the items in the lists are drafts that the verifier accepted: the lists are its own, and new "
+        f"items that only the drafter finds are not in them. Its log-probabilities of a digit are hardly ever above "
+        f"[accept_threshold: {decoding['accept_threshold']}]. Give a lower --accept_threshold; -99 accepts whatever is "
+        f"drafted. The thresholds of SpecGR_Aux are made for TIGER: for RPG as the verifier, take "
+        f"--model=SpecGR_RPG or SpecGR_RPG_in_place."
+    )
 
 
 def _cell(value: float | None) -> str:

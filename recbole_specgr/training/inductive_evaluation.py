@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from recbole_specgr.evaluation import Evaluator, RankCollector, check_topk
 from recbole_specgr.evaluation.collector import evaluated_rows
+from recbole_specgr.evaluation.ranking import EMPTY
+from recbole_specgr.models.contract import RankedList
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes, world
@@ -45,10 +47,31 @@ class Latency:
         }
 
 
+class DraftedItems:
+    """How many of the listed items were drafted and accepted, counted where the lists are: no value is read before
+    `share`."""
+
+    def __init__(self) -> None:
+        self._counts: list[Tensor] = []  # of a batch: listed items, and of these the drafted ones `[2]`
+
+    def add(self, ranked: RankedList) -> None:
+        """Count the lists of a batch; those of a model that does not draft count nothing."""
+        if ranked.round_of is not None:
+            self._counts.append(torch.stack([(ranked.items != EMPTY).sum(), (ranked.round_of >= 0).sum()]))
+
+    def share(self) -> float | None:
+        """Of all items that the processes have listed; None from a model that does not draft."""
+        counts = torch.stack(self._counts).sum(0).tolist() if self._counts else [0, 0]
+        listed, drafted = (sum(of_process) for of_process in zip(*from_all_processes(counts)))
+        return drafted / listed if listed else None
+
+
 class InductiveEvaluation(TrainerMixin):
     """Mixin over any RecBole trainer.
 
-    After `evaluate`, `rows` holds what the collector kept of each row and `latency` the times of its batches.
+    After `evaluate`, `rows` holds what the collector kept of each row, `latency` the times of its batches, and
+    `drafted_share` which share of the listed items was drafted and accepted: None of a model that does not draft.
+    Batches that an interrupted evaluation had ranked before are not in it.
 
     Attributes:
         evaluation_folder: where the batches of an evaluation are kept until it is finished; None keeps nothing.
@@ -56,6 +79,7 @@ class InductiveEvaluation(TrainerMixin):
 
     rows: dict[str, Tensor]
     latency: Latency
+    drafted_share: float | None
     evaluation_folder: Path | None
 
     def _init_evaluation(self) -> None:
@@ -98,6 +122,7 @@ class InductiveEvaluation(TrainerMixin):
         )
         earlier, done = shards.found()
         seconds: dict[int, float] = {}
+        drafted = DraftedItems()
         for number, kept in earlier.items():
             self.eval_collector.add(number, kept["rows"])
             seconds[number] = kept["seconds"]
@@ -105,9 +130,10 @@ class InductiveEvaluation(TrainerMixin):
             with out_of_memory_advice(self.config, training=False):
                 for number, batch in self.batches(eval_data, f"evaluate {dataset.phase}", show_progress, done):
                     started = self._now()
-                    ranked = ranker.rank(batch[0].to(self.device), k, candidates).items
+                    ranked = ranker.rank(batch[0].to(self.device), k, candidates)
                     seconds[number] = self._now() - started
-                    rows = self.eval_collector.rows(ranked, batch[0], *batch[2:])
+                    drafted.add(ranked)
+                    rows = self.eval_collector.rows(ranked.items, batch[0], *batch[2:])
                     self.eval_collector.add(number, rows)
                     shards.add(number, rows, seconds[number])
         except Terminated:
@@ -118,6 +144,7 @@ class InductiveEvaluation(TrainerMixin):
             raise
         self.rows = self.eval_collector.collected()
         self.latency = self._latency(seconds, eval_data)
+        self.drafted_share = drafted.share()
         shards.clear()
         return self.evaluator.evaluate(evaluated_rows(self.rows, dataset))
 

@@ -18,6 +18,7 @@ from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 FAR = 0.05  # between two shares that should be tuned for differently
+EXPECTED = "auto"  # the value of tune_unseen_share that stands for what test may be expected to have
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     except BaseException:
         model.decoding.update(before)
         raise
-    share = trainer.config["tune_unseen_share"]
+    share = share_tuned_for(trainer.config, view)
     scores = [
         trainer.score_of(result) if share is None else at_share(result, trainer.valid_metric, share)
         for result in results
@@ -142,36 +143,83 @@ def check_tuning(
     """
     share, metric = config["tune_unseen_share"], config["valid_metric"]
     if not grid:
-        if share is not None:
+        if share not in (None, EXPECTED):
             getLogger().warning(f"[tune_unseen_share: {share}] has no effect: no setting of inference is tuned.")
         return
     check_grid(grid, decoding, config["model"])
     if share is None:
         _say_what_to_expect(valid, metric)
-        return
+    elif share == EXPECTED:
+        _say_what_is_tuned_for(valid, metric)
+    elif reason := _why_not_weighted(valid, metric):
+        raise UserError(
+            f"[tune_unseen_share: {share}] weights the two parts of an overall metric, in-sample and unseen, but "
+            f"{reason}. Leave it out."
+        )
+
+
+def share_tuned_for(config: Mapping[str, Any], valid: InductiveDataset) -> float | None:
+    """The share of unseen targets that settings of inference are chosen for; None: valid's own.
+
+    `tune_unseen_share: auto` is the share that test may be expected to have, from what lies before it. Where nothing
+    is known of that, or where there are no two parts to weight, it is valid's own.
+
+    Args:
+        config: `tune_unseen_share` and `valid_metric` are read.
+        valid: the valid view.
+    """
+    share: float | str | None = config["tune_unseen_share"]
+    if share != EXPECTED:
+        return None if share is None else float(share)
+    return None if _why_not_weighted(valid, config["valid_metric"]) else _expected_share(valid)
+
+
+def _expected_share(valid: InductiveDataset) -> float | None:
+    """The share of unseen targets that test may be expected to have; None where nothing before it tells."""
+    expected: float | None = valid.split.facts.get("expected_unseen_share")
+    return expected
+
+
+def _unseen_share(valid: InductiveDataset) -> float:
+    """The share of valid's targets that are unseen."""
+    return float((~valid.seen[valid.inter_feat[valid.iid_field]]).double().mean())
+
+
+def _why_not_weighted(valid: InductiveDataset, metric: str) -> str:
+    """Why there are no in-sample and unseen part of valid's score to weight; "" where there are."""
     if split_key(metric)[0]:
-        raise UserError(
-            f"[tune_unseen_share: {share}] weights the two parts of an overall metric, but [valid_metric: {metric}] is "
-            f"of one part. Take an overall one, or leave tune_unseen_share out."
-        )
-    seen = valid.seen[valid.inter_feat[valid.iid_field]]
-    if seen.all() or not seen.any():
-        raise UserError(
-            f"[tune_unseen_share: {share}] weights in-sample and unseen targets, but all targets of the valid phase "
-            f"are {'in-sample' if seen.all() else 'unseen'}. Leave it out."
-        )
+        return f"[valid_metric: {metric}] is of one part"
+    unseen = _unseen_share(valid)
+    if unseen in (0, 1):
+        return f"all targets of the valid phase are {'unseen' if unseen else 'in-sample'}"
+    return ""
 
 
 def _say_what_to_expect(valid: InductiveDataset, metric: str) -> None:
     """Say so where test may be expected to have another share of unseen targets than valid, and both could be weighted
     for it."""
-    expected = valid.split.facts.get("expected_unseen_share")
-    unseen = float((~valid.seen[valid.inter_feat[valid.iid_field]]).double().mean())
-    if expected is not None and abs(expected - unseen) >= FAR and 0 < unseen < 1 and not split_key(metric)[0]:
+    expected, unseen = _expected_share(valid), _unseen_share(valid)
+    if expected is not None and abs(expected - unseen) >= FAR and not _why_not_weighted(valid, metric):
         getLogger().info(
             f"Settings of inference are tuned for valid's {unseen:.1%} of unseen targets. From what lies before test, "
-            f"{expected:.1%} may be expected there: --tune_unseen_share={expected:.2f} tunes for that."
+            f"{expected:.1%} may be expected there: --tune_unseen_share={EXPECTED} tunes for that."
         )
+
+
+def _say_what_is_tuned_for(valid: InductiveDataset, metric: str) -> None:
+    """Say which share of unseen targets `auto` stands for, and why where it is valid's own."""
+    expected, unseen = _expected_share(valid), _unseen_share(valid)
+    reason = _why_not_weighted(valid, metric)
+    if expected is None and not reason:
+        reason = (
+            "what lies before test does not say what to expect of it (so it is under leave-one-out, with "
+            "launch_holdout, and where training has no more interactions than valid)"
+        )
+    if reason:
+        said = f"tuned for valid's own share of unseen targets, {unseen:.1%}: {reason}."
+    else:
+        said = f"tuned for {expected:.1%} of unseen targets, as may be expected of test; valid has {unseen:.1%}."
+    getLogger().info(f"tune_unseen_share {EXPECTED}: settings of inference are {said}")
 
 
 def check_grid(grid: dict[str, list[Any]], decoding: Mapping[str, Any], model: str) -> None:

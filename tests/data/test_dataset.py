@@ -516,6 +516,14 @@ def test_the_share_of_new_items_to_be_expected_is_that_of_valid_with_the_cuts_a_
     assert interaction_statistics(longer)["expected_unseen_share"] is None
 
 
+def test_the_share_of_new_items_to_be_expected_is_found_once(tmp_path, monkeypatch):
+    write(tmp_path, random_rows(8))
+    split = load(tmp_path).split
+    found = split.facts["expected_unseen_share"]
+    monkeypatch.setattr(np, "partition", None)
+    assert interaction_statistics(split)["expected_unseen_share"] == found > 0
+
+
 def test_interactions_of_items_that_the_item_file_lacks_are_missed(tmp_path, caplog):
     rows = random_rows(0)
     write(tmp_path, rows)

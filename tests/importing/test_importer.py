@@ -558,6 +558,7 @@ def test_the_statistics_are_those_of_the_data_set_that_is_loaded(tmp_path):
     dataset, _ = read(tmp_path)
     assert report.statistics == interaction_statistics(dataset.split)
     text = (tmp_path / "dataset/toy/toy.yaml").read_text()
+    assert yaml.safe_load(text)["tune_unseen_share"] == "auto"
     assert yaml.safe_load(text)["text_fields"] == ["title", "categories"]
     for name in ("users", "items", "interactions"):
         assert f"{name} " in text

@@ -17,6 +17,7 @@ from recbole_specgr.models.tiger import TIGER
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.training import make_trainer
 
 T5 = {**TINY_T5, "epochs": 2}
 UNISREC = {"epochs": 2, "train_batch_size": 64, "hidden_size": 16, "inner_size": 16, "n_layers": 1}
@@ -126,6 +127,24 @@ def test_a_drafter_that_knows_ids_only_drafts_seen_items(folder) -> None:
     backbone = model.parts["backbone"]
     expected = oracle_lists(backbone, batch, scores, candidates, 10, inductive_drafting=False, **choices)
     assert found.items.tolist() == expected
+
+
+def test_a_verifier_that_accepts_next_to_no_draft_is_told_of(aux, folder, caplog) -> None:
+    """Thresholds that are made for another verifier turn drafting off, and the metrics would not say so."""
+    parts = {"drafter": "SemanticKNN", "drafter_settings": {}, "backbone_run": f"{aux['run_dir']}/backbone"}
+    told = "of the items in the lists are drafts that the verifier accepted"
+    for threshold, said in ((0.0, True), (-99.0, False)):
+        caplog.clear()
+        result = run("SpecGR_Aux", folder, **{**AUX, **parts, "accept_threshold": threshold})
+        config, model, *_, test = load_data_and_model(result["run_dir"])
+        trainer = make_trainer(config, model)
+        trainer.evaluate(test, load_best_model=False)
+        assert (trainer.drafted_share == 0) is said
+        assert (told in caplog.text) is said
+        assert ("[accept_threshold: 0.0]. Give a lower --accept_threshold" in caplog.text) is said
+    batches = [model.speculate(batch[0], 10, test._dataset.candidates) for batch in test]
+    listed = sum(int((batch.items >= 0).sum()) for batch in batches)
+    assert trainer.drafted_share == sum(int((batch.round_of >= 0).sum()) for batch in batches) / listed > 0.01
 
 
 def test_any_drafter_on_any_backbone_by_name(folder) -> None:

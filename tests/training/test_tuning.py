@@ -14,7 +14,7 @@ from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import make_trainer
-from recbole_specgr.training.tuning import check_tuning, grid_that_is_read
+from recbole_specgr.training.tuning import check_tuning, grid_that_is_read, share_tuned_for
 
 SHORT = {**TINY_T5, "epochs": 2}
 GRIDS = {
@@ -98,6 +98,71 @@ def test_tuning_for_a_share_of_unseen_targets(folder: Path, caplog: pytest.LogCa
     assert scores in caplog.text
 
 
+def test_auto_tunes_for_the_share_that_test_may_be_expected_to_have(folder: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    settings = {**SHORT, **SETTINGS["TIGER_C"], "tune": {"epsilon": [0.0, 0.3, 1.0]}}
+    result = run("TIGER_C", folder, **settings, tune_unseen_share="auto")
+    record = result["record"]
+    expected, tuning = record["data"]["expected_unseen_share"], record["tuning"]
+    assert record["settings"]["tune_unseen_share"] == "auto"
+    assert tuning["unseen_share"] == expected and expected != record["data"]["valid_unseen_share"]
+    stated = run("TIGER_C", folder, **settings, tune_unseen_share=expected)["record"]["tuning"]
+    assert stated == tuning
+    assert f"tune_unseen_share auto: settings of inference are tuned for {expected:.1%} of unseen" in caplog.text
+
+
+@pytest.mark.parametrize("split", [{"split": "leave_one_out"}, {"launch_holdout": {"share": 0.2, "seed": 1}}])
+def test_auto_is_the_share_of_valid_where_nothing_can_be_expected(split, folder: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    settings = {**SHORT, **SETTINGS["TIGER_C"], **split, "epochs": 1, "tune": {"epsilon": [0.0, 1.0]}}
+    tuning = run("TIGER_C", folder, **settings, tune_unseen_share="auto")["record"]["tuning"]
+    assert tuning["unseen_share"] is None
+    assert tuning == run("TIGER_C", folder, **settings)["record"]["tuning"]
+    assert "tuned for valid's own share of unseen targets" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seen", "metric", "reason"),
+    [
+        ([False, True, True], "NDCG@10", "all targets of the valid phase are in-sample"),
+        ([False, False, False], "NDCG@10", "all targets of the valid phase are unseen"),
+        ([False, True, False], "unseen_NDCG@10", r"[valid_metric: unseen_NDCG@10] is of one part"),
+        ([False, True, False], "NDCG@10", "what lies before test does not say what to expect of it"),
+    ],
+)
+def test_auto_says_why_it_is_the_share_of_valid(seen, metric, reason, caplog) -> None:
+    config = {"tune_unseen_share": "auto", "valid_metric": metric, "model": "TIGER_C"}
+    valid = SimpleNamespace(seen=torch.tensor(seen), inter_feat={"item_id": torch.tensor([1, 2, 1])})
+    expected = None if reason.startswith("what lies") else 0.4
+    valid.iid_field, valid.split = "item_id", SimpleNamespace(facts={"expected_unseen_share": expected})
+    caplog.set_level("INFO")
+    check_tuning(config, {"epsilon": [0.0]}, {"epsilon": 0.0}, valid)
+    assert share_tuned_for(config, valid) is None
+    assert reason in caplog.text
+
+
+def test_auto_says_nothing_where_nothing_is_tuned(caplog) -> None:
+    caplog.set_level("INFO")
+    check_tuning({"tune_unseen_share": "auto", "valid_metric": "NDCG@10"}, {}, {}, SimpleNamespace())
+    assert not caplog.text
+
+
+def test_the_boards_rows_are_tuned_for_what_their_files_say(tmp_path) -> None:
+    """The importer asks for `auto`; published rows were made without it."""
+    for name, tuned in (("amazon_beauty_2014", 0.27), ("ifdb_played", 0.58)):
+        folder = write_tiny_dataset(tmp_path, name)
+        with open(folder / f"{name}.yaml", "a") as file:
+            file.write("tune_unseen_share: auto\n")
+        given = {"data_path": str(tmp_path), "use_gpu": False}
+        assert Config("SpecGRPP", name, config_dict=given)["tune_unseen_share"] is None
+        assert Config("SpecGR_RPG_in_place", name, config_dict=given)["tune_unseen_share"] == tuned
+    folder = write_tiny_dataset(tmp_path, "mine")
+    with open(folder / "mine.yaml", "a") as file:
+        file.write("tune_unseen_share: auto\n")
+    config = Config("SpecGR_RPG_in_place", "mine", config_dict={"data_path": str(tmp_path), "use_gpu": False})
+    assert config["tune_unseen_share"] == "auto"
+
+
 def test_a_share_of_unseen_targets_wants_an_overall_metric(folder: Path) -> None:
     settings = {**SHORT, "epochs": 1, "valid_metric": "unseen_NDCG@10"}
     with pytest.raises(UserError, match=r"\[tune_unseen_share: 0.5\] weights the two parts of an overall metric"):
@@ -123,7 +188,7 @@ def test_where_test_may_have_another_share_of_unseen_targets_it_is_said(expected
     caplog.set_level("INFO")
     check_tuning(config, config["tune"], {"epsilon": 0.0}, valid)
     sentence = "33.3% of unseen targets. From what lies before test, 50.0% may be expected there"
-    assert (sentence in caplog.text) is said and ("--tune_unseen_share=0.50" in caplog.text) is said
+    assert (sentence in caplog.text) is said and ("--tune_unseen_share=auto" in caplog.text) is said
     assert bool(caplog.text) is said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -67,8 +68,9 @@ class ByTime(Split):
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"split_times": self.cuts, "expected_unseen_share": self._expected_unseen_share()}
+        return {"split_times": self.cuts, "expected_unseen_share": self._expected_unseen_share}
 
+    @cached_property
     def _expected_unseen_share(self) -> float | None:
         """The share of unseen targets that the test phase may be expected to have, known before it: with both cuts as
         many interactions earlier as the valid phase has, so that what is valid now would be test. None where training
