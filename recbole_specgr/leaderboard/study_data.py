@@ -124,16 +124,16 @@ def slice_results(study: Study, board: Board) -> StudyData:
 def training_curves(study: Study, board: Board) -> StudyData:
     """The validations of a board's results while they were trained: by epoch, with the seconds of training so far.
 
-    A point has a mean where every seed of its row has been validated. A mean over those that are still trained would be
-    of other models from one epoch to the next.
+    A point has the means of what every seed of its row has there. A mean over those that are still trained would be of
+    other models from one epoch to the next.
     """
     points = _aggregate(raw for row in board.rows for result in row.results for raw in _validations(row, result))
     seeds: dict[str, set[int]] = {}
     for point in points:
         seeds.setdefault(point.label, set()).update(point.of_seeds)
     for point in points:
-        if point.of_seeds.keys() != seeds[point.label]:
-            point.values = {}
+        there = [point.of_seeds.get(seed, {}) for seed in seeds[point.label]]
+        point.values = {key: value for key, value in point.values.items() if all(key in values for values in there)}
     return StudyData(study, points, _records(board), highlighted=board.outstanding())
 
 
@@ -147,7 +147,7 @@ def _validations(row: Row, result: Result) -> Iterator[Raw]:
     for stage in result.record["training"].values():
         for entry in stage.get("history") or ():
             epochs, seconds = epochs + 1, seconds + entry["seconds"]
-            measured = {f"valid_{key}": value for key, value in entry.items() if "@" in key}
+            measured = {f"valid_{key}": value for key, value in entry.items() if "@" in key and value is not None}
             if measured:
                 measured |= {"epochs": epochs, "training_seconds": round(seconds, 3)}
                 yield row.label, {"epoch": epochs}, result.record["seed"], measured

@@ -372,6 +372,17 @@ def test_learning_curves_of_seeds_of_other_lengths():
     assert to_csv(grid).splitlines()[1] == "TIGER,0.4666666667,3,1.5"
 
 
+def test_a_validation_that_is_no_number_is_no_point_of_a_curve():
+    """Records have null for it."""
+    results = [trained("TIGER", seed, train=stage_of(0.1, 0.2, 0.4)) for seed in (1, 2)]
+    results[0].record["training"]["train"]["history"][1]["ndcg@50"] = None
+    (board,) = summarise(results)
+    data = training_curves(read_study("learning_curves"), board)
+    assert study_plots(data)[0].series[0].x == [1, 3]
+    (grid,) = study_grids(data)
+    assert [cell.text for cell in grid.rows[0]] == ["TIGER", "0.4000 ± 0.0000", "3", "1.5"]
+
+
 def test_models_of_one_display_name_are_told_apart(tmp_path):
     """Two baselines whose files both say `display_name: Mine`, in the same seed: no mean of both, anywhere."""
     results = [trained("First", 1, train=stage_of(0.1)), trained("Second", 1, train=stage_of(0.3, 0.5))]
