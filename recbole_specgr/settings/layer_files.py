@@ -65,10 +65,13 @@ def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
     base_model = entry.model_class.__name__
     # Whoever writes a model writes its property file, so a model file of the working directory may declare.
     layers = [_usual(layer_of_file(path, declares=True)) for path in property_files(f"model/{base_model}")]
+    if entry.baseline_file is None:
+        # Of a finished run the baseline's file is not read, which alone declares the settings of a class of one's own.
+        of_own_class = ":" in (entry.base or "")
+        return layers if of_own_class else layers + tuned_layers(base_model, dataset)
     if entry.name != base_model:
         layers += tuned_layers(base_model, dataset)
-    if entry.baseline_file is not None and entry.base is not None:
-        layers.append(_baseline_layer(entry, entry.baseline_file, layers))
+    layers.append(_baseline_layer(entry, entry.baseline_file, layers))
     return layers + tuned_layers(entry.name, dataset)
 
 

@@ -228,6 +228,7 @@ def test_a_run_with_the_best_settings_as_tuned_file_is_the_best_trial(case, tiny
         config.follow_data(DataSize(5000, 80, 60))
     assert what_it_is(again.to_dict()) == what_it_is(trial.to_dict()) and again["preset"] == trial["preset"]
     assert again["seed"] == 9 and again["weight_decay"] == 0.25
+    assert what_it_is(Config.from_dict(again.to_dict()).to_dict()) == what_it_is(again.to_dict())  # when it is loaded
 
 
 def test_every_combination_is_tried_once(place, run_hyper):
