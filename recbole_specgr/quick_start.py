@@ -9,7 +9,7 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_specgr.building.build import build_model, make_planned_items, model_of
-from recbole_specgr.building.plan import plan_model, preset_statements
+from recbole_specgr.building.plan import epochs_options, epochs_statement, plan_model, preset_statements
 from recbole_specgr.building.start import prepare_training
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation import check_topk
@@ -94,6 +94,9 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         prepare_training(plan, model)
         parameters = count_parameters(model)
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
+        options = epochs_options(plan, model)
+        if epochs_of_others := epochs_statement(config, options):
+            logger.info(epochs_of_others)
 
         trainer = make_trainer(config, model)
         grid = grid_that_is_read(config, model.decoding)
@@ -126,7 +129,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
     if no_drafts := next_to_no_drafts(trainer.drafted_share, trainer.model.decoding):
         logger.warning(no_drafts)
-    if not_trained_out := remark(record):
+    if not_trained_out := remark(record, {stage: key for stage, (key, _) in options.items()}):
         logger.warning(not_trained_out)
     never_read = unread(config)
     tell_of(config, {name: source for name, source in never_read.items() if name not in told})
