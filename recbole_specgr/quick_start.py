@@ -20,7 +20,7 @@ from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.collecting import build_record, count_parameters, rank_columns
 from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_config
 from recbole_specgr.runs.record import RESULT, write_result
-from recbole_specgr.runs.report import describe_data, next_to_no_drafts, three_part_table
+from recbole_specgr.runs.report import describe_data, few_new_items, next_to_no_drafts, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
 from recbole_specgr.runs.trained_before import check_trained_alike, training_of
 from recbole_specgr.runs.trained_out import remark
@@ -79,6 +79,9 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     with run_folder(config, log) as run_dir:
         logger.info(f"{config['model']} on {config['dataset']}, seed {config['seed']}: {run_dir}")
         logger.info(describe_data(train, valid, test))
+        for view in (valid, test):
+            if all_listed := few_new_items(view, config["topk"]):
+                logger.warning(all_listed)
         if resumes:
             check_same_data(run_dir, train)
         elif not config["rank"]:
