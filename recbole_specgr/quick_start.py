@@ -9,7 +9,7 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_specgr.building.build import build_model, make_planned_items, model_of
-from recbole_specgr.building.plan import plan_model, preset_statements
+from recbole_specgr.building.plan import epochs_options, epochs_statement, plan_model, preset_statements
 from recbole_specgr.building.start import prepare_training
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation import check_topk
@@ -20,7 +20,7 @@ from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.collecting import build_record, count_parameters, rank_columns
 from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_config
 from recbole_specgr.runs.record import RESULT, write_result
-from recbole_specgr.runs.report import describe_data, next_to_no_drafts, three_part_table
+from recbole_specgr.runs.report import describe_data, few_new_items, next_to_no_drafts, three_part_table
 from recbole_specgr.runs.starting import configure, run_folder
 from recbole_specgr.runs.trained_before import check_trained_alike, training_of
 from recbole_specgr.runs.trained_out import remark
@@ -79,6 +79,9 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     with run_folder(config, log) as run_dir:
         logger.info(f"{config['model']} on {config['dataset']}, seed {config['seed']}: {run_dir}")
         logger.info(describe_data(train, valid, test))
+        for view in (valid, test):
+            if all_listed := few_new_items(view, config["topk"]):
+                logger.warning(all_listed)
         if resumes:
             check_same_data(run_dir, train)
         elif not config["rank"]:
@@ -94,6 +97,9 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         prepare_training(plan, model)
         parameters = count_parameters(model)
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
+        options = epochs_options(plan, model)
+        if epochs_of_others := epochs_statement(config, options):
+            logger.info(epochs_of_others)
 
         trainer = make_trainer(config, model)
         grid = grid_that_is_read(config, model.decoding)
@@ -126,7 +132,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         replace(Catalogue.from_dataset(config, test), caches=kept).save(run_dir / ITEMS)
     if no_drafts := next_to_no_drafts(trainer.drafted_share, trainer.model.decoding):
         logger.warning(no_drafts)
-    if not_trained_out := remark(record):
+    if not_trained_out := remark(record, {stage: key for stage, (key, _) in options.items()}):
         logger.warning(not_trained_out)
     never_read = unread(config)
     tell_of(config, {name: source for name, source in never_read.items() if name not in told})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from recbole.data.dataset import Dataset
 
@@ -85,6 +87,49 @@ def preset_statements(plan: Plan) -> list[str]:
         if changes and config.size is not None:
             said.append((f"{name}: " if name else "") + describe(config["preset"], config.size, changes))
     return said
+
+
+def epochs_options(plan: Plan, model: Any) -> dict[str, tuple[str, int]]:
+    """Which setting says how many epochs each stage of training may have: the stage, as the record's `training` names
+    it -> the setting's dotted name, and its value. What is not trained has none.
+
+    Args:
+        model: the model that is built of the plan.
+    """
+    config, found = plan.config, {}
+    if plan.trained_before or not any(parameter.requires_grad for parameter in model.parameters()):
+        return {}
+    if not plan.parts:
+        for stage, settings in config["stages"].items():
+            own = "epochs" in settings
+            found[stage] = f"stages.{stage}.epochs" if own else "epochs", (settings if own else config)["epochs"]
+        return found
+    for name, part in plan.parts.items():
+        of_whole = name in plan.model_class.inheriting_parts and "epochs" not in (config[f"{name}_settings"] or {})
+        for stage, (key, epochs) in epochs_options(part, model.parts[name]).items():
+            label = name if len(part.config["stages"]) == 1 else f"{name}.{stage}"
+            if key == "epochs" and "epochs" in config["stages"][name]:
+                key = f"stages.{name}.epochs"
+            elif key != "epochs" or not of_whole:
+                key = f"{name}_settings.{key}"
+            found[label] = key, epochs
+    return found
+
+
+def epochs_statement(config: Config, options: Mapping[str, tuple[str, int]]) -> str:
+    """What the epochs that the user gave do not reach, and how to set those; "" where they reach all that is trained,
+    or where all the others are given, too.
+
+    Args:
+        config: of the whole.
+        options: what `epochs_options` gives.
+    """
+    given = config.given()
+    others = {label: found for label, found in options.items() if found[0] != "epochs" and found[0] not in given}
+    if "epochs" not in given or not others:
+        return ""
+    said = "; ".join(f"{label} has up to {epochs}: --{key}" for label, (key, epochs) in others.items())
+    return f"--epochs is not the number of epochs of all that is trained ({said})."
 
 
 def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits: bool) -> Plan:

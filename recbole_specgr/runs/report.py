@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recbole_specgr.settings.result_keys import PARTS
@@ -44,13 +44,41 @@ def describe_data(train: InductiveDataset, valid: InductiveDataset, test: Induct
 
     def part(view: InductiveDataset) -> str:
         targets = view.inter_feat[view.iid_field]
-        unseen = f", {(~view.seen[targets]).float().mean():.1%} unseen" if view.phase != "train" else ""
+        unseen = ""
+        if view.phase != "train":
+            share, new = (~view.seen[targets]).float().mean(), _new_items(view)
+            unseen = f", {share:.1%} unseen ({new:,} new item{'s' if new != 1 else ''})"
         phase_rows = view.phase_rows
         of_all = f" drawn from {phase_rows:,}" if len(view) < phase_rows else ""
         return f"{view.phase} {len(view):,} rows{of_all}{unseen}"
 
     candidates, seen = int(test.candidates.sum()), int(test.seen.sum())
     return f"{'; '.join(map(part, (train, valid, test)))}; {seen:,} of {candidates:,} items seen"
+
+
+def few_new_items(view: InductiveDataset, topk: Sequence[int]) -> str:
+    """The sentence for a phase with so few new items that a list can hold all of them; "" where none can, or where no
+    target is new.
+
+    Args:
+        view: of valid or test.
+        topk: the list lengths that metrics are taken at.
+    """
+    new, long = _new_items(view), [k for k in sorted(topk) if k >= _new_items(view)]
+    if not long or bool(view.seen[view.inter_feat[view.iid_field]].all()):
+        return ""
+    one = new == 1
+    return (
+        f"In {view.phase} there {'is' if one else 'are'} {new:,} new item{'' if one else 's'} to rank, no more than a "
+        f"list of {' or '.join(map(str, long))} holds. A model that lists new items first finds "
+        f"{'it' if one else 'all of them'}, whatever it knows: unseen recall is then 1 there. Trust shorter lists "
+        f"(--topk), or more new items (--timestamp_split)."
+    )
+
+
+def _new_items(view: InductiveDataset) -> int:
+    """How many of the items that a phase ranks do not occur in train."""
+    return int((view.candidates & ~view.seen).sum())
 
 
 def next_to_no_drafts(share: float | None, decoding: Mapping[str, Any]) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from math import prod
+from statistics import median_high
 
 import numpy as np
 
 from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.system.errors import UserError
 
+MANY_LEVELS = 8  # more than these are not listed one by one
 SMALL_GROUP = 16  # so many items with equal codes are never a collapse, however few items there are
 FEW_TUPLES = 4  # nor are so many times as many as a tuple has if all tuples are equally used
 
@@ -89,16 +91,27 @@ def measure(
 
 def summary(report: dict) -> str:
     """One line for the log."""
-    used = "/".join(f"{level['used']}" for level in report["levels"])
-    sizes = "/".join(f"{level['size']}" for level in report["levels"])
-    entropy = "/".join(f"{level['entropy']:.2f}" for level in report["levels"])
+    used = _of_levels([level["used"] for level in report["levels"]], "d")
+    sizes = _of_levels([level["size"] for level in report["levels"]], "d")
+    entropy = _of_levels([level["entropy"] for level in report["levels"]], ".2f")
     pairs = report["collisions"]
+    digits = f"{len(report['levels'])} digits, " if len(report["levels"]) > MANY_LEVELS else ""
     return (
-        f"Semantic ids: codes used {used} of {sizes}, entropy {entropy}; {report['distinct_seen']} distinct tuples "
-        f"of {report['seen_items']} seen items (largest group {report['largest_group_seen']}), {report['distinct']} "
-        f"of all {report['items']} (largest group {report['largest_group']}); pairs of equal tuples: "
+        f"Semantic ids: {digits}codes used {used} of {sizes}, entropy {entropy}; "
+        f"{report['distinct_seen']} distinct tuples of {report['seen_items']} seen items (largest group "
+        f"{report['largest_group_seen']}), {report['distinct']} of all {report['items']} (largest group "
+        f"{report['largest_group']}); pairs of equal tuples: "
         f"{pairs['seen_seen']} seen-seen, {pairs['seen_unseen']} seen-unseen, {pairs['unseen_unseen']} unseen-unseen."
     )
+
+
+def _of_levels(values: Sequence[float], form: str) -> str:
+    """The values of all levels, such as `8/7/8`; of more than can be read in a line the least, the median and the most,
+    such as `29 to 32 (median 31)`, or the one value that all have."""
+    if len(values) <= MANY_LEVELS:
+        return "/".join(f"{value:{form}}" for value in values)
+    least, most = f"{min(values):{form}}", f"{max(values):{form}}"
+    return least if least == most else f"{least} to {most} (median {median_high(values):{form}})"
 
 
 def check(report: dict, min_utilisation: float = 0.5, max_group_share: float = 0.05) -> None:

@@ -13,7 +13,7 @@ from conftest import write_tiny_dataset
 
 from recbole_specgr.building.build import build_model, make_planned_items
 from recbole_specgr.building.finished import build_finished
-from recbole_specgr.building.plan import plan_model
+from recbole_specgr.building.plan import epochs_options, epochs_statement, plan_model
 from recbole_specgr.building.start import prepare_training, read_pretrained
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
@@ -51,6 +51,50 @@ def test_building_writes_and_reads_nothing(model, tiny_dataset, tmp_path, monkey
         patch.setattr("io.open", no_files)
         build_model(plan, view, items)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "options", "said"),
+    [
+        ("SASRec", {"epochs": 2}, {"train": ("epochs", 2)}, ""),
+        (
+            "SpecGR_RPG_in_place",
+            {"epochs": 2},
+            {"drafter": ("drafter_settings.epochs", 100), "backbone": ("epochs", 2)},
+            "(drafter has up to 100: --drafter_settings.epochs)",
+        ),
+        (
+            "SpecGR_RPG_in_place",
+            {"epochs": 2, "drafter_settings.epochs": 3},
+            {"drafter": ("drafter_settings.epochs", 3), "backbone": ("epochs", 2)},
+            "",
+        ),
+        (
+            "SpecGR_RPG_in_place",
+            {"drafter_settings.epochs": 3, "stages.drafter.epochs": 4, "backbone_settings.epochs": 5},
+            {"drafter": ("stages.drafter.epochs", 4), "backbone": ("backbone_settings.epochs", 5)},
+            "",
+        ),
+        ("SpecGR_Aux", {"epochs": 2, "drafter": "SemanticKNN"}, {"backbone": ("epochs", 2)}, ""),
+        (
+            "SpecGRPP",
+            {"epochs": 2},
+            {"pretrain": ("epochs", 2), "finetune": ("stages.finetune.epochs", 15)},
+            "(finetune has up to 15: --stages.finetune.epochs)",
+        ),
+    ],
+)
+def test_each_stage_names_the_setting_of_its_epochs(model, given, options, said, tiny_dataset, tmp_path):
+    ids = {} if model == "SASRec" else {"tokenizer": {"method": "rqkmeans", "codebook_size": 4, "levels": 2}}
+    ids = {"tokenizer.codebook_size": 4, "tokenizer.levels": 4} if "RPG" in model else ids
+    config = Config(model, "tiny", config_dict={**tiny_dataset, **ids, **given, "run_dir": str(tmp_path / "run")})
+    (tmp_path / "run").mkdir()
+    view = InductiveDataset(config).build()[0]
+    plan = plan_model(config, view)
+    found = epochs_options(plan, build_model(plan, view, make_planned_items(plan, view)))
+    assert found == options
+    sentence = epochs_statement(config, found)
+    assert sentence == (said and f"--epochs is not the number of epochs of all that is trained {said}.")
 
 
 def test_the_plan_of_a_composite_names_its_parts(tiny_dataset, tmp_path):

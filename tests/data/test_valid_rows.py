@@ -10,7 +10,7 @@ import torch
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.quick_start import run_recbole
-from recbole_specgr.runs.report import describe_data
+from recbole_specgr.runs.report import describe_data, few_new_items
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
@@ -37,6 +37,27 @@ def test_a_sampled_row_keeps_its_history_and_target(tiny_dataset):
     place = torch.searchsorted(valid.rows, some.rows)
     whole, part = valid[place], some[torch.arange(5)]
     assert all(torch.equal(whole[field], part[field]) for field in ("user_id", "item_id", "item_id_list"))
+
+
+def test_what_a_list_can_hold_of_new_items_is_said(tiny_dataset):
+    """Plain loops over the rows; where all new items fit into a list, recall of them says nothing."""
+    train, valid, test = views(tiny_dataset)
+    _, items, _ = train.train_interactions
+    for view in (valid, test):
+        seen, ranked = set(items.tolist()), view.candidates.nonzero().squeeze(1).tolist()
+        new = sum(item not in seen for item in ranked)
+        assert new > 1 and f"unseen ({new} new items)" in describe_data(train, valid, test)
+        assert few_new_items(view, [1, new - 1]) == ""
+        said = few_new_items(view, [new + 1, new, 1])
+        assert f"In {view.phase} there are {new} new items to rank, no more than a list of {new} or {new + 1}" in said
+    test.seen = torch.ones_like(test.seen)  # nothing is new: there are no unseen metrics
+    assert few_new_items(test, [50]) == ""
+
+
+def test_a_run_warns_of_lists_that_hold_all_new_items(tiny_dataset, caplog):
+    run_recbole("MostPop", "tiny", config_dict={**tiny_dataset, "topk": [2, 40], "valid_metric": "NDCG@2"})
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert any("no more than a list of 40 holds" in sentence and "In test" in sentence for sentence in warned)
 
 
 def test_the_log_and_the_record_say_so(tiny_dataset):

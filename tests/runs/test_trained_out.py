@@ -16,8 +16,18 @@ def test_a_record_says_which_stages_were_still_improving():
     )
     assert improving_stages(record) == ["finetune"]
     assert "stage finetune: best at epoch 14 of 15, the limit ended it" in remark(record)
+    assert remark(record).endswith("more --epochs might help.")
+    assert remark(record, {"finetune": "stages.finetune.epochs"}).endswith("more --stages.finetune.epochs might help.")
     record["training"].pop("finetune")
     assert improving_stages(record) == [] and remark(record) == ""
+
+
+def test_each_stage_has_its_option_once():
+    late = {"epochs": 2, "best_epoch": 2, "stopped": "limit", "improving": True}
+    record = record_of(drafter=late, backbone=late, other=late)
+    assert remark(record, {"drafter": "drafter_settings.epochs", "backbone": "epochs"}).endswith(
+        "more --drafter_settings.epochs and --epochs might help."
+    )
 
 
 def test_what_was_not_validated_or_not_trained_says_nothing():

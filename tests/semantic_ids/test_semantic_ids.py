@@ -656,6 +656,21 @@ def test_health_counts_against_loops():
     json.dumps(report)
 
 
+@pytest.mark.parametrize(
+    ("digits", "said"),
+    [
+        (8, "codes used 4/3/3/3/3/3/3/3 of 5/5/5/5/5/5/5/5, entropy 0.86/0.65/0.65/"),
+        (9, "9 digits, codes used 3 to 4 (median 3) of 5, entropy 0.65 to 0.86 (median 0.65); 4 distinct"),
+    ],
+)
+def test_of_long_ids_the_log_has_least_median_and_most(digits, said):
+    codes = np.tile(np.arange(4)[:, None] % 3, (1, digits))
+    codes[:, 0] = np.arange(4)
+    ids = SemanticIds.from_codes(np.vstack([np.zeros_like(codes[:1]), codes]), (5,) * digits, np.arange(5) > 0)
+    report = health.measure(ids, np.arange(5) > 0, None)
+    assert said in health.summary(report)
+
+
 def health_of(codes: np.ndarray, size: int, features: np.ndarray) -> dict:
     seen = np.r_[False, np.ones(len(codes), dtype=bool)]
     codes = np.vstack([np.zeros((1, codes.shape[1]), int), codes])
