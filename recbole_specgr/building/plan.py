@@ -168,7 +168,8 @@ def _take_trained(plan: Plan, dataset: Dataset | Catalogue) -> None:
     them can do without the other."""
     config, run = plan.config, Path(plan.config["trained_run"])
     plan.trained_before = True
-    if config["run_dir"] and checkpoint_of(Path(config["run_dir"]), config).is_file():
+    if config["run_dir"] and (own := checkpoint_of(Path(config["run_dir"]), config)).is_file():
+        plan.checkpoint = own
         return
     if plan.model_class.parts_in_order:
         parts = " ".join(f"--{name}_run={run / name}" for name in plan.model_class.parts_in_order)

@@ -94,6 +94,22 @@ def test_it_needs_nothing_outside_of_its_folder(folder, tmp_path):
     assert torch.equal(before[0], after[0]) and before[1] == after[1] == taken["test_result"]
 
 
+def test_one_that_was_interrupted_in_tuning_goes_on(text, folder, monkeypatch):
+    """With the parameters that it took, and not with new ones."""
+    settings = {**TEXT, "tune": {"unseen_bonus": [0.0, 1.0, 4.0]}, "trained_run": text["run_dir"]}
+    whole = run("TextSASRec_bonus", folder, **settings)
+    run_dir = str(folder / "interrupted")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("recbole_specgr.quick_start.tune", interrupted)
+        run("TextSASRec_bonus", folder, **settings, run_dir=run_dir)
+    resumed = run("TextSASRec_bonus", folder, **settings, resume=run_dir)
+    assert resumed["record"]["tuning"] == whole["record"]["tuning"] and resumed["test_result"] == whole["test_result"]
+
+
 def test_one_of_recboles_models_may_be_taken(folder, monkeypatch):
     source = run("SASRec", folder, **TINY_SASREC)
     monkeypatch.setattr(StagedTrainer, "fit", None)
