@@ -57,8 +57,12 @@ class LoadingCache:
         """The cache of the data set that the settings name; None where loading takes no time, or reads what a
         fingerprint does not cover: further files, or a split of the user's own."""
         files = sorted(Path(config["data_path"]).glob(f"{config['dataset']}.*"))
-        sizes, read = {file.suffix: file.stat().st_size for file in files}, read_by_loading(config)
-        if sizes.get(".inter", 0) < WORTH or not read or config["additional_feat_suffix"] or config["preload_weight"]:
+        sizes = {file.suffix: file.stat().st_size for file in files}
+        if sizes.get(".inter", 0) < WORTH or config["additional_feat_suffix"] or config["preload_weight"]:
+            return None
+        # Only now: what is asked for counts as read, and a setting that nothing else reads would not be told of.
+        read = read_by_loading(config)
+        if read is None:
             return None
         states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         key = content_key(_FORMAT, version("recbole"), states, read)
