@@ -64,7 +64,8 @@ def few_new_items(view: InductiveDataset, topk: Sequence[int]) -> str:
         view: of valid or test.
         topk: the list lengths that metrics are taken at.
     """
-    new, long = _new_items(view), [k for k in sorted(topk) if k >= _new_items(view)]
+    new = _new_items(view)
+    long = [k for k in sorted(topk) if k >= new]
     if not long or bool(view.seen[view.inter_feat[view.iid_field]].all()):
         return ""
     one = new == 1
