@@ -226,7 +226,15 @@ def _flatten(cell: Any, column: str, path: Path, depth: int = 0) -> list[str]:
         return [text for part in cell for text in _flatten(part, column, path, depth + 1)]
     if isinstance(cell, dict):
         raise UserError(f"{path}, column [{column}] holds mappings, not text. Leave it out of --text-fields.")
-    return [] if pd.isna(cell) else [str(cell)]
+    return [] if pd.isna(cell) else [plain_text(cell)]
+
+
+def plain_text(value: Any) -> str:
+    """The text of a value that is no list. A whole number is written without `.0`, whatever its type: pandas makes
+    floats of whole numbers where a cell of their column is empty."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return str(value)
 
 
 def _clean(text: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.utils import FeatureType
 
-from recbole_specgr.importing.item_table import labels, one_text, split_labels
+from recbole_specgr.importing.item_table import labels, one_text, plain_text, split_labels
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.cleaning import cleaner
 
@@ -180,9 +180,8 @@ def _cell_parts(cell: Any, separator: str | None) -> list[str]:
         return [part for element in cell for part in _cell_parts(element, None)]
     if cell is None or cell is pd.NA or cell != cell:
         return []
-    if isinstance(cell, (float, np.floating)) and float(cell).is_integer():
-        cell = int(cell)  # pandas makes whole numbers floats where a cell of the column is empty
-    return list(filter(None, str(cell).split(separator) if separator else [str(cell)]))
+    text = plain_text(cell)
+    return list(filter(None, text.split(separator) if separator else [text]))
 
 
 def _kind(dataset: Dataset, field: str) -> str:

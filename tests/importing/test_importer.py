@@ -268,16 +268,19 @@ def test_items_that_arrive_later_have_the_sentences_that_the_importer_gives_them
     items["genre"] = [f"Role, {row} > Old, {row}" for row in range(n)]
     items["tags"] = [f"hard, {row % 2}" for row in range(n)]
     items["categories"] = [["Games > Board", f"Cards|{row}"] for row in range(n)]
-    run(tmp_path, interactions, items, text_fields=["title", "description", "genre", "tags", "categories"])
+    items["author"] = [float(row) if row % 2 else None for row in range(n)]  # a number where a text is usual
+    run(tmp_path, interactions, items, text_fields=["title", "description", "genre", "tags", "categories", "author"])
     dataset = load(tmp_path)
     dataset.build()  # the item features are tensors from here on
     fields, kinds = dataset.config["text_fields"], field_kinds(dataset)
-    assert kinds == {"title": "text", "description": "text", "genre": "list", "tags": "list", "categories": "list"}
+    expected = dict.fromkeys(("title", "description", "author"), "text")
+    assert kinds == expected | dict.fromkeys(("genre", "tags", "categories"), "list")
     texts = FrameTexts(items, fields, kinds, dataset.config["seq_separator"], dataset.config["text_cleaning"])
     rows = dataset.token2id("item_id", items["parent_asin"].to_numpy())
     imported = np.array(item_texts(dataset, fields), dtype=object)[rows].tolist()
     assert texts.sentences == imported
-    assert imported[1] == f'Game "1", part | 1 {sentence}, And a 1th.. Role, 1, Old, 1. hard, 1. Games, Board, Cards 1.'
+    lists = "Role, 1, Old, 1. hard, 1. Games, Board, Cards 1."
+    assert imported[1] == f'Game "1", part | 1 {sentence}, And a 1th.. {lists} 1'
 
 
 def test_without_an_items_file_items_are_known_by_their_ids(tmp_path):
