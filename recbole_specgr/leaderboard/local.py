@@ -29,12 +29,10 @@ def run_columns(board: Board) -> list[Column]:
 
 
 def run_cells(board: Board, row: Row) -> list[Cell]:
-    """What stands in `run_columns`: `published`, or when a local run ended."""
+    """What stands in `run_columns`: whose the row is; in a narrow table without the year."""
     if not _has_local(board):
         return []
-    if not row.local:
-        return [Cell("published")]
-    return [Cell(f"mine, {row.finished:%Y-%m-%d %H:%M}", short=f"mine, {row.finished:%m-%d %H:%M}")]
+    return [Cell(row.run, short=row.run.replace(f"{row.finished:%Y-}", ""))]
 
 
 def local_remarks(board: Board) -> list[str]:

@@ -94,7 +94,12 @@ class Row:
     @property
     def label(self) -> str:
         """The name where no column says whether the row is a local one."""
-        return f"{self.name}, mine, {self.finished:%Y-%m-%d %H:%M}" if self.local else self.name
+        return f"{self.name}, {self.run}" if self.local else self.name
+
+    @property
+    def run(self) -> str:
+        """Whose the row is: `published`, or when a run of whoever looks ended."""
+        return f"mine, {self.finished:%Y-%m-%d %H:%M}" if self.local else "published"
 
     @property
     def group(self) -> str:
