@@ -110,14 +110,16 @@ def draft_verify(
     return [item for item, _ in accepted[:k]], [score for _, score in accepted[:k]], rounds
 
 
-def tiger_c(generated: list[int], tokens: Tensor, candidates: list[int], unseen: Tensor, most: int) -> list[int]:
+def tiger_c(
+    generated: list[int], tokens: Tensor, candidates: list[int], unseen: Tensor, most: int, left_out: list[int]
+) -> list[int]:
     """The first K - x generated items, then x unseen ones that share all digits but the last with a generated one."""
     ids = {item: tuple(tokens[item].tolist()) for item in candidates}
     found = []
     for item in generated:
         if item > 0:
             siblings = [other for other in candidates if unseen[other] and ids[other][:-1] == ids[item][:-1]]
-            found += [other for other in sorted(siblings, key=ids.get) if other not in found + generated]
+            found += [other for other in sorted(siblings, key=ids.get) if other not in found + generated + left_out]
     found = found[:most]
     listed = [item for item in generated[: len(generated) - len(found)] if item > 0] + found
     return listed + [-1] * (len(generated) - len(listed))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import decoding_oracles as oracle
 import torch
 
@@ -65,8 +67,8 @@ class World:
     def memory(self) -> Memory:
         return self.backbone.memory(self.histories)
 
-    def beam_search(self, index: PrefixIndex, k: int, num_beams: int, *normalizer: str) -> BeamSearchResult:
-        result = beam_search(self.backbone, self.memory, index, self.slices, k, num_beams, *normalizer)
+    def beam_search(self, index: PrefixIndex, k: int, num_beams: int, *settings: Any) -> BeamSearchResult:
+        result = beam_search(self.backbone, self.memory, index, self.slices, k, num_beams, *settings)
         result.check()
         return result
 

@@ -1,7 +1,8 @@
 """How the id of a user or an item reads: one rule for data sets, histories, candidates, vectors and semantic ids.
 
     a text              is taken as it is, without the blanks around it
-    a whole number      is written in digits; 12.0, as pandas holds 12 in a column with gaps, is 12
+    a whole number      is written in digits; the float 12.0, as pandas holds 12 in a column with gaps, is 12, but the
+                        text 12.0 in a CSV file stays what it is (see `written_otherwise`)
     no value            is no id: None, NaN, and the texts that RecBole reads as such (see `MISSING`)
 
 Whatever could not be written into a line of a data set's file and read back is refused.
@@ -79,6 +80,20 @@ def read_ids(values: Iterable[object], where: str) -> list[str]:
             found.append(read_id(value))
         except UserError as error:
             raise UserError(f"{where} {number:,}: {error}") from error
+    return found
+
+
+def written_otherwise(tokens: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Those of the ids that the others have in the other writing of a whole number: 12 for 12.0, or 12.0 for 12.
+
+    Whoever writes a column with gaps from pandas gets such texts, and then one user or item may be two.
+    """
+    others = set(others)
+    found = []
+    for token in tokens:
+        whole = token.removesuffix(".0")
+        if whole.isdecimal() and (f"{whole}.0" if whole == token else whole) in others:
+            found.append(token)
     return found
 
 

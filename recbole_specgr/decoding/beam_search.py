@@ -12,11 +12,8 @@ from torch import Tensor
 from recbole_specgr.backbones.contract import Backbone
 from recbole_specgr.backbones.token_tree import Memory, NewNodes, TokenTree
 from recbole_specgr.decoding.checks import check_probabilities
+from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
-
-# The whole vocabulary, as the model was trained; the tokens of the digit's level; those that some candidate's id goes
-# on with. The last is what a decoder gives that masks tokens before its softmax: it favours prefixes of few items.
-NORMALIZERS = ("full", "level", "trie")
 
 
 @dataclass
@@ -67,15 +64,7 @@ class BeamSearchResult:
         check_probabilities(self.is_nan)
 
 
-def step(
-    beams: Beams,
-    log_probs: Tensor,
-    index: PrefixIndex,
-    depth: int,
-    first_token: int,
-    width: int,
-    normalizer: str = "full",
-) -> Beams:
+def step(beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int, width: int) -> Beams:
     """The best `width` continuations of `beams` among the prefixes that exist.
 
     Args:
@@ -83,15 +72,14 @@ def step(
         log_probs: of the next digit's tokens after each beam `[B, beams, level size]`.
         first_token: the token that the first column of `log_probs` stands for.
         width: number of beams to keep.
-        normalizer: what the probabilities of a prefix's next digit add up to 1 over (one of `NORMALIZERS`).
     """
-    child, _, scores = continuations(beams, log_probs, index, depth, first_token, normalizer)
+    child, _, scores = continuations(beams, log_probs, index, depth, first_token)
     best, choice = scores.flatten(1).topk(min(width, scores[0].numel()), dim=1)
     return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
 
 
 def continuations(
-    beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int, normalizer: str
+    beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All prefixes that continue the beams; arguments as in `step`.
 
@@ -102,9 +90,6 @@ def continuations(
     child, exists = index.children(depth, beams.nodes)
     column = index.levels[depth + 1].token[child] - first_token
     log_probs_below = log_probs.gather(2, column).masked_fill(~exists, -torch.inf)
-    if normalizer != "full":
-        share = log_probs if normalizer == "level" else log_probs_below
-        log_probs_below = log_probs_below - share.logsumexp(2, keepdim=True)
     return child, column, beams.scores[:, :, None] + log_probs_below
 
 
@@ -122,7 +107,6 @@ def grouped_step(
     first_token: int,
     sizes: Sequence[int],
     penalty: float,
-    normalizer: str = "full",
 ) -> Beams:
     """The best continuations group by group: diverse beam search (Vijayakumar et al., AAAI 2018).
 
@@ -138,7 +122,7 @@ def grouped_step(
     Returns:
         As many beams as all groups have, group after group.
     """
-    child, column, scores = continuations(beams, log_probs, index, depth, first_token, normalizer)
+    child, column, scores = continuations(beams, log_probs, index, depth, first_token)
     used = scores.new_zeros(len(scores), log_probs.size(2))
     found, first = [], 0
     for size in sizes:
@@ -164,10 +148,9 @@ def beam_search(
     level_slices: Sequence[slice],
     k: int,
     num_beams: int,
-    normalizer: str = "full",
+    scale: DigitScale = AS_TRAINED,
     groups: int = 1,
     group_penalty: float = 0.0,
-    temperature: float = 1.0,
 ) -> BeamSearchResult:
     """The k most probable items of each user that the beams reach. No value is read on the host.
 
@@ -179,16 +162,9 @@ def beam_search(
         k: list length.
         num_beams: prefixes kept at each depth but the last, which keeps k. With as many beams as there are
             prefixes the list is exact.
-        normalizer: what a digit's probabilities add up to 1 over, one of `NORMALIZERS`.
+        scale: on which the digits' log-probabilities are added up and compared.
         groups, group_penalty: of diverse beam search, see `grouped_step`; at the last digit all groups are one.
-        temperature: a digit's log-probabilities are divided by it. Other than 1, they are then made to add up to 1 over
-            the digit's level, unless the normaliser says `trie`.
-
-    Raises:
-        ValueError: for another normaliser.
     """
-    if normalizer not in NORMALIZERS:
-        raise ValueError(f"normalizer is [{normalizer}], but must be one of {', '.join(NORMALIZERS)}")
     users = memory.bias.size(0)
     sizes = group_sizes(num_beams, groups)
     most = [
@@ -205,14 +181,13 @@ def beam_search(
         if depth == 0:
             is_nan = log_probs.isnan().any()
         first_slot = tree.slots - tokens.size(1)
-        if temperature != 1:
-            log_probs = (log_probs / temperature).log_softmax(2)
+        log_probs = scale(log_probs, beams.nodes, index, depth, columns.start)
         if depth == len(level_slices) - 1:
-            beams = step(beams, log_probs, index, depth, columns.start, k, normalizer)
+            beams = step(beams, log_probs, index, depth, columns.start, k)
         elif len(sizes) > 1:
-            beams = grouped_step(beams, log_probs, index, depth, columns.start, sizes, group_penalty, normalizer)
+            beams = grouped_step(beams, log_probs, index, depth, columns.start, sizes, group_penalty)
         else:
-            beams = step(beams, log_probs, index, depth, columns.start, num_beams, normalizer)
+            beams = step(beams, log_probs, index, depth, columns.start, num_beams)
         slots = first_slot + beams.parents
     items = torch.where(beams.exist, index.leaf_items(beams.nodes), -1)
     pad = (0, k - items.size(1))

@@ -38,7 +38,8 @@ class NearestItems:
             ) from error
 
     def search(self, users: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """The best `size` items of each user `[B, d]`, -1 where there are fewer, and their scores, `[B, size]`."""
+        """The best items of each user `[B, d]`, -1 where the index finds fewer, and their scores; `[B, n]`, n being
+        `size` or all items, where there are fewer."""
         found = self.index.search(users.detach().float().cpu().contiguous().numpy(), min(size, len(self.items)))
         scores, places = torch.from_numpy(found[0]).to(users), torch.from_numpy(found[1]).to(self.items.device)
         items = torch.where(places < 0, -1, self.items[places])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recbole_specgr.backbones.contract import Backbone
 from recbole_specgr.backbones.token_tree import Memory, NewNodes, TokenTree
+from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 
@@ -66,6 +67,7 @@ class PrefixStore:
         width: about how many prefixes of one length will be placed, for the memory that is allocated at once.
         static: give everything a shape that is known beforehand, so that the host never waits for a value, instead of
             leaving out what need not be computed.
+        scale: of the log-probabilities that it gives.
 
     Attributes:
         is_nan: whether any of the probabilities that may follow the empty prefix is NaN; BoolTensor `[]`.
@@ -79,9 +81,10 @@ class PrefixStore:
         level_slices: Sequence[slice],
         width: int,
         static: bool = False,
+        scale: DigitScale = AS_TRAINED,
     ) -> None:
         self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
-        self.static = static
+        self.static, self.scale = static, scale
         users, device = memory.bias.size(0), memory.bias.device
         rows = users * sum(min(width, level.nodes) for level in index.levels[:-1])
         self.tree = TokenTree(len(memory.layers), index.n_digits, rows)
@@ -160,7 +163,11 @@ class PrefixStore:
         for new, log_probs in zip(waiting, self.backbone.extend(self.memory, self.tree, waiting), strict=True):
             if new.depth == 0:
                 self.is_nan = log_probs.isnan().any()
-            self.placed[new.depth] = self.placed[new.depth].computed(log_probs)
+            placed, first_token = self.placed[new.depth], self.level_slices[new.depth].start
+            first = placed.log_probs.size(1)
+            nodes = placed.nodes[:, first : first + log_probs.size(1)].clamp(min=0)
+            scaled = self.scale(log_probs, nodes, self.index, new.depth, first_token)
+            self.placed[new.depth] = placed.computed(scaled)
 
     def select(self, users: Tensor) -> PrefixStore:
         """The same prefixes for some of the users, `users` `[b]` bool. Only one of the two stores may grow on."""

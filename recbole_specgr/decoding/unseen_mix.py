@@ -8,18 +8,19 @@ from torch import Tensor
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 
-def append_unseen(generated: Tensor, index: PrefixIndex, unseen: Tensor, most: int) -> Tensor:
+def append_unseen(generated: Tensor, index: PrefixIndex, unseen: Tensor, most: int, left_out: Tensor) -> Tensor:
     """Put unseen items that share all digits but the last with a generated item at the end of the list.
 
     They come in the order in which their prefixes were generated, below one prefix in the order of their ids; what was
-    generated itself is not taken again. The first `K - x` generated items stay, where x is the number of unseen items
-    that are there to be taken, at most `most`.
+    generated itself is not taken again, and what is left out not at all. The first `K - x` generated items stay, where
+    x is the number of unseen items that are there to be taken, at most `most`.
 
     Args:
         generated: items of the index, best first, then -1 `[B, K]`.
         index: of the candidates.
         unseen: `[n_items]`.
         most: largest x.
+        left_out: items that a list does without, among which no generated one is; 0 in empty places `[B, S]`.
 
     Returns:
         `[B, K]`, -1 where there are no more.
@@ -41,17 +42,18 @@ def append_unseen(generated: Tensor, index: PrefixIndex, unseen: Tensor, most: i
     count = torch.where(new, end_of[prefix] - start, 0)
     until = count.cumsum(1)
 
-    # Places 0, 1, ... of the ranges set end to end; as many as are taken even when all that was generated is left out.
-    place = torch.arange(min(most + k, len(pool)), device=device).expand(len(generated), -1).contiguous()
+    # Places 0, 1, ... of the ranges set end to end; as many as are taken even when all that may not be is among them.
+    not_taken = torch.cat([generated, left_out], dim=1).sort(1).values
+    most_places = min(most + not_taken.size(1), len(pool))
+    place = torch.arange(most_places, device=device).expand(len(generated), -1).contiguous()
     if not place.size(1):
         return generated
     rank = torch.searchsorted(until, place, right=True).clamp(max=k - 1)
     position = start.gather(1, rank) + place - (until - count).gather(1, rank)
     found = place < until[:, -1:]
     item = pool[torch.where(found, position, 0)]
-    ordered = generated.sort(1).values
-    same = torch.searchsorted(ordered, item).clamp(max=k - 1)
-    found &= ordered.gather(1, same) != item
+    same = torch.searchsorted(not_taken, item).clamp(max=not_taken.size(1) - 1)
+    found &= not_taken.gather(1, same) != item
     found &= found.cumsum(1) <= most
 
     stays = exists & (torch.arange(k, device=device) < k - found.sum(1, keepdim=True))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from logging import getLogger
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from recbole_specgr.data.ids import read_id
+from recbole_specgr.data.ids import read_id, written_otherwise
 from recbole_specgr.system.errors import UserError
 
 DROPPED = "dropped: "  # what the counts of dropped rows begin with
@@ -72,6 +73,8 @@ def plain_name(column: str) -> str:
 def id_categories(column: pd.Series, path: Path | str) -> pd.Series:
     """Categories of ids as `data.ids` reads them; missing where there is no id. Works on the distinct values only.
 
+    A warning tells of ids that stand there in two writings, such as 12 and 12.0.
+
     Raises UserError, naming the row, for a value that can't be an id.
     """
     codes, distinct = _distinct(column)
@@ -82,6 +85,11 @@ def id_categories(column: pd.Series, path: Path | str) -> pd.Series:
         raise
     text_codes, tokens = pd.factorize(pd.Series([text or None for text in texts], dtype=object))
     codes = np.where(codes < 0, -1, np.append(text_codes, -1)[codes])
+    if twice := written_otherwise((token for token in tokens if token.endswith(".0")), tokens):
+        getLogger().warning(
+            f"{path}, column [{column.name}]: {len(twice):,} ids stand there in two writings, such as {twice[0]} and "
+            f"{twice[0].removesuffix('.0')}, and are two each. Write whole numbers without .0 if they are one."
+        )
     return pd.Series(pd.Categorical.from_codes(codes, pd.Index(tokens, dtype=object)), index=column.index)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from recbole_specgr.data.ids import MISSING
+from recbole_specgr.data.ids import MISSING, written_otherwise
 from recbole_specgr.importing.atomic_files import LIST_SEPARATOR
 from recbole_specgr.importing.columns import ITEM_NAMES, choose_column, drop_rows, id_categories, plain_name
 from recbole_specgr.importing.tables import column_names, read_table
@@ -248,11 +249,19 @@ def match_items(
 ) -> pd.DataFrame:
     """Exactly the interacted items: those the file lacks are kept without text, those never interacted are left out."""
     there = interacted.isin(items.index)
+    otherwise = written_otherwise(interacted[~there], items.index)
+    hint = "are these the right two files and item columns?"
+    if otherwise:
+        hint = (
+            f"{len(otherwise):,} are written with .0 in one of the files only. Write whole numbers without it in both."
+        )
     if not there.any():
         raise UserError(
             f"None of the {len(interacted):,} interacted items (such as {', '.join(interacted[:3])}) is in {path} "
-            f"(such as {', '.join(items.index[:3])}): are these the right two files and item columns?"
+            f"(such as {', '.join(items.index[:3])}): {hint}"
         )
+    if otherwise:
+        getLogger().warning(f"Of the interacted items that {path} lacks, {hint}")
     unused = len(items) - int(there.sum())
     if unused:
         counts["left out: items without interactions"] = unused

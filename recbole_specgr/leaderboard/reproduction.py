@@ -9,6 +9,7 @@ import yaml
 from recbole_specgr.leaderboard.archive import Result
 from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import shown_keys
+from recbole_specgr.leaderboard.taken import records_used, sources_named
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.comparison import ENVIRONMENT, SOURCE
 from recbole_specgr.runs.launch import training_command, training_words
@@ -65,21 +66,12 @@ def command_of(record: dict[str, Any]) -> str:
 def rows_used(record: dict[str, Any], board: Board) -> dict[str, str]:
     """The rows that the runs are of which a result took parameters from: the setting that named each run -> the row.
 
-    A record says which by the digests of their records. One of version 0.1 only says their models: there it is the row
-    of the same seed, as in properties/table.yaml. A run that is not on the board has no row.
+    A run that is not on the board has no row.
     """
-    results = {_name(row, result): result.record for row in board.rows for result in row.results}
-    by_digest = {other["digest"]: name for name, other in results.items()}
-    used: dict[str, str] = {}
-    for key in _sources(record):
-        if key in record.get("taken", {}):
-            name = by_digest.get(record["taken"][key]["record"])
-        else:
-            model = record["settings"].get(key.removesuffix(SOURCE))
-            name = next((name for name in results if name == f"{model}-seed{record['seed']}"), None)
-        if name is not None:
-            used[key] = name
-    return used
+    results = [(_name(row, result), result.record) for row in board.rows for result in row.results]
+    name_of = {other["digest"]: name for name, other in results}
+    used = records_used(record, [other for _, other in results])
+    return {key: name_of[other["digest"]] for key, other in used.items()}
 
 
 def rows_yaml(boards: list[Board]) -> str:
@@ -141,14 +133,8 @@ def _name(row: Row, result: Result) -> str:
     return f"{row.model}-seed{result.record['seed']}"
 
 
-def _sources(record: dict[str, Any]) -> list[str]:
-    """The settings that named a run in the command of a record."""
-    words = training_words(record["command"])
-    return [key for key in parse(words).settings if key.endswith(SOURCE)] if words else []
-
-
 def _tolerance(row: Row, key: str) -> float:
-    trained = any(stage["rows"] for stage in row.record["training"].values()) or _sources(row.record)
+    trained = any(stage["rows"] for stage in row.record["training"].values()) or sources_named(row.record)
     return round(max(TRAINED, 2 * (row.values[key].deviation or 0)), 5) if trained else EXACT
 
 

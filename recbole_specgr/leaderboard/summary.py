@@ -16,6 +16,7 @@ import numpy as np
 from recbole_specgr.evaluation.known_metrics import rank_metrics, smaller_is_better, users_own
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import Result, latest
+from recbole_specgr.leaderboard.taken import records_used
 from recbole_specgr.runs.comparison import alike_records
 from recbole_specgr.runs.trained_out import improving_stages
 from recbole_specgr.settings.registry import GROUPS
@@ -70,6 +71,7 @@ class Row:
         comparisons: key -> comparison with the best baseline, for models of the group `ours` only.
         local: these are runs of whoever looks, and not published.
         shares_name: another model of the board has the same `display_name`.
+        used: the records of the runs that its results took parameters from, as far as they are there.
     """
 
     model: str
@@ -77,6 +79,7 @@ class Row:
     left_out: list[Result]
     local: bool = False
     shares_name: bool = False
+    used: list[dict[str, Any]] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
 
@@ -113,8 +116,8 @@ class Row:
 
     @property
     def improving(self) -> bool:
-        """More epochs might have made it better, with one of its seeds at least."""
-        return any(improving_stages(result.record) for result in self.results)
+        """More epochs might have made it better, or a model that it is made of, with one of its seeds at least."""
+        return any(map(improving_stages, [*(result.record for result in self.results), *self.used]))
 
     @property
     def finished(self) -> datetime:
@@ -238,6 +241,7 @@ def _board(published: list[Result], local: list[Result]) -> Board:
     rows = [_row(model, found) for model, found in by_model.items()]
     mine = _local_rows(local)
     _tell_apart([*rows, *mine])
+    _find_used([*rows, *mine], [result.record for result in [*published, *local]])
     protocol = (published or local)[0].record["protocol"]
     metrics = [name for name in ("recall", "ndcg") if name in protocol["metrics"]] or list(protocol["metrics"])
     shown = metrics + [name for name in protocol["metrics"] if name not in metrics and users_own(name)]
@@ -291,6 +295,16 @@ def _tell_apart(rows: list[Row]) -> None:
         models[name].add(row.model)
     for name, row in zip(names, rows):
         row.shares_name = len(models[name]) > 1
+
+
+def _find_used(rows: list[Row], records: list[dict[str, Any]]) -> None:
+    """Find the records of all runs that a row's results took parameters from, directly or by way of others."""
+    for row in rows:
+        asked = [result.record for result in row.results]
+        while asked:
+            found = [used for record in asked for used in records_used(record, records).values()]
+            asked = [used for used in found if used not in row.used]
+            row.used += asked
 
 
 def _take_means(board: Board) -> None:

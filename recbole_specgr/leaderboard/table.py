@@ -62,10 +62,26 @@ def remarks(board: Board) -> list[str]:
     )
     if any(row.improving for row in board.rows):
         found.append(
-            f"{NOT_TRAINED_OUT}: not trained out. The limit of epochs ended its training, or its best validation was "
-            f"among the last that the limit allowed: more epochs might help."
+            f"{NOT_TRAINED_OUT}: not trained out. The limit of epochs ended its training, or that of a model that it "
+            f"took parameters from, or the best validation was among the last that the limit allowed: more epochs "
+            f"might help."
         )
-    return found + local_remarks(board)
+    return found + _few_new_items(board) + local_remarks(board)
+
+
+def _few_new_items(board: Board) -> list[str]:
+    """A sentence where the longest list can hold all new items that the test phase ranks."""
+    data, unseen = board.record["data"], board.record["metrics"]["test"]["unseen_count"]
+    if not unseen or not {"candidates", "seen_items"} <= data.keys():  # version 0.1 did not keep them
+        return []
+    new = data["candidates"] - data["seen_items"]
+    if new > board.topk[-1]:
+        return []
+    return [
+        f"In test there are {new:,} new items, no more than a list of {board.topk[-1]} holds: a model that lists new "
+        f"items first finds all of them, whatever it knows. Its unseen results at {board.topk[-1]}, and its lead "
+        f"overall, say nothing."
+    ]
 
 
 def name_cell(row: Row) -> Cell:

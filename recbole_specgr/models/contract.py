@@ -24,7 +24,7 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor, nn
 
-from recbole_specgr.evaluation.ranking import EMPTY, blocks, rank_scores
+from recbole_specgr.evaluation.ranking import EMPTY, blocks, check_ranked, rank_scores
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.system.errors import UserError
 
@@ -80,6 +80,18 @@ class RankedList:
         """The list that has only what stands at `places` `[B, k]`, in this order."""
         round_of = None if self.round_of is None else self.round_of.gather(1, places)
         return RankedList(self.items.gather(1, places), self.scores.gather(1, places), round_of)
+
+    def without(self, left_out: Tensor, k: int) -> RankedList:
+        """The first k of each list that are not among the user's `left_out` `[B, S]`; `[B, k]`, or shorter where the
+        list is."""
+        stays = (self.items != EMPTY) & ~(self.items[:, :, None] == left_out[:, None, :]).any(2)
+        order = stays.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :k]
+        left, gone = self.at(order), ~stays.gather(1, order)
+        return RankedList(
+            left.items.masked_fill(gone, EMPTY),
+            left.scores.masked_fill(gone, -torch.inf),
+            None if left.round_of is None else left.round_of.masked_fill(gone, -1),
+        )
 
     @classmethod
     def unscored(cls, items: Tensor) -> RankedList:
@@ -148,7 +160,8 @@ class ModelContract:
         decoding: settings of inference, by name, which may change without training. Tuning, studies and serving change
             them; whoever ranks reads them at each call.
         part_configs: the settings of the models that it is made of, by name. The models themselves are in `parts`.
-        approximation: where its lists are not the exact ones, how far they are from them, as plain data for the record.
+        approximation: how far the lists of an approximate index (`ranking_index`) are from the exact ones, as plain
+            data for the record; empty where there is none. Searches by beams or by a graph are not measured.
     """
 
     inductive: bool = False
@@ -251,6 +264,20 @@ class ModelContract:
                 inductive there are only seen items among them.
         """
         raise NotImplementedError
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """`rank_users` of lists that leave some items out, which differ from user to user.
+
+        The default takes what is left of a longer list. A model whose list of k is not the beginning of its longer
+        ones, such as one that is composed of two lists, says how it is made.
+
+        Args:
+            left_out: items `[B, S]`, 0 in places that are empty.
+        """
+        length = min(k + left_out.size(1), len(candidates) - 1)
+        longer = self.rank_users(users, length, candidates)
+        check_ranked(longer.items, len(users.interaction), length, candidates)
+        return longer.without(left_out, k)
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor | None:
         """What the model thinks of given candidates, whether they would stand in its list or not.

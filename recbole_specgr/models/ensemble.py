@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
-from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
@@ -15,6 +15,16 @@ from recbole_specgr.models.contract import ModelContract, Part, RankedList, Rank
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.errors import UserError
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `rank_users`, and of `rank_without` where there is something to leave out."""
+
+    users: Users
+    k: int
+    candidates: Tensor
+    left_out: Tensor | None = None
 
 
 class Ensemble(ItemTables, RanksByList, CompositeRecommender):
@@ -39,7 +49,8 @@ class Ensemble(ItemTables, RanksByList, CompositeRecommender):
     def __init__(self, config: Config, dataset: Dataset, parts: Mapping[str, Part]) -> None:
         super().__init__(config, dataset, parts)
         self.method = METHODS[config["method"]]
-        self.decoding = {"weight": config["weight"], "list_length": config["list_length"]}
+        used = ("weight", "list_length") if config["method"] == "score" else ("list_length",)
+        self.decoding = {key: config[key] for key in used}
         self.register_buffer("seen", dataset.seen.clone(), persistent=False)
         self.unseen_history = config["unseen_history"]
         self.list_length = max(config["topk"])
@@ -49,43 +60,52 @@ class Ensemble(ItemTables, RanksByList, CompositeRecommender):
         return {"seen": torch.zeros(len(new), dtype=torch.bool)}
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
-        return RankedList.unscored(best(*self.method(self, users, k, candidates), k))
+        return self._ranked(Request(users, k, candidates))
 
-    def by_score(self, users: Users, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """Both models' lists do without them, so that each method joins lists of the usual lengths."""
+        return self._ranked(Request(users, k, candidates, left_out))
+
+    def _ranked(self, asked: Request) -> RankedList:
+        return RankedList.unscored(best(*self.method(self, asked), asked.k))
+
+    def by_score(self, asked: Request) -> tuple[Tensor, Tensor]:
         """Items `[B, n]` and their scores `[B, n]`."""
 
         def of_both() -> tuple[Tensor, ...]:
-            items = union(*self.lists(users.interaction, k, candidates))
-            scores = (self.scores(part, users.interaction, items, candidates) for part in self.parts)
-            return items, *map(scaled, scores)
+            items = union(*self.lists(asked))
+            return items, *(scaled(self.scores(part, items, asked)) for part in self.parts)
 
-        items, first, second = users.once((k, self.decoding["list_length"]), of_both)
+        key = (asked.k, self.decoding["list_length"], asked.left_out is None)
+        items, first, second = asked.users.once(key, of_both)
         return items, self.decoding["weight"] * first + (1 - self.decoding["weight"]) * second
 
-    def by_rank(self, users: Users, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        first, second = self.lists(users.interaction, k, candidates)
+    def by_rank(self, asked: Request) -> tuple[Tensor, Tensor]:
+        first, second = self.lists(asked)
         items = union(first, second)
         return items, -(places(items, first) + places(items, second)) / 2
 
-    def in_two_stages(self, users: Users, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        items = self.ranker("first").rank(users.interaction, k, candidates).items
-        return items, self.scores("second", users.interaction, items, candidates)
+    def in_two_stages(self, asked: Request) -> tuple[Tensor, Tensor]:
+        items = self.list_of("first", asked.k, asked)
+        return items, self.scores("second", items, asked)
 
     def ranker(self, part: str) -> Ranker:
         return Ranker(self.part(part), self.seen, self.unseen_history)
 
-    def lists(self, interaction: Interaction, k: int, candidates: Tensor) -> list[Tensor]:
-        """Both models' lists `[B, n]`, as long as `list_length` says but no shorter than k."""
-        n = max(k, self.decoding["list_length"])
-        return [self.ranker(part).rank(interaction, n, candidates).items for part in self.parts]
+    def list_of(self, part: str, n: int, asked: Request) -> Tensor:
+        """A model's list `[B, n]`."""
+        return self.ranker(part).rank(asked.users.interaction, n, asked.candidates, asked.left_out).items
 
-    def scores(self, part: str, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
+    def lists(self, asked: Request) -> list[Tensor]:
+        """Both models' lists `[B, n]`, as long as `list_length` says but no shorter than k."""
+        return [self.list_of(part, max(asked.k, self.decoding["list_length"]), asked) for part in self.parts]
+
+    def scores(self, part: str, items: Tensor, asked: Request) -> Tensor:
         """A model's scores of items `[B, n]`; -inf for what it can't score and for empty places."""
-        ranker = self.ranker(part)
-        scores = ranker.score_items(interaction, items, candidates)
+        scores = self.ranker(part).score_items(asked.users.interaction, items, asked.candidates)
         if scores is None:
             n = max(items.size(1), self.decoding["list_length"])
-            scores = -places(items, ranker.rank(interaction, n, candidates).items)
+            scores = -places(items, self.list_of(part, n, asked))
         return scores.masked_fill(items == EMPTY, -torch.inf)
 
 

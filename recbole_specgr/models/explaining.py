@@ -13,7 +13,8 @@ class Digit:
 
     Attributes:
         code: its value on its level.
-        log_prob: its log-probability among the whole vocabulary.
+        log_prob: its log-probability, among the whole vocabulary where the model writes an id digit by digit, among the
+            digit's codes where it predicts all digits at once.
         rank: its place among the codes of the level, from 1.
         codes: how many the level has.
         counts: it enters the item's score. The identification digit of an unseen item does not (Eq. 2), nor does any of
@@ -37,6 +38,7 @@ class Draft:
         kept_out_by: where in none, the settings of the model that keep it out: `inductive_drafting`, or sizes that are
             too small; none where the drafter has no score for it.
         threshold: what the verifier's score must exceed.
+        order: a sentence on what accepted items are ordered by; "" where it is the verifier's score alone.
     """
 
     score: float
@@ -44,6 +46,7 @@ class Draft:
     drafted_in: int | None
     kept_out_by: tuple[str, ...]
     threshold: float
+    order: str
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from recbole_specgr.backbones.contract import TrainingPass
 from recbole_specgr.backbones.precision import at_least_float32
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
+from recbole_specgr.decoding.checks import check_probabilities
+from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
 from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import BUCKET, Replay
 from recbole_specgr.decoding.token_verification import TokenVerification
@@ -229,6 +231,11 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         constants = (*constants, self.backbone.decoding_dtype)
         return self.replay(run, self.backbone, constants, (users.tokens, users.encoded, *inputs))
 
+    @property
+    def digit_scale(self) -> DigitScale:
+        """On which its own lists compare ids. Verification compares them as the model was trained."""
+        return AS_TRAINED
+
     def beam_search(
         self, users: EncodedUsers, index: PrefixIndex, k: int, num_beams: int, *settings: Any
     ) -> tuple[Tensor, Tensor]:
@@ -268,10 +275,15 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
 
     @torch.no_grad()
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
-        """The likelihoods of the items' ids `[B, n]`; -inf beside -1."""
-        n = items.size(1)
+        """The likelihoods of the items' ids `[B, n]`, on the scale of its lists; -inf beside -1."""
+        n, memory = items.size(1), self.read(interaction).memory
         settings = VerificationSettings(k=n, draft_size=n, num_beams=0, score_adjustment=False, unseen_bonus=0.0)
-        return self.log_likelihood(interaction, items, candidates, settings)
+        index, scale = self.index(candidates), self.digit_scale
+        prefixes = PrefixStore(self.backbone, memory, index, self.level_slices, n, scale=scale)
+        verification = TokenVerification(prefixes, self.seen, settings)
+        scores = verification.log_likelihood(items, -torch.inf)
+        check_probabilities(verification.is_nan)
+        return scores
 
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {

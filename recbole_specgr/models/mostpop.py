@@ -9,7 +9,6 @@ from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import rank_scores
 from recbole_specgr.models.contract import RankedList, Users
-from recbole_specgr.models.ranking import without
 from recbole_specgr.models.training_free import TrainingFreeRecommender
 
 
@@ -42,7 +41,7 @@ class MostPop(TrainingFreeRecommender):
         """The list for everyone, without what each user's history holds: the items are ranked once a phase."""
         history = users.interaction[self.ITEM_SEQ]
         items = self.best(k + history.size(1), candidates).expand(len(history), -1)
-        return without(RankedList(items, self.counts[items.clamp(min=0)]), history, k)
+        return RankedList(items, self.counts[items.clamp(min=0)]).without(history, k)
 
     def best(self, n: int, candidates: Tensor) -> Tensor:
         """The n best candidates, -1 where there are fewer: `[n]`. The last list is kept."""

@@ -53,17 +53,18 @@ class Ranker:
         return self._last[1]
 
     @torch.no_grad()
-    def rank(self, interaction: Interaction, k: int, candidates: Tensor) -> RankedList:
+    def rank(self, interaction: Interaction, k: int, candidates: Tensor, left_out: Tensor | None = None) -> RankedList:
         """The k best candidates of every user.
 
         Args:
             interaction: B users, on the model's device.
             candidates: BoolTensor [n_items].
+            left_out: items `[B, S]` that the user's list does without, 0 in places that are empty.
 
         Raises:
             ValueError: the model's list or one of its scores is faulty.
         """
-        return self._ranked(self.model.encode_users(self.as_read(interaction)), interaction, k, candidates)
+        return self._ranked(self.model.encode_users(self.as_read(interaction)), interaction, k, candidates, left_out)
 
     @torch.no_grad()
     def rank_at(
@@ -79,16 +80,20 @@ class Ranker:
             self.model.decoding = {**self.model.decoding, **point}
             yield self._ranked(users, interaction, k, candidates)
 
-    def _ranked(self, users: Users, interaction: Interaction, k: int, candidates: Tensor) -> RankedList:
+    def _ranked(
+        self, users: Users, interaction: Interaction, k: int, candidates: Tensor, left_out: Tensor | None = None
+    ) -> RankedList:
         allowed = self.rankable(candidates)
-        history = None if self.repeatable else interaction[self.model.ITEM_SEQ]
+        if not self.repeatable:
+            history = interaction[self.model.ITEM_SEQ]
+            left_out = history if left_out is None else torch.cat([history, left_out], dim=1)
         weight = self.model.decoding.get("mmr_weight", 0.0)
         pool = max(k, self.model.decoding["mmr_pool"]) if weight else k
-        length = pool if history is None else pool + history.size(1)
-        ranked = self.model.rank_users(users, length, allowed)
-        check_ranked(ranked.items, len(interaction), length, allowed)
-        if history is not None:
-            ranked = without(ranked, history, pool)
+        if left_out is None:
+            ranked = self.model.rank_users(users, pool, allowed)
+        else:
+            ranked = self.model.rank_without(users, pool, allowed, left_out)
+        check_ranked(ranked.items, len(interaction), pool, allowed)
         if not weight:
             return ranked
         places = maximal_marginal_relevance(self.model.alike(ranked.items), ranked.items != EMPTY, weight, k)
@@ -141,15 +146,3 @@ class Ranker:
             return interaction
         model = self.model
         return without_unseen(interaction, model.ITEM_SEQ, model.ITEM_SEQ_LEN, self.seen, model.history_columns)
-
-
-def without(ranked: RankedList, history: Tensor, k: int) -> RankedList:
-    """The first k of each list `[B, n]` that do not stand in the user's history `[B, S]`."""
-    stays = (ranked.items != EMPTY) & ~(ranked.items[:, :, None] == history[:, None, :]).any(2)
-    order = stays.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :k]
-    left = stays.gather(1, order)
-    return RankedList(
-        ranked.items.gather(1, order).masked_fill(~left, EMPTY),
-        ranked.scores.gather(1, order).masked_fill(~left, -torch.inf),
-        None if ranked.round_of is None else ranked.round_of.gather(1, order).masked_fill(~left, -1),
-    )

@@ -117,6 +117,7 @@ class SpeculativeRecommender(RanksByList):
             drafted_in=int(drafted.rounds[0, found[0]]) + 1 if len(found) else None,
             kept_out_by=kept_out_by,
             threshold=float(settings.accept_threshold),
+            order=_order(settings),
         )
         return Reasons(model.digits(users, item, settings.score_adjustment), model.shared_digits(item), draft)
 
@@ -153,6 +154,18 @@ class SpeculativeRecommender(RanksByList):
         result = DraftVerifyResult(*model.decode(decode, users, ("draft_verify", items, seen, k, settings), *inputs))
         result.check()
         return result
+
+
+def _order(settings: DraftVerifySettings) -> str:
+    """What accepted items are ordered by, for people; "" where it is the verifier's score alone."""
+    if not settings.reranking:
+        return "Accepted items stand in the order in which they were drafted (reranking is off)."
+    weight = settings.drafter_weight
+    key = f"its score + {weight:g} times the drafter's (drafter_weight)" if weight else "its score"
+    if settings.order == "unseen_in_place":
+        return f"New items have the drafter's places; a seen item is ordered by {key}, in the places left."
+    first = ", behind all accepted drafts where it is none" if settings.order == "accepted_first" else ""
+    return f"An accepted item is ordered by {key}{first}." if weight or first else ""
 
 
 def draft_pool(

@@ -3,10 +3,9 @@ from __future__ import annotations
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.decoding.digit_scale import DigitScale
 from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
-
-BEAM_SETTINGS = ("normalizer", "beam_groups", "group_penalty", "beam_temperature")  # in the order of `beam_search`
 
 
 class TIGER(GenerativeRecommender):
@@ -17,16 +16,21 @@ class TIGER(GenerativeRecommender):
     probability.
     """
 
-    decoding_keys: tuple[str, ...] = ("num_beams", *BEAM_SETTINGS)
+    decoding_keys: tuple[str, ...] = ("num_beams", "normalizer", "beam_temperature", "beam_groups", "group_penalty")
 
     def calculate_loss(self, interaction: Interaction) -> dict[str, Tensor]:
         learned, _ = self.training_pass(interaction)
         return {"generation": learned.loss()}
 
+    @property
+    def digit_scale(self) -> DigitScale:
+        return DigitScale(self.decoding["normalizer"], self.decoding["beam_temperature"])
+
     def generate(self, users: EncodedUsers, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """The k most probable candidates, -1 where the beams reach fewer, and the mean log-probabilities of their
         digits, `[B, k]`."""
-        num_beams, settings = max(self.decoding["num_beams"], k), [self.decoding[key] for key in BEAM_SETTINGS]
+        num_beams = max(self.decoding["num_beams"], k)
+        settings = self.digit_scale, self.decoding["beam_groups"], self.decoding["group_penalty"]
         items, total = users.once(
             ("generated", k, num_beams, *settings),
             lambda: self.beam_search(users, self.index(candidates), k, num_beams, *settings),

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from recbole_specgr.decoding.unseen_mix import append_unseen
+from recbole_specgr.evaluation.ranking import EMPTY
 from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers
 from recbole_specgr.models.tiger import TIGER
@@ -21,13 +22,19 @@ class TIGER_C(TIGER):
     """
 
     trained_as = "backbone"
+    compares_items = False  # one choice among all places would undo which of them are kept for new items
     decoding_keys = (*TIGER.decoding_keys, "epsilon")
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The new items at the end have no score of their own: NaN."""
+        nothing = users.interaction[self.ITEM_SEQ][:, :0]
+        return self.rank_without(users, k, candidates, nothing)
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """Items are left out before the list is composed, so that new ones have their share of its k places."""
         assert isinstance(users, EncodedUsers)
-        generated, scores = self.generate(users, k, candidates)
+        generated = RankedList(*self.generate(users, k + left_out.size(1), candidates)).without(left_out, k)
         most = int(self.decoding["epsilon"] * k + 1e-9)
-        items = append_unseen(generated, self.index(candidates), ~self.seen, most)
-        scores = scores.masked_fill(items == -1, -torch.inf)
-        return RankedList(items, scores.masked_fill((items != generated) & (items != -1), torch.nan))
+        items = append_unseen(generated.items, self.index(candidates), ~self.seen, most, left_out)
+        scores = generated.scores.masked_fill(items == EMPTY, -torch.inf)
+        return RankedList(items, scores.masked_fill((items != generated.items) & (items != EMPTY), torch.nan))

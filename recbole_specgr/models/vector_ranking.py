@@ -12,7 +12,6 @@ from torch import Tensor
 from recbole_specgr.decoding.nearest import NearestItems
 from recbole_specgr.evaluation.ranking import EMPTY, rank_blocks
 from recbole_specgr.models.contract import RankedList, ScoresItems, Users
-from recbole_specgr.models.ranking import without
 
 ALL = slice(None)
 
@@ -71,7 +70,7 @@ class RanksByVectors(ScoresItems):
             if self.lists_history:
                 return self.nearest(vectors, k, candidates)
             history = users.interaction[self.ITEM_SEQ]
-            return without(self.nearest(vectors, k + history.size(1), candidates), history, k)
+            return self.nearest(vectors, k + history.size(1), candidates).without(history, k)
 
         return users.once(("list", k, self.unseen_bonus), ranked)
 

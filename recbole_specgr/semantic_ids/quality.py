@@ -117,7 +117,8 @@ class Neighbours:
     def in_code_space(self, ids: SemanticIds, tokenizer: Tokenizer) -> dict[str, float | None]:
         """The share of an item's neighbours in text, and in use, that are among its K nearest in code space.
 
-        Near in code space are items whose codes stand for near vectors; of items at equal distance each counts in part.
+        Near in code space are items whose codes stand for near vectors; of the items of one tuple each counts in
+        part where not all have room. Tuples at equal distance are taken in the order of their codes.
 
         Returns:
             text, together, and chance, which codes that say nothing would reach.

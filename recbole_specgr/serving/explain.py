@@ -39,13 +39,16 @@ class Explanation:
         place: in that list, from 1; None where it does not stand in it.
         round: of SpecGR, in which it was accepted, from 1; 0 where the verifier's own list filled it in; None where
             neither.
-        score: by which lists of the model are ordered; None for a model that scores only what it lists.
+        score: the model's, with the bonus; None for a model that scores only what it lists. Its lists are ordered by
+            it, but for what `order` says.
         candidates: number of items that it competes with, itself included.
         model_rank: its place among them by that score, from 1. For a generative model this is the verifier's rank.
         drafter_score, drafter_rank: of SpecGR's drafter.
         drafted_in: of SpecGR, the round in which it would be drafted at the latest, from 1; None where in none.
         kept_out_by: of SpecGR, where in none, the settings that keep it from being drafted.
         threshold: of SpecGR, what `score` must exceed.
+        bonus: what the score of an unseen item has on top (`unseen_bonus`); 0 for a seen one.
+        order: of SpecGR, a sentence on what else than `score` its lists are ordered by; "" where it is nothing.
         digits: of its semantic id.
         neighbours: items that share most leading digits with it.
         reason: all that in a sentence.
@@ -65,6 +68,8 @@ class Explanation:
     drafted_in: int | None = None
     kept_out_by: tuple[str, ...] = ()
     threshold: float | None = None
+    bonus: float = 0.0
+    order: str = ""
     digits: list[Digit] = field(default_factory=list)
     neighbours: list[Neighbour] = field(default_factory=list)
     reason: str = ""
@@ -72,9 +77,12 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"{self.item}  {self.title}".rstrip() + ("" if self.seen else "  [new]"), self.reason]
         if self.model_rank is not None:
-            lines.append(f"score {self.score:.4f}, rank {self.model_rank:,} of {self.candidates:,}")
+            bonus = f", with a bonus of {self.bonus:g} for a new item" if self.bonus else ""
+            lines.append(f"score {self.score:.4f}{bonus}, rank {self.model_rank:,} of {self.candidates:,}")
         if self.drafter_rank is not None:
             lines.append(f"drafter: score {self.drafter_score:.4f}, rank {self.drafter_rank:,} of {self.candidates:,}")
+        if self.order:
+            lines.append(self.order)
         for number, digit in enumerate(self.digits, 1):
             left_out = "" if digit.counts else "  (not in the score)"
             lines.append(
@@ -120,6 +128,8 @@ def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k
     }
     if ranked.round_of is not None and place is not None:
         facts["round"] = int(ranked.round_of[0, place]) + 1
+    if not facts["seen"]:
+        facts["bonus"] = float(ranker.model.decoding.get("unseen_bonus", 0.0))
     if bool(allowed[row]):
         scores = ranker.score_candidates(interaction, candidates)
         if scores is not None:
@@ -143,6 +153,7 @@ def _reasons(state: State, reasons: Reasons, row: int) -> dict[str, Any]:
             "drafted_in": draft.drafted_in,
             "kept_out_by": draft.kept_out_by,
             "threshold": draft.threshold,
+            "order": draft.order,
         }
     return facts
 

@@ -82,7 +82,7 @@ def check_takes_items(parts: Mapping[str, Part]) -> None:
         if not issubclass(part.model_class, ItemTables):
             raise UserError(
                 f"{part.label} can't take new items: its class {part.model_class.__name__} does not say how (it is no "
-                f"recbole_specgr.models.item_tables.ItemTables)."
+                f"recbole_specgr.models.item_tables.ItemTables; docs/extending.md shows how)."
             )
 
 
@@ -146,7 +146,8 @@ def item_tokens(frame: pd.DataFrame, item_field: str) -> list[str]:
     if item_field not in frame:
         raise UserError(
             f"The new items have no column [{item_field}], which names each; their columns are "
-            f"{', '.join(map(str, frame.columns)) or 'none'}.{did_you_mean(item_field, map(str, frame.columns))}"
+            f"{', '.join(map(str, frame.columns)) or 'none'}.{did_you_mean(item_field, map(str, frame.columns))} "
+            f"The run knows fields by the names in its data set's files: rename the columns to these."
         )
     if not len(frame):
         raise UserError("There are no new items: the table has no rows.")

@@ -16,7 +16,7 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 
 from recbole_specgr.building.finished import build_finished
-from recbole_specgr.data.ids import read_ids
+from recbole_specgr.data.ids import read_ids, written_otherwise
 from recbole_specgr.evaluation.ranking import EMPTY
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import caches, copy_for_use, restore_caches
@@ -29,12 +29,13 @@ from recbole_specgr.serving.new_items import check_takes_items, item_tokens, par
 from recbole_specgr.serving.recommendations import NOT_SPECULATED, Recommendations
 from recbole_specgr.serving.request import (
     allowed_items,
+    as_arrays,
     as_histories,
     as_times,
     check_arguments,
-    cut_lists,
     excluded_by_user,
     named,
+    padded,
     places_to_spare,
     set_decoding,
     warn_of_short,
@@ -186,9 +187,11 @@ class Recommender:
         for users in _batches(lengths, spare, batch_size):
             at = None if seconds is None else [seconds[user] for user in users]
             interaction = self.interaction(state, [items[user] for user in users], at)
-            found = ranker.rank(interaction, min(k + int(spare[users[0]]), n_allowed), allowed)
-            excluded = [per_user[user] for user in users] if per_user is not None else None
-            ranked[users], scores[users], rounds[users] = cut_lists(found, shape[1], excluded)
+            left_out = None
+            if per_user is not None and spare[users[0]]:
+                left_out = padded([per_user[user] for user in users], spare[users[0]]).to(self.config["device"])
+            found = ranker.rank(interaction, shape[1], allowed, left_out)
+            ranked[users], scores[users], rounds[users] = as_arrays(found)
 
         empty = tuple(np.flatnonzero(lengths == 0).tolist())
         if empty:
@@ -431,6 +434,11 @@ def _without_known(
             f"{', '.join(there[:3])}. Leave them out; to change an item that was added, remove it first."
         )
     new = np.array([row is None for row in rows])
+    if twice := written_otherwise((token for token, row in zip(tokens, rows) if row is None), state.row_of):
+        raise UserError(
+            f"{len(twice)} of the new items seem to be in the catalogue already in another writing, with or without "
+            f".0, such as {twice[0]}. Write them as they are written there, or rename them."
+        )
     if features is not None:
         features = np.asarray(features)
         if len(features) != len(tokens):

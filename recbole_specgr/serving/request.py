@@ -140,7 +140,7 @@ def excluded_by_user(exclude: Any, histories: list[list[str]], row_of: Mapping[s
 
 
 def places_to_spare(excluded: list[list[int]] | None, users: int) -> np.ndarray:
-    """How much longer than asked a user's list must be so that enough is left of it, int [users].
+    """How many places there are for what a user's list leaves out, int [users].
 
     A power of two, so that few lengths occur; a function of the user alone, so that no list depends on its batch.
     """
@@ -212,17 +212,17 @@ def warn_of_short(lengths: Sequence[int], k: int, allowed: int, decoding: Mappin
     getLogger().warning(said)
 
 
-def cut_lists(found: RankedList, k: int, excluded: list[list[int]] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Items, scores and rounds [B, k] of lists that may be longer, without the rows that are excluded for each user."""
+def padded(lists: list[list[int]], width: int) -> Tensor:
+    """Rows of items as LongTensor `[len(lists), width]`, 0 behind each."""
+    table = torch.zeros(len(lists), int(width), dtype=torch.long)
+    for row, items in zip(table, lists):
+        row[: len(items)] = torch.tensor(items, dtype=torch.long)
+    return table
+
+
+def as_arrays(found: RankedList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Items, scores and rounds `[B, k]` of lists, rounds from 1."""
     items, scores = found.items.cpu().numpy(), comparable(found.scores).double().cpu().numpy()
     rounds = np.full_like(items, NOT_SPECULATED) if found.round_of is None else found.round_of.cpu().numpy() + 1
-    rounds = np.where(items == EMPTY, NOT_SPECULATED, rounds)
-    scores = np.where(items == EMPTY, np.nan, scores)
-    if excluded is None:
-        return items[:, :k], scores[:, :k], rounds[:, :k]
-    cut = np.full((len(items), k), EMPTY), np.full((len(items), k), np.nan), np.full((len(items), k), NOT_SPECULATED)
-    for user, rows in enumerate(excluded):
-        stay = np.flatnonzero((items[user] != EMPTY) & ~np.isin(items[user], rows))[:k]
-        for into, values in zip(cut, (items, scores, rounds)):
-            into[user, : len(stay)] = values[user, stay]
-    return cut
+    empty = items == EMPTY
+    return items, np.where(empty, np.nan, scores), np.where(empty, NOT_SPECULATED, rounds)

@@ -14,10 +14,12 @@ from recbole.config import Config
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation.collector import evaluated_rows
+from recbole_specgr.evaluation.known_metrics import smaller_is_better
 from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.system.errors import UserError, did_you_mean
 
 FAR = 0.05  # between two shares that should be tuned for differently
+FEW = 0.2  # of the best in-sample score that was reached, below which little is left of it
 EXPECTED = "auto"  # the value of tune_unseen_share that stands for what test may be expected to have
 
 
@@ -98,6 +100,8 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     getLogger().info(
         f"tuned on valid, {len(points)} settings tried: {chosen} ({trainer.valid_metric} {score:.4f}{weighted})"
     )
+    for said in doubts(grid, points, results, best, trainer.valid_metric):
+        getLogger().warning(said)
     return Tuning(
         metric=trainer.valid_metric,
         unseen_share=share,
@@ -107,6 +111,60 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
         score=score,
         result=results[best],
     )
+
+
+def doubts(
+    grid: Mapping[str, list[Any]],
+    points: list[dict[str, Any]],
+    results: list[dict[str, float]],
+    best: int,
+    metric: str,
+) -> list[str]:
+    """What makes the choice less sure than it looks, a sentence each: a setting that changed nothing, a number at an
+    end of its grid, seen items that are hardly found any more.
+
+    Args:
+        points, results: of each combination; its settings, and all its metrics.
+        best: the number of the choice.
+        metric: the valid_metric.
+    """
+    found = []
+    idle = [key for key in grid if len(grid[key]) > 1 and _changes_nothing(key, points, results)]
+    if idle:
+        found.append(f"On valid, {' and '.join(idle)} made no difference: all values that were tried gave the same.")
+    for key, values in grid.items():
+        chosen = points[best][key]
+        if (
+            key in idle
+            or len(values) < 3
+            or chosen == 0
+            or isinstance(chosen, bool)
+            or not isinstance(chosen, int | float)
+        ):
+            continue
+        if chosen in (min(values), max(values)):
+            end = "largest" if chosen == max(values) else "smallest"
+            found.append(
+                f"{key} [{chosen}] is the {end} value that was tried: one beyond may do better (--tune.{key})."
+            )
+    part = f"in_sample_{metric.lower()}"
+    in_sample = [result.get(part, 0.0) for result in results]
+    if in_sample[best] < FEW * max(in_sample) and not smaller_is_better(split_key(metric)[1]):
+        found.append(
+            f"Under the chosen settings in-sample {metric} on valid is {in_sample[best]:.4f}, under others up to "
+            f"{max(in_sample):.4f}: the lists hold hardly any seen items that users want. Where that is not what you "
+            f"want, give smaller bonuses for new items to choose from."
+        )
+    return found
+
+
+def _changes_nothing(key: str, points: list[dict[str, Any]], results: list[dict[str, float]]) -> bool:
+    """Whether the results are the same for all values of a setting, whatever the others are."""
+    groups: dict[tuple, list[dict[str, float]]] = {}
+    for point, result in zip(points, results, strict=True):
+        rest = tuple((other, repr(value)) for other, value in point.items() if other != key)
+        groups.setdefault(rest, []).append(result)
+    return all(result == group[0] for group in groups.values() for result in group)
 
 
 def at_share(result: dict[str, float], metric: str, share: float) -> float:

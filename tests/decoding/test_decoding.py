@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from recbole_specgr.decoding import token_verification
 from recbole_specgr.decoding.all_rounds import all_rounds
+from recbole_specgr.decoding.digit_scale import NORMALIZERS, DigitScale
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify_settings import ORDERS, DraftVerifySettings
+from recbole_specgr.decoding.likelihood import log_likelihood
 from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.unseen_mix import append_unseen
@@ -45,14 +47,29 @@ def test_the_normaliser_is_the_one_that_was_chosen(seed: int) -> None:
     share = {"full": None, "level": world.slices, "trie": [slice(0, 0)] * len(world.slices)}
     lists = {}
     for name, levels in share.items():
-        result = world.beam_search(index, 10, 4, name)
+        result = world.beam_search(index, 10, 4, DigitScale(name))
         lists[name] = result.scores[:, 0]
         for row, user in enumerate(world.users):
             expected = oracle.beam_search(user, world.tokens, index.items.tolist(), 10, 4, levels)
             assert [item for item in result.items[row].tolist() if item > 0] == expected
     assert (lists["full"] < lists["level"]).all() and (lists["level"] < lists["trie"]).all()
     with pytest.raises(ValueError, match=r"\[leve\]"):
-        world.beam_search(index, 10, 4, "leve")
+        DigitScale("leve")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [DigitScale(name, heat) for name in NORMALIZERS for heat in (1.0, 0.5, 2.0)])
+@pytest.mark.parametrize("together", [True, False])
+def test_the_score_of_a_given_item_is_that_of_the_search(scale: DigitScale, together: bool) -> None:
+    """With a beam for each prefix the search knows the score of every item."""
+    world = World(5)
+    index = PrefixIndex(world.tokens, world.subset)
+    found = world.beam_search(index, index.size, 500, scale)
+    prefixes = PrefixStore(world.backbone, world.memory, index, world.slices, index.size, scale=scale)
+    digits = torch.full((len(world.tokens),), len(world.slices))
+    means = log_likelihood(prefixes, found.items, digits, torch.zeros(len(digits)), together=together)
+    assert (found.items > 0).all()
+    torch.testing.assert_close(means * len(world.slices), found.scores, atol=1e-6, rtol=1e-6)
 
 
 @torch.no_grad()
@@ -215,8 +232,11 @@ def test_all_rounds_hold_the_lists_of_every_threshold(
     k=st.integers(1, 20),
     generated=st.integers(0, 20),
     most=st.integers(0, 20),
+    n_left_out=st.integers(0, 12),
 )
-def test_unseen_items_below_generated_prefixes_end_the_list(seed, digits, n_items, k, generated, most) -> None:
+def test_unseen_items_below_generated_prefixes_end_the_list(
+    seed, digits, n_items, k, generated, most, n_left_out
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     codes, most = 7, min(most, k)
     distinct = torch.randperm(min(codes**digits, 60), generator=generator)[:n_items]
@@ -226,12 +246,17 @@ def test_unseen_items_below_generated_prefixes_end_the_list(seed, digits, n_item
     subset = torch.rand(len(tokens), generator=generator) < 0.8
     subset[1] = True
     index = PrefixIndex(tokens, subset)
-    lists = torch.full((6, k), -1)
-    for row in lists:
-        found = index.items[torch.randperm(index.size, generator=generator)][: min(generated, k)]
-        row[: len(found)] = found
-    expected = [oracle.tiger_c(row.tolist(), tokens, index.items.tolist(), unseen, most) for row in lists]
-    assert append_unseen(lists, index, unseen, most).tolist() == expected
+    lists, left_out = torch.full((6, k), -1), torch.zeros(6, n_left_out + 1, dtype=torch.long)
+    for row, without in zip(lists, left_out, strict=True):
+        drawn = index.items[torch.randperm(index.size, generator=generator)]
+        found, rest = drawn[: min(generated, k)], drawn[min(generated, k) :][:n_left_out]
+        row[: len(found)], without[: len(rest)] = found, rest
+    items = index.items.tolist()
+    expected = [
+        oracle.tiger_c(row.tolist(), tokens, items, unseen, most, without.tolist())
+        for row, without in zip(lists, left_out, strict=True)
+    ]
+    assert append_unseen(lists, index, unseen, most, left_out).tolist() == expected
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_specgr.decoding.beam_search import group_sizes
+from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
 from recbole_specgr.decoding.relevance import maximal_marginal_relevance
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
@@ -91,7 +92,7 @@ def grouped_beams(user, tokens, candidates, k, num_beams, groups, penalty, tempe
 def test_groups_are_those_of_a_loop(seed, num_beams, groups, penalty, temperature):
     world = World(seed)
     index = PrefixIndex(world.tokens, world.subset)
-    found = world.beam_search(index, 10, num_beams, "full", groups, penalty, temperature).items
+    found = world.beam_search(index, 10, num_beams, DigitScale("full", temperature), groups, penalty).items
     for row, user in enumerate(world.users):
         few = min(groups, num_beams)
         arguments = (world.tokens, index.items.tolist(), 10, num_beams, few, penalty, temperature, world.slices)
@@ -102,7 +103,7 @@ def test_groups_are_those_of_a_loop(seed, num_beams, groups, penalty, temperatur
 def test_one_group_is_plain_beam_search():
     world = World(1)
     index = PrefixIndex(world.tokens)
-    plain, grouped = world.beam_search(index, 10, 6), world.beam_search(index, 10, 6, "full", 1, 3.0, 1.0)
+    plain, grouped = world.beam_search(index, 10, 6), world.beam_search(index, 10, 6, AS_TRAINED, 1, 3.0)
     assert torch.equal(plain.items, grouped.items) and torch.equal(plain.scores, grouped.scores)
 
 
@@ -113,7 +114,7 @@ def test_groups_begin_with_more_first_digits_than_one_group():
         world = World(seed, n_items=200, codes=8)
         index = PrefixIndex(world.tokens)
         first = [
-            world.tokens[world.beam_search(index, 10, 5, "full", groups).items.clamp(min=0), 0] for groups in (1, 5)
+            world.tokens[world.beam_search(index, 10, 5, AS_TRAINED, groups).items.clamp(min=0), 0] for groups in (1, 5)
         ]
         more += sum(len(many.unique()) - len(one.unique()) for one, many in zip(*first))
     assert more > 0

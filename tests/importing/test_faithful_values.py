@@ -87,6 +87,22 @@ def test_ids_of_all_kinds_in_one_column_stay_what_they_are(tmp_path):
     assert {row["item_id:token"] for row in written(tmp_path)} == set(map(str, ids))
 
 
+def test_ids_in_two_writings_are_said(tmp_path, caplog):
+    """As pandas writes a column of whole numbers once with a gap and once without."""
+    rows = [{**row, "user_id": f"{number % 4}" + ".0" * (number % 8 > 5)} for number, row in enumerate(interactions())]
+    for row in rows:
+        row["item_id"] = row["item_id"].removeprefix("i") + ".0"
+    plain = [{**row, "item_id": row["item_id"].removeprefix("i")} for row in items()]
+    with pytest.raises(
+        UserError, match=r"None of the 5 interacted items .*: 5 are written with \.0 in one of the files"
+    ):
+        run(tmp_path, rows, plain)
+    run(tmp_path, rows, [{"item_id": "0.0", "title": "Item 0"}, *plain[1:]])
+    assert "column [user_id]: 2 ids stand there in two writings, such as 2.0 and 2, and are two each" in caplog.text
+    assert "4 are written with .0 in one of the files only" in caplog.text
+    assert len({row["user_id:token"] for row in written(tmp_path)}) == 6
+
+
 def test_ids_beyond_int64_in_parquet(tmp_path):
     table = pyarrow.table(
         {

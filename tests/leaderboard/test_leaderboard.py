@@ -340,6 +340,36 @@ def test_rows_that_were_not_trained_out_are_marked():
     assert not [remark for remark in remarks(board) if "trained out" in remark]
 
 
+def test_what_takes_parameters_from_a_run_is_marked_like_it():
+    """Directly, or by way of another run; where that run is not there, nobody knows."""
+
+    def taking(model, digest):
+        made = trained(model, 1)
+        command = f"run_recbole.py --model={model} --dataset=tiny --seed=1 --drafter_run=runs/x"
+        taken = {"drafter_run": {"record": digest, "settings": {}}}
+        return replace(made, record={**made.record, "command": command, "taken": taken})
+
+    out, limit = {"stopped": "patience", "improving": False}, {"stopped": "limit", "improving": True}
+    ended, done = (trained(name, 1, train=stage_of(0.1, 0.2, **how)) for name, how in (("DSI", limit), ("TIGER", out)))
+    first = taking("SpecGR_Aux", ended.record["digest"])
+    of_first, of_done = taking("Ensemble", first.record["digest"]), taking("LIGER", done.record["digest"])
+    (board,) = summarise([ended, done, first, of_first, of_done, taking("UniSRec", "0" * 64)])
+    marked = {row[0].text for row in results_table(board).rows if row[0].note == "‡"}
+    assert marked == {"DSI", "SpecGR_Aux", "Ensemble"}
+    (local,) = summarise([ended], [first])
+    assert [row.improving for row in local.rows] == [True, True]
+
+
+@pytest.mark.parametrize(("new", "said"), [(50, True), (51, False)])
+def test_lists_that_can_hold_all_new_items_are_said(new, said):
+    result = make_result()
+    data = {**result.record["data"], "candidates": 200, "seen_items": 200 - new}
+    (board,) = summarise([replace(result, record={**result.record, "data": data})])
+    assert any(remark.startswith("In test there are 50 new items") for remark in remarks(board)) == said
+    (board,) = summarise([result])
+    assert not remarks(board)
+
+
 def test_learning_curves_follow_epochs_and_seconds():
     """By hand: stages follow each other, epochs without a validation count, seeds are averaged."""
     study = read_study("learning_curves")

@@ -89,6 +89,24 @@ def test_each_method_is_what_it_says(method, settings):
         assert set(lists[row]) == set(expected)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("method", ["score", "rank", "two_stage"])
+def test_each_method_joins_lists_without_what_is_left_out(method, settings):
+    """Of a user who can't be recommended some items: as if these were no candidates."""
+    result = run_recbole("Ensemble", "tiny", config_dict={**settings, "method": method})
+    _, model, *_, test = load_data_and_model(result["run_dir"])
+    view = test._dataset
+    model.parts["second"].decoding["num_beams"] = 200  # all prefixes, so that the search misses nothing
+    batch, ranker = view[torch.arange(ROWS)], Ranker(model.eval(), view.seen, "drop")
+    lists = ranker.rank(batch, K, view.candidates).items
+    out = lists[:, [0, 3, 4]]
+    found = ranker.rank(batch, K, view.candidates, out).items
+    for row in range(ROWS):
+        others = view.candidates.clone()
+        others[out[row]] = False
+        assert found[row].tolist() == ranker.rank(one_row(batch, row), K, others).items[0].tolist()
+
+
 def test_scores_of_given_items(settings):
     run = load_data_and_model(settings["second_run"])
     tiger, test = run[1].eval(), run[-1]._dataset

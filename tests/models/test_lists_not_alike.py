@@ -111,4 +111,4 @@ def test_which_of_our_models_compare_items():
     from recbole_specgr.settings.registry import get_model
 
     cannot = {name for name in list_models()["recbole_specgr"] if not adapted(get_model(name)).compares_items}
-    assert cannot == {"Ensemble", "ItemCoCount", "MostPop", "RecentPop", "Recformer"}
+    assert cannot == {"Ensemble", "ItemCoCount", "MostPop", "RecentPop", "Recformer", "TIGER_C"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 from unittest import mock
 
+import decoding_oracles as oracle
 import pandas as pd
 import pytest
 import torch
@@ -22,6 +23,7 @@ from recbole_specgr.backbones import T5, DecoderOnly
 from recbole_specgr.decoding.replay import Replay
 from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.models.speculative_recommender import OF_PREFIXES
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.runs.folder import read_config
@@ -292,6 +294,24 @@ class TestTIGER(GenerativeCase):
 
 class TestTIGER_C(GenerativeCase):
     model = "TIGER_C"
+
+    @torch.no_grad()
+    def test_new_items_have_their_share_whatever_is_left_out(self, trained) -> None:
+        """The list without the history is composed of what is left of it, and not cut off at its end."""
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        view, k = test._dataset, 10
+        model.eval().decoding["epsilon"] = 0.5
+        batch, candidates = view[torch.arange(len(view))], view.candidates
+        history = batch["item_id_list"]
+        found = Ranker(model, view.seen, "keep", repeatable=False).rank(batch, k, candidates)
+        generated, _ = model.generate(model.encode_users(batch), k + history.size(1), candidates)
+        items = candidates.nonzero().squeeze(1).tolist()
+        for row, left_out in enumerate(history.tolist()):
+            stays = [item for item in generated[row].tolist() if item > 0 and item not in left_out][:k]
+            listed = stays + [-1] * (k - len(stays))
+            expected = oracle.tiger_c(listed, model.tokens, items, ~view.seen, k // 2, left_out)
+            assert found.items[row].tolist() == expected
+        assert found.scores.isnan().any()
 
 
 class TestDSI(GenerativeCase):

@@ -9,7 +9,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, ScoresItems, Users, adapted
-from recbole_specgr.models.ranking import Ranker, without
+from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.quick_start import run_recbole
 
 N = 12
@@ -131,10 +131,42 @@ def test_what_the_history_holds_leaves_no_gap():
         torch.tensor([[9.0, 8.0, 7.0, 6.0], [5.0, 4.0, -torch.inf, -torch.inf]]),
         torch.tensor([[0, 1, -1, 2], [0, 0, -1, -1]]),
     )
-    left = without(ranked, torch.tensor([[2, 7, 0], [6, 3, 5]]), 3)
+    left = ranked.without(torch.tensor([[2, 7, 0], [6, 3, 5]]), 3)
     assert left.items.tolist() == [[4, 1, -1], [-1, -1, -1]]
     assert left.scores.tolist() == [[9.0, 6.0, -torch.inf], [-torch.inf] * 3]
     assert left.round_of.tolist() == [[0, 2, -1], [-1, -1, -1]]
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("model_class", [WithScores, WithLists])
+def test_what_is_left_out_of_each_users_list(model_class, repeatable):
+    """Beside the history where that may not be recommended again."""
+    out = [[1, 0, 0], [9, 8, 7], [0, 0, 0], [6, 3, 0], [11, 0, 0]]
+    ranker = Ranker(model_class(), SEEN, "keep", repeatable)
+    found = ranker.rank(users(*HISTORIES), 4, ALL, torch.tensor(out)).items.tolist()
+    for history, left_out, items in zip(HISTORIES, out, found, strict=True):
+        ranked = brute_force(history, N, False, "keep", repeatable)
+        expected = [item for item in ranked if item > 0 and item not in left_out][:4]
+        assert items == expected + [-1] * (4 - len(expected))
+
+
+class InPlace(WithScores):
+    """A list of two halves: its best, then its worst."""
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        return self.rank_without(users, k, candidates, users.interaction["item_id_list"][:, :0])
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        everything = super().rank_users(users, N - 1, candidates).without(left_out, N - 1).items
+        worst_first = [[item for item in row if item > 0][::-1] for row in everything.tolist()]
+        return RankedList.unscored(torch.tensor([row[::-1][: k - k // 2] + row[: k // 2] for row in worst_first]))
+
+
+def test_a_list_of_two_halves_keeps_both_without_what_is_left_out():
+    model, batch, out = InPlace(), users([3, 9]), torch.tensor([[1, 7]])
+    assert Ranker(model, SEEN, "keep").rank(batch, 4, ALL).items.tolist() == [[1, 2, 7, 6]]
+    assert Ranker(model, SEEN, "keep").rank(batch, 4, ALL, out).items.tolist() == [[2, 3, 6, 5]]
+    assert Ranker(model, SEEN, "keep", repeatable=False).rank(batch, 4, ALL, out).items.tolist() == [[2, 4, 6, 5]]
 
 
 def test_a_class_that_is_only_recboles_gets_the_defaults():

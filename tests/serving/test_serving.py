@@ -337,6 +337,13 @@ def test_items_that_can_not_be_added_change_nothing(items, vectors, message, run
     assert content(run) == files
 
 
+def test_an_item_in_another_writing_is_not_added_again(recommender):
+    recommender.add_items(NEW.assign(item_id=["7", "8.0", "9", "n4"]))
+    with pytest.raises(UserError, match=r"2 of the new items seem to be in .* another writing.*such as 7\.0"):
+        recommender.add_items(NEW.assign(item_id=["7.0", "8", "10", "11.0"]))
+    assert recommender.add_items(NEW.assign(item_id=[6, 10, 11.0, "n5"])) == 4
+
+
 def test_vectors_of_another_scale_are_refused(run, recommender):
     vectors = np.load(run / "text_features.npy")[1:21]
     with pytest.raises(UserError, match="scaled otherwise"):
@@ -419,6 +426,26 @@ def test_an_explanation_ranks_as_drafter_and_verifier_do(specgr):
         for near in why.neighbours:
             both = state.model.tokens[[row, state.row_of[near.item]]][:, : near.shared_digits]
             assert torch.equal(both[0], both[1])
+
+
+def test_an_explanation_names_the_bonus_and_what_else_orders_the_list(specgr):
+    new = next(
+        entry.item
+        for entry in specgr.recommend([HISTORIES[20]], 20)[0]
+        if not specgr.explain(HISTORIES[20], entry.item).seen
+    )
+    plain = specgr.explain(HISTORIES[20], new, 20)
+    turned = specgr.explain(HISTORIES[20], new, 20, unseen_bonus=0.5, drafter_weight=2.0)
+    assert turned.score == pytest.approx(plain.score + 0.5)
+    assert "with a bonus of 0.5 for a new item" in str(turned) and "bonus" not in str(plain)
+    assert "ordered by its score + 2 times the drafter's (drafter_weight)." in str(turned) and plain.order == ""
+    in_place = specgr.explain(HISTORIES[20], new, 20, order="unseen_in_place")
+    assert "New items have the drafter's places; a seen item is ordered by its score, in the places left" in str(
+        in_place
+    )
+    assert "in which they were drafted" in specgr.explain(HISTORIES[20], new, 20, reranking=False).order
+    seen = specgr.explain(HISTORIES[20], "i3", 20, unseen_bonus=0.5)
+    assert seen.seen and seen.bonus == 0 and "bonus" not in str(seen)
 
 
 def test_an_explanation_says_why_not(specgr, sasrec):

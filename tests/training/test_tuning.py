@@ -14,7 +14,7 @@ from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.training import make_trainer
-from recbole_specgr.training.tuning import check_tuning, grid_that_is_read, share_tuned_for
+from recbole_specgr.training.tuning import check_tuning, doubts, grid_that_is_read, share_tuned_for
 
 SHORT = {**TINY_T5, "epochs": 2}
 GRIDS = {
@@ -68,6 +68,38 @@ def test_the_best_of_the_grid_is_chosen_and_kept(model: str, folder: Path) -> No
     assert {key: loaded.decoding[key] for key in tuning["choice"]} == tuning["choice"]
     trainer = make_trainer(config, loaded)
     assert trainer.evaluate(test, load_best_model=False) == result["test_result"]
+
+
+GRID = {"unseen_bonus": [0.0, 0.8, 1.6], "accept_threshold": [-5.2, -99], "draft_size": [50, 100, 200]}
+
+
+def tried(grid, score):
+    """The points of a grid, and the results that `score` of a point gives, in-sample and overall."""
+    points = [dict(zip(grid, values)) for values in product(*grid.values())]
+    return points, [dict(zip(("in_sample_ndcg@10", "ndcg@10"), score(point))) for point in points]
+
+
+@pytest.mark.parametrize(
+    ("bonus", "idle", "said"),
+    [
+        (0.8, True, ["accept_threshold made no difference"]),
+        (0.8, False, []),
+        (1.6, False, ["unseen_bonus [1.6] is the largest value", "in-sample NDCG@10 on valid is 0.0200"]),
+        (0.0, False, []),  # nothing lies below it
+    ],
+)
+def test_a_choice_that_says_less_than_it_seems_is_said(bonus, idle, said):
+    def score(point):
+        near = 0.1 * (point["unseen_bonus"] == bonus) - abs(point["draft_size"] - 100) / 1e4
+        accepts_all = not idle and point["accept_threshold"] == -99
+        return (0.2 if point["unseen_bonus"] < 1.6 else 0.02), near + 0.01 * accepts_all
+
+    points, results = tried(GRID, score)
+    best = max(range(len(points)), key=lambda number: results[number]["ndcg@10"])
+    found = doubts(GRID, points, results, best, "NDCG@10")
+    assert len(found) == len(said), found
+    for sentence, expected in zip(found, said, strict=True):
+        assert expected in sentence
 
 
 def test_nothing_is_tuned_where_the_grid_is_empty(folder: Path) -> None:

@@ -7,7 +7,10 @@ from recbole_specgr.evaluation.rows import Rows
 
 
 class AveragePopularity(RowMetric):
-    """How often the first k items occur in training, on average; a place beyond the end of a list counts as 0."""
+    """How often the first k items are targets in training, on average; a place beyond the end of a list counts as 0.
+
+    As in RecBole, a user's first interaction is no target and does not count.
+    """
 
     smaller = True
 

@@ -7,7 +7,10 @@ from recbole_specgr.evaluation.rows import Rows
 
 
 class GiniIndex(ListMetric):
-    """How unequally the places are given to the items: 0 where all items have as many, near 1 where few have all."""
+    """How unequally the places are given to the items: near 0 where all items have as many, near 1 where few have all.
+
+    RecBole's formula, which counts the padding item as one that has none: n items with as many give 1 / (n + 1).
+    """
 
     smaller = True
 

@@ -11,8 +11,8 @@ USUAL = 0.1  # RecBole's tail_ratio
 class TailPercentage(RowMetric):
     """The share of the first k places that hold an item of the long tail.
 
-    The setting `tail_ratio` says what that is: up to 1 the share of the training items, those that occur least; above
-    1, the most occurrences that such an item has.
+    The setting `tail_ratio` says what that is: up to 1 the share of the training items, those that are targets least
+    often; above 1, how often such an item is a target at most. As in RecBole, a user's first interaction is no target.
     """
 
     def row_values(self, rows: Rows, k: int) -> np.ndarray:
