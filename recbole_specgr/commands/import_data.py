@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "--items",
         metavar="FILE",
         help="the same formats; one row an item. It may be the same file. Without it items are known by their ids "
-        "alone, and models that read texts can't be run",
+        "alone, and models that read texts want --text-features",
     )
     parser.add_argument("--name", required=True, help="name of the data set")
     parser.add_argument("--output", default="dataset", metavar="FOLDER", help="where NAME/ goes (default: dataset)")
