@@ -79,8 +79,8 @@ def _few_new_items(board: Board) -> list[str]:
         return []
     return [
         f"In test there are {new:,} new items, no more than a list of {board.topk[-1]} holds: a model that lists new "
-        f"items first finds all of them, whatever it knows. Its unseen results at {board.topk[-1]}, and its lead "
-        f"overall, say nothing."
+        f"items first finds all of them, whatever it knows. So unseen results at {board.topk[-1]} say little, and "
+        f"neither do overall ones where many targets are new."
     ]
 
 
