@@ -46,6 +46,11 @@ class StagedTrainer(RecBoleLoop, Validation):
     stage, by `valid_metric`, are in `<run_dir>/<stage>.pth` and in the model when the stage ends. An epoch's random
     numbers depend on the seed, the stage, the epoch and the process only.
 
+    What is called here and not defined here is how an epoch runs: `_loader`, `_batches_from`, `_train_epoch`,
+    `_plan_end`, `_after_validation`, `_collect`, `_module` and `_wrap_distributed`. `recbole_loop.RecBoleLoop` has them
+    for RecBole's trainers, as RecBole does it; `trainer.Trainer`, that of our models, overrides all of them. How the
+    valid phase is ranked is in `validation` and `inductive_evaluation`.
+
     Attributes:
         run_dir: the run's folder.
         resume_dir: the folder that --resume takes; of a part of a composite model it is the whole's.
