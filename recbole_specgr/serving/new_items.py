@@ -32,7 +32,7 @@ _OTHER_TUPLES = 32  # tuples of codes that are tried for an item whose own is fu
 
 
 @dataclass(frozen=True)
-class Part:
+class ServedPart:
     """A model, or one that it is made of, with the folder that keeps what encodes its items.
 
     Attributes:
@@ -57,20 +57,22 @@ class Part:
         return f"the {self.name} {self.config['model']}" if self.name else str(self.config["model"])
 
 
-def parts_of(model: SequentialRecommender, config: Config, catalogue: Catalogue, name: str = "") -> dict[str, Part]:
+def parts_of(
+    model: SequentialRecommender, config: Config, catalogue: Catalogue, name: str = ""
+) -> dict[str, ServedPart]:
     """The parts of a model whose items come from its run, by name."""
     if model.part_configs:
-        found: dict[str, Part] = {}
+        found: dict[str, ServedPart] = {}
         for key, part_config in model.part_configs.items():
             found |= parts_of(model.parts[key], part_config, catalogue, f"{name}/{key}" if name else key)
         return found
     ids = None
     if "semantic_ids" in model.needs:
         ids = SemanticIds.load(Path(config["run_dir"]) / IDS, catalogue.item_tokens)
-    return {name: Part(name, config, type(model), model.inductive, ids)}
+    return {name: ServedPart(name, config, type(model), model.inductive, ids)}
 
 
-def check_takes_items(parts: Mapping[str, Part]) -> None:
+def check_takes_items(parts: Mapping[str, ServedPart]) -> None:
     """Raise UserError, with the reason, for a model that no items can be added to."""
     for part in parts.values():
         if not part.inductive:
@@ -103,7 +105,7 @@ class ReadItems:
 
 
 def read_items(
-    frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, Part], vectors: np.ndarray | None
+    frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, ServedPart], vectors: np.ndarray | None
 ) -> ReadItems:
     """What the model needs of new items.
 
@@ -160,7 +162,7 @@ def item_tokens(frame: pd.DataFrame, item_field: str) -> list[str]:
     return tokens
 
 
-def _tokenizer(part: Part) -> Tokenizer:
+def _tokenizer(part: ServedPart) -> Tokenizer:
     file = part.folder / TOKENIZER_FILE
     if not file.is_file():
         origin = part.config["semantic_ids"]
@@ -197,7 +199,7 @@ def chosen_ids(ids: SemanticIds, rows: torch.Tensor) -> SemanticIds:
     return SemanticIds(ids.codes[rows], ids.level_sizes, np.asarray(ids.item_tokens, dtype=object)[rows.numpy()])
 
 
-def _features(part: Part, texts: FrameTexts | None, vectors: np.ndarray | None, n: int) -> np.ndarray:
+def _features(part: ServedPart, texts: FrameTexts | None, vectors: np.ndarray | None, n: int) -> np.ndarray:
     if vectors is None:
         assert texts is not None, "new items have texts where they have no vectors"
         return encode_later_texts(part.config, texts.sentences)
@@ -211,7 +213,7 @@ def _features(part: Part, texts: FrameTexts | None, vectors: np.ndarray | None, 
     return vectors
 
 
-def _warn_of_empty(features: np.ndarray, tokens: list[str], part: Part) -> None:
+def _warn_of_empty(features: np.ndarray, tokens: list[str], part: ServedPart) -> None:
     empty = np.flatnonzero(~features.any(axis=1))
     if len(empty):
         getLogger().warning(
@@ -221,7 +223,7 @@ def _warn_of_empty(features: np.ndarray, tokens: list[str], part: Part) -> None:
         )
 
 
-def _check_space(part: Part, vectors: np.ndarray) -> None:
+def _check_space(part: ServedPart, vectors: np.ndarray) -> None:
     """Raise UserError for vectors that another encoder made: of another width, or far from all of the run's own."""
     encoder = part.config["text_encoder"]
     if not (part.folder / FEATURES).is_file():
@@ -267,7 +269,7 @@ def _directions(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _check_columns(frame: pd.DataFrame, fields: list[str], part: Part) -> None:
+def _check_columns(frame: pd.DataFrame, fields: list[str], part: ServedPart) -> None:
     missing = [field for field in fields if field not in frame]
     if missing:
         raise UserError(
@@ -276,7 +278,7 @@ def _check_columns(frame: pd.DataFrame, fields: list[str], part: Part) -> None:
         )
 
 
-def _titles(frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, Part]) -> list[str]:
+def _titles(frame: pd.DataFrame, catalogue: Catalogue, parts: Mapping[str, ServedPart]) -> list[str]:
     text_fields = [field for part in parts.values() for field in part.config["text_fields"] or []]
     known = [field for field in (*catalogue.field_kinds, *text_fields) if field in frame]
     field = title_field(known, text_fields)

@@ -15,7 +15,7 @@ from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.models.item_tables import with_items, without_items
 from recbole_specgr.models.ranking import rankable
 from recbole_specgr.serving.changes import Changes
-from recbole_specgr.serving.new_items import Part, ReadItems, chosen_ids, joined_ids
+from recbole_specgr.serving.new_items import ReadItems, ServedPart, chosen_ids, joined_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class State:
 
     catalogue: Catalogue
     model: SequentialRecommender
-    parts: dict[str, Part]
+    parts: dict[str, ServedPart]
     changes: Changes
 
     @cached_property

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Part:
+class RowPart:
     """Some of the rows of an evaluation.
 
     Attributes:
@@ -25,7 +25,7 @@ class Part:
 
 
 # What stands before the metric's name -> the part.
-PARTS = {"": Part("overall", None), "in_sample_": Part("in-sample", False), "unseen_": Part("unseen", True)}
+PARTS = {"": RowPart("overall", None), "in_sample_": RowPart("in-sample", False), "unseen_": RowPart("unseen", True)}
 
 
 def split_key(key: str) -> tuple[str, str, str]:
