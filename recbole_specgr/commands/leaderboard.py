@@ -14,7 +14,7 @@ from recbole_specgr.leaderboard.published import published_beside, read_about
 from recbole_specgr.leaderboard.render import render_all
 from recbole_specgr.leaderboard.small_table import next_steps, small_table
 from recbole_specgr.leaderboard.summary import summarise
-from recbole_specgr.leaderboard.table import leaderboard, protocol_line
+from recbole_specgr.leaderboard.table import leaderboard, protocol_line, remarks, results_table
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.terminal import wrapped
@@ -113,6 +113,10 @@ def _print(arguments: argparse.Namespace) -> None:
     elif arguments.against:
         tables = pairs_against(boards, arguments.against)
         text = "\n\n".join(f"{protocol_line(board)}\n\n{write(table)}" for board, table in tables)
+    elif arguments.format == "csv":
+        for board in boards:
+            print("\n".join([protocol_line(board), *remarks(board)]), file=sys.stderr)
+        text = "\n".join(write(results_table(board)) for board in boards).rstrip("\n")
     else:
         about = read_about(arguments.leaderboards, dataset)
         text = leaderboard(boards, write, lambda board: published_beside(board, about))

@@ -589,6 +589,9 @@ def test_the_script(tmp_path):
 
     shown = call("--dataset=tiny", "--format=markdown")
     assert shown.returncode == 0 and "| TIGER | 1 |" in shown.stdout and not board.exists()
+    plain = call("--dataset=tiny", "--format=csv")
+    (row,) = csv.DictReader(plain.stdout.splitlines())
+    assert row["model"] == "TIGER" and float(row["overall Recall@50"]) > 0 and "tiny, protocol" in plain.stderr
     added = call("--collect", str(runs))
     assert added.returncode == 0 and "added" in added.stdout
     save_run(runs, make_result(seed=2))
