@@ -30,6 +30,7 @@ _RESERVED = {"user_id", "item_id", "timestamp", "item_id_list", "item_length", "
 _LONGEST_CELL = 100_000  # Python's csv reader, which RecBole reads with, stops at 131,072 characters
 _LONGEST_LABEL = 64  # characters; a list with longer entries is sentences, not labels
 _DEEPEST = 20  # lists within lists
+_FEW_ALIKE = 0.5  # a share of different values among all, above which they are no labels
 #: Kinds of columns of atomic files, as a column's name says after a colon.
 KINDS = ("token", "token_seq", "float", "float_seq")
 #: Columns of these names are texts: where RecBole's `token_seq` holds them, its tokens are the words.
@@ -104,6 +105,8 @@ def read_items(
     }
     frame = pd.DataFrame(cells, index=source.index)
     kinds = {field: _kind(frame[field], column) for column, field in by_column.items()}
+    for column in features:
+        _warn_of_numbers(frame[by_column[column]], column, path)
     filled = [column for column in by_column if text_fields or column in features or frame[by_column[column]].any()]
     return ItemTable(
         frame[[by_column[column] for column in filled]],
@@ -190,6 +193,19 @@ def _declared_column(column: pd.Series, kind: str, path: Path, is_feature: bool)
     if kind.startswith("float"):
         _check_numbers(cells, column.name, path)
     return pd.Series(cells, index=column.index, dtype=object)
+
+
+def _warn_of_numbers(cells: pd.Series, column: str, path: Path) -> None:
+    """Warn of a feature whose labels are numbers that hardly any two items share: as labels they say nothing."""
+    values = cells[cells.map(lambda cell: isinstance(cell, str) and bool(cell))]
+    if declared_kind(column) or values.nunique() <= len(values) * _FEW_ALIKE:
+        return
+    if pd.to_numeric(values, errors="coerce").notna().all():
+        getLogger().warning(
+            f"{path}, feature [{column}]: its values are numbers, {values.nunique():,} different ones of "
+            f"{len(values):,} items. They are read as labels. Put them into classes, or call the column "
+            f"[{column}:float] for a model that reads numbers."
+        )
 
 
 def _check_numbers(cells: Sequence[str | list[str]], column: str, path: Path) -> None:

@@ -448,6 +448,14 @@ def test_atomic_files_written_here_are_read_back_the_same(tmp_path):
     assert written(tmp_path, "item") == first
 
 
+@pytest.mark.parametrize(("prices", "said"), [([9.78, 3.5, 8, 2.25, 7.5], True), ([9.99, 9.99, 5, 5, 5], False)])
+def test_a_feature_of_numbers_that_no_two_items_share_is_said(tmp_path, caplog, prices, said):
+    rows = [{**row, "price": price, "maker": f"m{price}"} for row, price in zip(items(), prices, strict=True)]
+    run(tmp_path, item=rows, feature_fields=["price", "maker"])
+    assert ("feature [price]: its values are numbers, 5 different ones of 5 items" in caplog.text) == said
+    assert "maker" not in caplog.text
+
+
 def test_a_float_that_is_none_is_said(tmp_path):
     (tmp_path / "m.item").write_text(ATOMIC.replace("1984.5", "old"))
     with pytest.raises(UserError, match=r"column \[year:float\], item 3: \[old\] is no number"):
