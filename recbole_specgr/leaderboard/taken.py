@@ -6,12 +6,21 @@ from typing import Any
 from recbole_specgr.runs.comparison import SOURCE
 from recbole_specgr.runs.launch import training_words
 from recbole_specgr.settings.arguments import parse
+from recbole_specgr.system.errors import UserError
 
 
 def sources_named(record: dict[str, Any]) -> list[str]:
-    """The settings that named a run in the command of a record."""
+    """The settings that named the runs which a result took parameters from.
+
+    A record of version 0.1 has them in its command only; a command that is none of this program names nothing.
+    """
+    if "taken" in record:
+        return list(record["taken"])
     words = training_words(record["command"])
-    return [key for key in parse(words).settings if key.endswith(SOURCE)] if words else []
+    try:
+        return [key for key in parse(words).settings if key.endswith(SOURCE)] if words else []
+    except UserError:
+        return []
 
 
 def records_used(record: dict[str, Any], others: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -27,7 +36,7 @@ def records_used(record: dict[str, Any], others: Iterable[dict[str, Any]]) -> di
     others = list(others)
     by_digest = {other["digest"]: other for other in others}
     of_seed = {other["model"]: other for other in reversed(others) if other["seed"] == record["seed"]}
-    found = {}
+    found: dict[str, dict[str, Any] | None] = {}
     for key in named:
         if key in record.get("taken", {}):
             found[key] = by_digest.get(record["taken"][key]["record"])

@@ -647,6 +647,10 @@ def test_a_row_names_the_rows_that_it_takes_parameters_from():
     rows = yaml.safe_load(rows_yaml(summarise([*tiger, *results])))
     assert rows["new-seed2"]["uses"] == {"backbone_run": "TIGER-seed1"}
     assert rows["old-seed2"]["uses"] == {"backbone_run": "TIGER-seed2"}
+    (board,) = summarise(
+        [replace(tiger[0], record={**tiger[0].record, "command": "/x/run_recbole.py -q --drafter_run"})]
+    )
+    assert not board.rows[0].used, "a program of one's own with other words"
     assert "uses" not in rows["gone-seed1"] and "uses" not in rows["TIGER-seed1"]
     assert "--backbone_run" not in rows["new-seed2"]["command"]
     for name in ("new-seed2", "old-seed2", "gone-seed1"):
