@@ -21,7 +21,6 @@ from recbole_specgr.backbones.contract import TrainingPass
 from recbole_specgr.backbones.precision import at_least_float32
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
-from recbole_specgr.decoding.checks import check_probabilities
 from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
 from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.replay import BUCKET, Replay
@@ -30,7 +29,7 @@ from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Digit, Reasons
 from recbole_specgr.models.item_tables import ItemTables, NewItems
-from recbole_specgr.models.verifying import ReadUsers, Verifier
+from recbole_specgr.models.verifying import ReadUsers, Verifier, likelihoods
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.settings.registry import get_model
@@ -251,10 +250,15 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         return result.items, result.scores
 
     def verification(
-        self, memory: Memory, candidates: Tensor, settings: VerificationSettings, static: bool = False
+        self,
+        memory: Memory,
+        candidates: Tensor,
+        settings: VerificationSettings,
+        static: bool = False,
+        scale: DigitScale = AS_TRAINED,
     ) -> TokenVerification:
         width = settings.num_beams + settings.draft_size
-        prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.level_slices, width, static)
+        prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.level_slices, width, static, scale)
         return TokenVerification(prefixes, self.seen, settings)
 
     @property
@@ -276,14 +280,10 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     @torch.no_grad()
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         """The likelihoods of the items' ids `[B, n]`, on the scale of its lists; -inf beside -1."""
-        n, memory = items.size(1), self.read(interaction).memory
+        n = items.size(1)
         settings = VerificationSettings(k=n, draft_size=n, num_beams=0, score_adjustment=False, unseen_bonus=0.0)
-        index, scale = self.index(candidates), self.digit_scale
-        prefixes = PrefixStore(self.backbone, memory, index, self.level_slices, n, scale=scale)
-        verification = TokenVerification(prefixes, self.seen, settings)
-        scores = verification.log_likelihood(items, -torch.inf)
-        check_probabilities(verification.is_nan)
-        return scores
+        memory = self.read(interaction).memory
+        return likelihoods(self.verification(memory, candidates, settings, scale=self.digit_scale), items)
 
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {

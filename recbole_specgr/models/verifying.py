@@ -93,10 +93,7 @@ class Verifier(ModelContract):
         self, interaction: Interaction, items: Tensor, candidates: Tensor, settings: VerificationSettings
     ) -> Tensor:
         """Eq. 2 of given candidates `[B, n]`, -1 in places that are empty: `[B, n]`, -inf beside -1."""
-        verification = self.verification(self.read(interaction).memory, candidates, settings)
-        scores = verification.log_likelihood(items, -torch.inf)
-        check_probabilities(verification.is_nan)
-        return scores
+        return likelihoods(self.verification(self.read(interaction).memory, candidates, settings), items)
 
     def digits(self, users: ReadUsers, item: int, score_adjustment: bool) -> list[Digit]:
         """The digits of an item's id for the one user in `users`; `score_adjustment` as in `VerificationSettings`."""
@@ -105,3 +102,14 @@ class Verifier(ModelContract):
     def shared_digits(self, item: int) -> Tensor:
         """How many digits each item's id has in common with the item's `[n_items]`; the padding item's 0."""
         raise NotImplementedError
+
+
+def likelihoods(verification: Verification, items: Tensor) -> Tensor:
+    """Eq. 2 of given candidates `[B, n]`, whatever the threshold: `[B, n]`, -inf beside -1.
+
+    Raises:
+        ValueError: a probability is NaN.
+    """
+    scores = verification.log_likelihood(items, -torch.inf)
+    check_probabilities(verification.is_nan)
+    return scores
