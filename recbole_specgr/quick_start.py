@@ -10,18 +10,19 @@ from recbole.utils import init_seed
 
 from recbole_specgr.building.build import build_model, make_planned_items, model_of
 from recbole_specgr.building.plan import epochs_options, epochs_statement, plan_model, preset_statements
-from recbole_specgr.building.start import prepare_training
+from recbole_specgr.building.warm_start import warm_start
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation import check_topk
 from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.models.item_tables import caches
-from recbole_specgr.runs.beginning import check_same_data, command_of_beginning, keep_beginning
+from recbole_specgr.runs.begun import check_same_data, command_begun_with, keep_begun
 from recbole_specgr.runs.checkpoint import load_checkpoint, restore_model
 from recbole_specgr.runs.collecting import build_record, count_parameters, rank_columns
+from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_config
+from recbole_specgr.runs.new_folder import run_folder
 from recbole_specgr.runs.record import RESULT, write_result
 from recbole_specgr.runs.report import describe_data, few_new_items, next_to_no_drafts, three_part_table
-from recbole_specgr.runs.starting import configure, run_folder
 from recbole_specgr.runs.trained_before import check_trained_alike, training_of
 from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.runs.unread import check_given, tell_of, unread
@@ -85,7 +86,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         if resumes:
             check_same_data(run_dir, train)
         elif not config["rank"]:
-            keep_beginning(run_dir, train)
+            keep_begun(run_dir, train)
         init_seed(config["seed"], config["reproducibility"])
         plan = plan_model(config, train)
         for statement in preset_statements(plan):
@@ -94,7 +95,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         # What making the items drew depends on what the cache and the run's folder already had of them.
         init_seed(config["seed"], config["reproducibility"])
         model = build_model(plan, train, items).to(config["device"])
-        prepare_training(plan, model)
+        warm_start(plan, model)
         parameters = count_parameters(model)
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
         options = epochs_options(plan, model)
@@ -121,7 +122,7 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     logger.info("test\n" + three_part_table(test_result, config["metrics"], config["topk"]))
 
     record = build_record(config, valid, test, trainer, valid_result, test_result, parameters)
-    record["command"] = command_of_beginning(run_dir) or record["command"]
+    record["command"] = command_begun_with(run_dir) or record["command"]
     if config["trained_run"]:
         record |= training_of(Path(config["trained_run"]), record)
     if tuning:

@@ -45,9 +45,9 @@ def time_unit(times: Sequence[int] | np.ndarray) -> str:
     return "s" if largest < 10**11 else "ms" if largest < 10**14 else "us"
 
 
-def in_seconds(times: np.ndarray) -> np.ndarray:
-    """Integer times [N] in any unit -> whole seconds, int64 [N]."""
-    return times // TIME_UNITS[time_unit(times)]
+def in_seconds(times: np.ndarray, unit: str | None = None) -> np.ndarray:
+    """Integer times [N] in `unit`, None for the one that `time_unit` finds -> whole seconds, int64 [N]."""
+    return times // TIME_UNITS[unit or time_unit(times)]
 
 
 def readable_time(time: int, unit: str | None = None) -> str:

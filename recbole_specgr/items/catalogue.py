@@ -13,13 +13,14 @@ from recbole.data.dataset import Dataset
 from torch import Tensor
 
 from recbole_specgr import __version__
+from recbole_specgr.data.times import time_unit
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.npz import pack, read_npz, unpack, write_npz
 from recbole_specgr.text.item_text import field_kinds, item_titles
 
 ITEMS = "items.npz"  # in a run's folder
 _FORMAT = 1
-_FACTS = ("version", "item_field", "field_kinds", "separator", "repeats")
+_FACTS = ("version", "item_field", "field_kinds", "separator", "repeats", "time_unit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,7 @@ class Catalogue:
         field_kinds: item field -> its kind, one of `item_text.KINDS`.
         separator: of the labels in a field of labels.
         repeats: users came back to items in the data set; None where that is not known, of an earlier version's run.
+        time_unit: the unit of the data set's times, "s", "ms" or "us"; None where that is not known, as of `repeats`.
         caches: what models keep of each item that takes long to compute, by its name in the model.
         version: of this package, that wrote it.
     """
@@ -50,6 +52,7 @@ class Catalogue:
     field_kinds: dict[str, str] = field(default_factory=dict)
     separator: str = " "
     repeats: bool | None = None
+    time_unit: str | None = None
     caches: dict[str, np.ndarray] = field(default_factory=dict)
     version: str = __version__
 
@@ -65,6 +68,7 @@ class Catalogue:
             field_kinds=field_kinds(dataset),
             separator=config["seq_separator"],
             repeats=dataset.repeats,
+            time_unit=time_unit(dataset.split.times),
         )
 
     def title(self, row: int) -> str:

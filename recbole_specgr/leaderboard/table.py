@@ -8,6 +8,7 @@ from recbole_specgr.evaluation.known_metrics import metric_title, smaller_is_bet
 from recbole_specgr.leaderboard.grid import NOTHING, Cell, Column, Grid, number
 from recbole_specgr.leaderboard.local import local_remarks, run_cells, run_columns
 from recbole_specgr.leaderboard.summary import ALPHA, OURS, Board, Comparison, Row, Value, column_key
+from recbole_specgr.runs.report import all_new_listed
 from recbole_specgr.settings.published import Published
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
@@ -70,18 +71,12 @@ def remarks(board: Board) -> list[str]:
 
 
 def _few_new_items(board: Board) -> list[str]:
-    """A sentence where the longest list can hold all new items that the test phase ranks."""
+    """A sentence where a list can hold all new items that the test phase ranks."""
     data, unseen = board.record["data"], board.record["metrics"]["test"]["unseen_count"]
     if not unseen or not {"candidates", "seen_items"} <= data.keys():  # version 0.1 did not keep them
         return []
-    new = data["candidates"] - data["seen_items"]
-    if new > board.topk[-1]:
-        return []
-    return [
-        f"In test there are {new:,} new items, no more than a list of {board.topk[-1]} holds: a model that lists new "
-        f"items first finds all of them, whatever it knows. So unseen results at {board.topk[-1]} say little, and "
-        f"neither do overall ones where many targets are new."
-    ]
+    said = all_new_listed("test", data["candidates"] - data["seen_items"], board.topk)
+    return [said] if said else []
 
 
 def name_cell(row: Row) -> Cell:

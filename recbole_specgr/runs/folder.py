@@ -18,6 +18,11 @@ EXPORTED = "recbole_specgr.json"  # what an exported run has in place of checkpo
 DEPTH = 3  # of the runs in a folder that is none: runs/<dataset>/<model>/<run>
 
 
+def runs_of(config: Config) -> Path:
+    """The folder of all runs of this model on this data set."""
+    return Path(config["runs_path"], config["dataset"], config["model"])
+
+
 def write_config(run_dir: Path, config: Config) -> None:
     with atomic_write(run_dir / CONFIG) as temporary:
         temporary.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -57,20 +57,30 @@ def describe_data(train: InductiveDataset, valid: InductiveDataset, test: Induct
 
 
 def few_new_items(view: InductiveDataset, topk: Sequence[int]) -> str:
-    """The sentence for a phase with so few new items that a list can hold all of them; "" where none can, or where no
-    target is new.
+    """`all_new_listed` of a phase's data; "" where no target is new.
 
     Args:
         view: of valid or test.
         topk: the list lengths that metrics are taken at.
     """
-    new = _new_items(view)
+    if bool(view.seen[view.inter_feat[view.iid_field]].all()):
+        return ""
+    return all_new_listed(view.phase, _new_items(view), topk)
+
+
+def all_new_listed(phase: str, new: int, topk: Sequence[int]) -> str:
+    """The sentence for a phase with so few new items that a list can hold all of them; "" where none can.
+
+    Args:
+        new: how many new items the phase ranks, some of which are targets.
+        topk: the list lengths that metrics are taken at.
+    """
     long = [k for k in sorted(topk) if k >= new]
-    if not long or bool(view.seen[view.inter_feat[view.iid_field]].all()):
+    if not long:
         return ""
     one = new == 1
     return (
-        f"In {view.phase} there {'is' if one else 'are'} {new:,} new item{'' if one else 's'} to rank, no more than a "
+        f"In {phase} there {'is' if one else 'are'} {new:,} new item{'' if one else 's'} to rank, no more than a "
         f"list of {' or '.join(map(str, long))} holds. A model that lists new items first finds "
         f"{'it' if one else 'all of them'}, whatever it knows: unseen recall is then 1 there. Trust shorter lists "
         f"(--topk), or more new items (--timestamp_split)."

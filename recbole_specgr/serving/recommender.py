@@ -233,7 +233,7 @@ class Recommender:
                 f"{self.config['model']} reads when the items of a history were used, but is given no times: its "
                 f"lists may not be those that it was evaluated by. Give times=, or a column [times] in the file."
             )
-        return as_times(times, histories)
+        return as_times(times, histories, state.catalogue.time_unit)
 
     def _rows(
         self, state: State, histories: list[list[str]], times: list[np.ndarray] | None, on_unknown: str

@@ -13,7 +13,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr.data.ids import read_ids
-from recbole_specgr.data.times import EXACT_IN_FLOAT64, in_seconds
+from recbole_specgr.data.times import EXACT_IN_FLOAT64, TIME_UNITS, in_seconds, readable_time, time_unit
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.serving.recommendations import NOT_SPECULATED
@@ -85,9 +85,13 @@ def as_histories(histories: object) -> list[list[str]]:
     return lists
 
 
-def as_times(times: object, histories: list[list[str]]) -> list[np.ndarray] | None:
+def as_times(times: object, histories: list[list[str]], unit: str | None) -> list[np.ndarray] | None:
     """When the interactions of each history were, in whole seconds, int64 arrays as long as the histories; None where
-    no times are given.
+    no times are given. A warning says so where they look as if they were in a coarser unit than the data's.
+
+    Args:
+        unit: of the data's times, "s", "ms" or "us". Times that are too large for it are in a finer one. None where it
+            is not known: then the size of the times decides alone.
 
     Raises:
         UserError: not a time for each item, or one that is no whole number.
@@ -115,7 +119,17 @@ def as_times(times: object, histories: list[list[str]]) -> list[np.ndarray] | No
             f"A time must be a whole number in the unit of the run's data (seconds, milliseconds or microseconds), but "
             f"[{flat[int(np.flatnonzero(wrong)[0])]}] is none."
         )
-    seconds = in_seconds(values.astype(np.int64))
+    whole = values.astype(np.int64)
+    by_size = time_unit(whole)
+    if unit is None or TIME_UNITS[by_size] > TIME_UNITS[unit]:
+        unit = by_size  # as times of the coarser unit they would lie thousands of years ahead
+    elif by_size != unit and len(whole):
+        largest = int(whole[np.abs(whole).argmax()])
+        getLogger().warning(
+            f"The times of this request are read in [{unit}], the unit of the run's data, but look as if they were in "
+            f"[{by_size}]: the largest is {readable_time(largest, unit)}."
+        )
+    seconds = in_seconds(whole, unit)
     return np.split(seconds, np.cumsum([len(own) for own in lists])[:-1]) if lists else []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.data.loading_cache import read_by_loading
-from recbole_specgr.runs.beginning import data_marks, why_begun_on_other_data
+from recbole_specgr.runs.begun import data_marks, why_begun_on_other_data
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.comparison import sources, would_be
 from recbole_specgr.runs.folder import CONFIG, LAST, checkpoint_of, why_other_data

@@ -18,9 +18,9 @@ from fuzzing.trials import Fault
 from recbole_specgr.items.catalogue import ITEMS
 from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.runs.checks import check_ranks, read_record
+from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import CONFIG
 from recbole_specgr.runs.record import RANKS, RESULT, read_columns
-from recbole_specgr.runs.starting import configure
 from recbole_specgr.serving import Recommender
 
 _HOSTILE: tuple[Any, ...] = (

@@ -14,7 +14,7 @@ from conftest import write_tiny_dataset
 from recbole_specgr.building.build import build_model, make_planned_items
 from recbole_specgr.building.finished import build_finished
 from recbole_specgr.building.plan import epochs_options, epochs_statement, plan_model
-from recbole_specgr.building.start import prepare_training, read_pretrained
+from recbole_specgr.building.warm_start import read_pretrained, warm_start
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
 from recbole_specgr.runs.folder import read_config
@@ -190,7 +190,7 @@ def test_parts_begin_with_what_their_settings_name(tiny_dataset, tmp_path):
     model = build_model(plan, view, make_planned_items(plan, view))
     theirs = torch.load(first["model_file"], weights_only=True)["state_dict"]
     assert not all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
-    prepare_training(plan, model)
+    warm_start(plan, model)
     assert all(torch.equal(value, theirs[name]) for name, value in model.parts["drafter"].state_dict().items())
 
 
@@ -204,7 +204,7 @@ def test_other_data_sets_have_text_vectors_of_the_same_space(tiny_dataset, tmp_p
     view = InductiveDataset(config).build()[0]
     plan = plan_model(config, view)
     model = build_model(plan, view, make_planned_items(plan, view))
-    prepare_training(plan, model)
+    warm_start(plan, model)
     ((other, vectors),) = model.others
     for of_seen in (model.features[view.seen], vectors[other.seen]):
         torch.testing.assert_close(of_seen.mean(0), torch.zeros(8), rtol=0, atol=1e-5)

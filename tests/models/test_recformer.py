@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from transformers import LongformerConfig, LongformerModel, PreTrainedTokenizerFast
 
 from recbole_specgr.building.build import model_of
-from recbole_specgr.building.start import read_pretrained
+from recbole_specgr.building.warm_start import read_pretrained
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.models.recformer import Recformer
 from recbole_specgr.settings.config import Config

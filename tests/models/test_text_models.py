@@ -11,7 +11,7 @@ from recbole.data.interaction import Interaction
 
 from recbole_specgr.building.build import build_model, make_planned_items, model_of
 from recbole_specgr.building.plan import plan_model
-from recbole_specgr.building.start import prepare_training
+from recbole_specgr.building.warm_start import warm_start
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.models import unisrecpretrain
 from recbole_specgr.models.unisrec import MoEAdaptor
@@ -141,7 +141,7 @@ def with_joined_rows(config: Config, train: InductiveDataset):
     """A model about to be pre-trained, and what it is trained on."""
     plan = plan_model(config, train)
     network = build_model(plan, train, make_planned_items(plan, train))
-    prepare_training(plan, network)
+    warm_start(plan, network)
     return network, network.training_rows(train)
 
 

@@ -15,11 +15,11 @@ import yaml
 from conftest import ROOT
 
 from recbole_specgr.quick_start import load_data_and_model, run_recbole
-from recbole_specgr.runs.beginning import BEGUN
+from recbole_specgr.runs.begun import BEGUN
 from recbole_specgr.runs.checkpoint import load_checkpoint, save_checkpoint
+from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import write_config
 from recbole_specgr.runs.record import write_result
-from recbole_specgr.runs.starting import configure
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 

@@ -16,13 +16,13 @@ import torch
 import yaml
 from serving_oracles import HISTORIES, NEW, assert_same, content
 
-from recbole_specgr.building.start import read_pretrained
+from recbole_specgr.building.warm_start import read_pretrained
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.items.catalogue import ITEMS, Catalogue
 from recbole_specgr.quick_start import load_data_and_model
+from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import check_finished
-from recbole_specgr.runs.starting import configure
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
 from recbole_specgr.serving.history_files import read_histories

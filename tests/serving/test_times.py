@@ -128,12 +128,26 @@ def test_a_users_page_and_explanation_have_the_times_of_the_data(runs, caplog, c
 )
 def test_times_that_can_not_be_are_an_error(times, says):
     with pytest.raises(UserError) as error:
-        as_times(times, [["a", "b"]])
+        as_times(times, [["a", "b"]], "s")
     assert says in str(error.value)
 
 
 def test_times_are_read_exactly():
-    (seconds,) = as_times([[1_600_000_000_123_456, "1600000001123456"]], [["a", "b"]])
+    (seconds,) = as_times([[1_600_000_000_123_456, "1600000001123456"]], [["a", "b"]], "us")
     assert seconds.tolist() == [1_600_000_000, 1_600_000_001] and seconds.dtype == np.int64
-    assert [one.tolist() for one in as_times([[], [4, 5.0]], [[], ["a", "b"]])] == [[], [4, 5]]
-    assert torch.from_numpy(seconds).dtype == torch.long and as_times(None, [["a"]]) is None
+    assert [one.tolist() for one in as_times([[], [4, 5.0]], [[], ["a", "b"]], "s")] == [[], [4, 5]]
+    assert torch.from_numpy(seconds).dtype == torch.long and as_times(None, [["a"]], "s") is None
+
+
+def test_times_are_read_in_the_unit_of_the_data_whatever_their_size(caplog):
+    early = [[2_000, 31_536_000_000]]  # in ms: two seconds, and a year after 1970
+    (seconds,) = as_times(early, [["a", "b"]], "ms")
+    assert seconds.tolist() == [2, 31_536_000]
+    assert "look as if they were in [s]: the largest is 31536000000 (1971-01-01" in caplog.text
+    (guessed,) = as_times(early, [["a", "b"]], None)  # of a run of an earlier version, which did not keep the unit
+    assert guessed.tolist() == early[0]
+    (finer,) = as_times([[1_600_000_000_000, 0]], [["a", "b"]], "s")  # no seconds: they would be of the year 52671
+    assert finer.tolist() == [1_600_000_000, 0]
+    caplog.clear()
+    as_times([[1_600_000_000_000]], [["a"]], "ms"), as_times([[]], [[]], "ms"), as_times([[5]], [["a"]], "s")
+    assert not caplog.records

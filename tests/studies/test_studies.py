@@ -26,8 +26,8 @@ from recbole_specgr.leaderboard.study_data import read_cells
 from recbole_specgr.leaderboard.study_plots import study_plots
 from recbole_specgr.leaderboard.study_view import name_of, study_grids
 from recbole_specgr.runs.comparison import alike, differences
+from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import read_config, write_config
-from recbole_specgr.runs.starting import configure
 from recbole_specgr.settings.precedence import expand_dotted
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies import trained

@@ -14,7 +14,7 @@ from recbole_specgr.system.fingerprint import content_key
 BEGUN = "begun.json"  # in a run's folder
 
 
-def keep_beginning(run_dir: Path, dataset: Any) -> None:
+def keep_begun(run_dir: Path, dataset: Any) -> None:
     """Write it down, for the first process of a new run.
 
     Args:
@@ -42,7 +42,7 @@ def why_begun_on_other_data(run_dir: Path, now: dict[str, str]) -> str | None:
     return next((reason for key, reason in reasons.items() if before.get(key) != now[key]), None)
 
 
-def command_of_beginning(run_dir: Path) -> str | None:
+def command_begun_with(run_dir: Path) -> str | None:
     """The command that the run was begun with, which has its settings, while that which goes on with it may name its
     folder alone; None where it was not written down."""
     return read_json(run_dir / BEGUN)["command"] if (run_dir / BEGUN).is_file() else None

@@ -28,7 +28,7 @@ SHARED = (
 )
 
 
-def prepare_training(plan: Plan, model: Any) -> None:
+def warm_start(plan: Plan, model: Any) -> None:
     """Give the model, and those of its parts that are trained, what their settings name to begin with.
 
     Raises:
@@ -36,7 +36,7 @@ def prepare_training(plan: Plan, model: Any) -> None:
     """
     for name, part in plan.parts.items():
         if not part.taken:
-            prepare_training(part, model.parts[name])
+            warm_start(part, model.parts[name])
     setting = plan.model_class.joins_datasets
     if setting and plan.config[setting]:
         model.join([_other_data(plan, name) for name in plan.config[setting]])
