@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from logging import getLogger
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,11 @@ class InductiveDataset(LoadedDataset):
                 raise UserError(f"The {phase} phase of [{self.dataset_name}] is empty: {why}")
             if phase == "valid" and self.config["valid_rows"]:
                 rows = sample(rows, self.config["valid_rows"], self.config["seed"])
+            if phase != "train" and (beyond := int((~self.split.rankable(phase)[self.split.items[rows]]).sum())):
+                getLogger().warning(
+                    f"{beyond:,} of {len(rows):,} targets of the {phase} phase are not among the items that [split: "
+                    f"{self.config['split']}] lets it rank. No model can find them."
+                )
             views.append(self._view(phase, torch.from_numpy(rows)))
         return views
 

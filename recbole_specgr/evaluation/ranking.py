@@ -24,7 +24,7 @@ def rank_scores(scores: Tensor, k: int, allowed: Tensor) -> Tensor:
     """Return the ids of the k best allowed items of each row, best first.
 
     Args:
-        scores: [B, n_items]; may be overwritten: items that are not allowed become -inf. Compared as `comparable` says.
+        scores: [B, n_items], compared as `comparable` says. They stay as they are: a model may have them still.
         allowed: BoolTensor [n_items].
 
     Returns:
@@ -34,7 +34,7 @@ def rank_scores(scores: Tensor, k: int, allowed: Tensor) -> Tensor:
     Raises:
         ValueError: an allowed item has a score that is not a number.
     """
-    scores = comparable(scores).masked_fill_(~allowed, -torch.inf)
+    scores = comparable(scores).masked_fill(~allowed, -torch.inf)
     values, items = scores.topk(min(k + 1, scores.size(1)))
     if values[:, 0].isnan().any():  # topk sorts NaN before every number
         raise ValueError(f"The model's scores hold NaN ({int(scores.isnan().any(1).sum())} of {len(scores)} rows).")
@@ -62,7 +62,7 @@ def rank_blocks(scores_of: Callable[[slice], Tensor], users: int, k: int, allowe
     time, and each user's k best so far are kept.
 
     Args:
-        scores_of: a stretch of the items -> its scores `[users, m]`, which may be overwritten.
+        scores_of: a stretch of the items -> its scores `[users, m]`.
         users: number of rows.
         allowed: BoolTensor [n_items].
 

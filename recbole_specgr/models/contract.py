@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_specgr.evaluation.ranking import EMPTY, blocks, check_ranked, rank_scores
@@ -317,8 +318,16 @@ class ScoresItems(ModelContract):
     """Ranks by a score of every item: RecBole's `full_sort_predict(interaction) -> [B, n_items]` (or flat)."""
 
     def score_all(self, interaction: Interaction) -> Tensor:
+        """Raises UserError where `full_sort_predict` returns something else than scores of these users."""
         scores: Tensor = self.full_sort_predict(interaction)  # type: ignore[attr-defined]
-        return scores.view(len(interaction), -1)
+        wanted = (len(interaction), self.n_items)
+        if scores.shape not in (wanted, (wanted[0] * wanted[1],)):
+            raise UserError(
+                f"full_sort_predict of {type(self).__name__} returned {list(scores.shape)} for {wanted[0]} users. "
+                f"Wanted are their scores of all {wanted[1]:,} items, the padding item included: {list(wanted)}, or "
+                f"the same flat."
+            )
+        return (scores if scores.is_floating_point() else scores.float()).view(wanted)
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         parts = blocks(len(interaction), self.n_items)  # no more users at a time than there is room for their scores
@@ -330,7 +339,7 @@ class ScoresItems(ModelContract):
             lists, scores = [], []
             for part in blocks(len(users.interaction), self.n_items):
                 of_part = self.score_all(users.interaction[part])
-                lists.append(rank_scores(of_part, k, candidates))  # may overwrite other items' scores
+                lists.append(rank_scores(of_part, k, candidates))
                 scores.append(of_part.gather(1, lists[-1].clamp(min=0)))
             items = torch.cat(lists)
             return RankedList(items, torch.cat(scores).masked_fill(items == EMPTY, -torch.inf))
@@ -394,7 +403,8 @@ def adapted(model_class: type) -> type:
     """The class with the contract's defaults below its own hooks; the class itself where it has the contract.
 
     RecBole's models, and a user's class that is only RecBole's `SequentialRecommender`, get them here. Their own
-    methods go over the defaults. What derives from one of RecBole's models is trained by RecBole's own loop.
+    methods go over the defaults. What derives from one of RecBole's models, or learns from pairs of a target and a
+    negative, is trained by RecBole's own loop, which draws the negatives.
 
     Raises:
         UserError: the class can't rank: it has neither `full_sort_predict` nor `full_sort_topk`.
@@ -414,6 +424,8 @@ def adapted(model_class: type) -> type:
     if any(base.__module__.startswith(RECBOLE) for base in model_class.__mro__):
         hooks["trainer"] = "RecBoleTrainer"
         bases = (model_class, EmbedsItems, way)
+    elif "input_type" in vars_of(model_class) and model_class.input_type == InputType.PAIRWISE:  # type: ignore[attr-defined]
+        hooks["trainer"] = "RecBoleTrainer"
     return type(model_class.__name__, bases, hooks)
 
 

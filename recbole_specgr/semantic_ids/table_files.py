@@ -1,6 +1,7 @@
 """Tables of codes in plain files: .csv, .npz and .npy, made here or elsewhere (the formats: docs/semantic_ids.md)."""
 
 import csv
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -37,7 +38,7 @@ def read_semantic_ids(path: Path, item_tokens: np.ndarray, seen: np.ndarray, res
             return table.checked().of_items(item_tokens).semantic_ids(item_tokens, seen, reserve)
     except UserError as error:
         raise UserError(f"semantic_ids {path}: {error}") from error
-    except (ValueError, EOFError, NotImplementedError, BadZipFile) as error:
+    except (ValueError, OverflowError, EOFError, NotImplementedError, BadZipFile) as error:
         raise UserError(f"semantic_ids {path} cannot be used: {error}") from error
     return SemanticIds.load(path, item_tokens)
 
@@ -133,8 +134,14 @@ def _read(path: Path) -> CodeTable | None:
         codes, identified = arrays["codes"], IDENTIFICATION in arrays
         if identified:
             codes = np.column_stack([codes, arrays[IDENTIFICATION]])
-        sizes = tuple(arrays["level_sizes"].tolist()) if "level_sizes" in arrays else None
+        sizes = _level_sizes(arrays["level_sizes"]) if "level_sizes" in arrays else None
         return CodeTable(arrays["item_id"], codes, identified, sizes)
+
+
+def _level_sizes(sizes: np.ndarray) -> tuple[int, ...]:
+    if sizes.ndim != 1 or not np.issubdtype(sizes.dtype, np.integer):
+        raise UserError(f"level_sizes is {sizes.dtype} {list(sizes.shape)}. Wanted is a whole number for each level.")
+    return tuple(sizes.tolist())
 
 
 def _read_csv(path: Path) -> CodeTable:
@@ -142,13 +149,24 @@ def _read_csv(path: Path) -> CodeTable:
     header = next(records, None)
     if header is None or len(header.cells) < 2:
         raise UserError("its first line should name the columns: item_id,code_1,code_2,...")
+    columns = [cell.strip().lower() for cell in header.cells[1:]]
+    _check_columns(columns)
     tokens, rows = [], []
     for record in records:
-        try:
-            rows.append([int(cell) for cell in record.cells[1:]])
-        except ValueError as error:
-            raise UserError(f"line {record.line} is no item and its codes: {','.join(record.cells)}") from error
+        cells = [cell.strip() for cell in record.cells[1:]]
+        if not all(cell.isascii() and cell.removeprefix("-").isdecimal() for cell in cells):
+            raise UserError(f"line {record.line} is no item and its codes: {','.join(record.cells)}")
+        rows.append([int(cell) for cell in cells])
         tokens.append(record.cells[0])
-    identified = header.cells[-1].strip() == IDENTIFICATION
+    identified = columns[-1] == IDENTIFICATION
     codes = np.array(rows, dtype=np.int64).reshape(len(rows), len(header.cells) - 1)
     return CodeTable(np.array(tokens, dtype=str), codes, identified)
+
+
+def _check_columns(columns: list[str]) -> None:
+    """Raise UserError where a header's columns after the item's are in another order than they are read in."""
+    if IDENTIFICATION in columns[:-1]:
+        raise UserError(f"its column [{IDENTIFICATION}] must be the last one.")
+    numbers = [int(found[1]) for name in columns if (found := re.fullmatch(r"code_?(\d+)", name))]
+    if numbers != sorted(numbers):
+        raise UserError(f"its columns are in the order {', '.join(columns)}, but levels are read from left to right.")

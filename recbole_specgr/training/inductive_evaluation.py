@@ -18,6 +18,7 @@ from recbole_specgr.models.contract import RankedList
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes, world
+from recbole_specgr.training.hidden_target import target_hidden_from, without_target
 from recbole_specgr.training.memory import out_of_memory_advice
 from recbole_specgr.training.mixin import TrainerMixin
 from recbole_specgr.training.shards import EvaluationShards
@@ -127,7 +128,8 @@ class InductiveEvaluation(TrainerMixin):
             self.eval_collector.add(number, kept["rows"])
             seconds[number] = kept["seconds"]
         try:
-            with out_of_memory_advice(self.config, training=False):
+            name = self.config["model"]
+            with out_of_memory_advice(self.config, training=False), target_hidden_from(name, dataset):
                 for number, batch in self.batches(eval_data, f"evaluate {dataset.phase}", show_progress, done):
                     started = self._now()
                     ranked = ranker.rank(batch[0].to(self.device), k, candidates)
@@ -149,7 +151,8 @@ class InductiveEvaluation(TrainerMixin):
         return self.evaluator.evaluate(evaluated_rows(self.rows, dataset))
 
     def batches(self, eval_data, title: str, show_progress: bool = False, done: Collection[int] = ()):
-        """The batches that are this process's to rank, each as (its number, what the loader collates).
+        """The batches that are this process's to rank, each as (its number, what the loader collates); the target is
+        not among what the model is given, but in what comes after it.
 
         Which rows a batch has depends on `eval_batch_size` only: the processes share whole batches. A row is thus
         ranked beside the same rows however many processes there are, and its scores have the same last bit.
@@ -173,7 +176,8 @@ class InductiveEvaluation(TrainerMixin):
         with safe_points():
             for first in bar:
                 for number in todo[first:][rank : rank + 1]:
-                    yield number, eval_data.collate_fn(rows[number].numpy())
+                    interaction, *targets = eval_data.collate_fn(rows[number].numpy())
+                    yield number, (without_target(interaction, eval_data._dataset), *targets)
                 if any_process(asked())[0]:
                     raise Terminated
 

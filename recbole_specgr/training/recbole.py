@@ -16,8 +16,10 @@ OURS = {RecBoleS3RecTrainer: S3RecTrainer}  # where the stages alone are not eno
 
 
 def recbole_trainer(config: Config, model: Any) -> StagedTrainer:
-    """The trainer that RecBole has for the model, or for the model of RecBole's that its class derives from."""
-    name = next(base.__name__ for base in type(model).__mro__ if f"{base.__module__}.".startswith(RECBOLE))
+    """The trainer that RecBole has for the model, or for the model of RecBole's that its class derives from; for any
+    other class the one of its type."""
+    theirs = (base.__name__ for base in type(model).__mro__ if f"{base.__module__}.".startswith(RECBOLE))
+    name = next(theirs, type(model).__name__)
     base = get_trainer(config["MODEL_TYPE"], name)
     trainer = OURS.get(base) or type(base.__name__, (StagedTrainer, base), {})
     return trainer(config, model)

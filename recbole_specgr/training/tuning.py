@@ -15,8 +15,10 @@ from recbole.config import Config
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation.collector import evaluated_rows
 from recbole_specgr.evaluation.known_metrics import smaller_is_better
+from recbole_specgr.settings.named_classes import metric_class
 from recbole_specgr.settings.result_keys import split_key
 from recbole_specgr.system.errors import UserError, did_you_mean
+from recbole_specgr.training.hidden_target import target_hidden_from
 
 FAR = 0.05  # between two shares that should be tuned for differently
 FEW = 0.2  # of the best in-sample score that was reached, below which little is left of it
@@ -79,10 +81,11 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
     for collector in collectors:
         collector.start(view)
     try:
-        for number, batch in trainer.batches(eval_data, f"tune {len(points)} settings", show_progress):
-            lists = ranker.rank_at(points, batch[0].to(trainer.device), k, candidates)
-            for collector, ranked in zip(collectors, lists):
-                collector.add(number, collector.rows(ranked.items, batch[0], *batch[2:]))
+        with target_hidden_from(trainer.config["model"], view):
+            for number, batch in trainer.batches(eval_data, f"tune {len(points)} settings", show_progress):
+                lists = ranker.rank_at(points, batch[0].to(trainer.device), k, candidates)
+                for collector, ranked in zip(collectors, lists):
+                    collector.add(number, collector.rows(ranked.items, batch[0], *batch[2:]))
         results = [trainer.evaluator.evaluate(evaluated_rows(each.collected(), view)) for each in collectors]
     except BaseException:
         model.decoding.update(before)
@@ -247,6 +250,8 @@ def _why_not_weighted(valid: InductiveDataset, metric: str) -> str:
     """Why there are no in-sample and unseen part of valid's score to weight; "" where there are."""
     if split_key(metric)[0]:
         return f"[valid_metric: {metric}] is of one part"
+    if not metric_class(split_key(metric)[1]).averaged:
+        return f"[valid_metric: {metric}] is no mean over targets"
     unseen = _unseen_share(valid)
     if unseen in (0, 1):
         return f"all targets of the valid phase are {'unseen' if unseen else 'in-sample'}"

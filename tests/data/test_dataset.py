@@ -567,27 +567,30 @@ def test_a_split_that_there_is_not_is_named_with_those_there_are(tmp_path):
         load(tmp_path, split="by_tim")
 
 
+OWN_SPLIT = (
+    "from recbole_specgr.data.splits.contract import Split\n\n\n"
+    "class ByUser(Split):\n"
+    "    name = 'by_user'\n\n"
+    "    def divide(self):\n"
+    "        return (self.users % 5 == 1) + 2 * (self.users % 5 == 2)\n\n"
+    "    def rankable(self, phase):\n"
+    "        return self.interacted\n\n"
+    "    @property\n"
+    "    def protocol(self):\n"
+    "        return {'split': self.name, 'phases': 'users in fifths', 'candidates': 'all interacted items'}\n\n"
+    "    def why_empty(self, phase):\n"
+    "        return 'there are too few users.'\n\n"
+    "    @classmethod\n"
+    "    def eval_args(cls, settings):\n"
+    "        return {'split': None, 'order': 'TO', 'group_by': 'user'}\n"
+)
+
+
 def test_a_split_of_ones_own_needs_one_file(tmp_path, monkeypatch):
     """Users whose name ends in 0 are tested on all they did, those in 1 validate, all others train."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baselines").mkdir()
-    (tmp_path / "baselines" / "by_user.py").write_text(
-        "from recbole_specgr.data.splits.contract import Split\n\n\n"
-        "class ByUser(Split):\n"
-        "    name = 'by_user'\n\n"
-        "    def divide(self):\n"
-        "        return (self.users % 5 == 1) + 2 * (self.users % 5 == 2)\n\n"
-        "    def rankable(self, phase):\n"
-        "        return self.interacted\n\n"
-        "    @property\n"
-        "    def protocol(self):\n"
-        "        return {'split': self.name, 'phases': 'users in fifths', 'candidates': 'all interacted items'}\n\n"
-        "    def why_empty(self, phase):\n"
-        "        return 'there are too few users.'\n\n"
-        "    @classmethod\n"
-        "    def eval_args(cls, settings):\n"
-        "        return {'split': None, 'order': 'TO', 'group_by': 'user'}\n"
-    )
+    (tmp_path / "baselines" / "by_user.py").write_text(OWN_SPLIT)
     write(tmp_path, random_rows(0))
     dataset = load(tmp_path, split="by_user:ByUser")
     views = dataset.build()
@@ -597,3 +600,33 @@ def test_a_split_of_ones_own_needs_one_file(tmp_path, monkeypatch):
     assert sum(map(len, views)) == int(dataset.split.targets.sum())
     assert set(dataset.seen.nonzero().flatten().tolist()) == set(dataset.train_interactions[1].tolist())
     assert dataset.protocol["split"] == "by_user" and "split_times" not in dataset.protocol
+
+
+@pytest.mark.parametrize(
+    ("divides", "says"),
+    [
+        ("(self.users % 5 == 1) + 3 * (self.users % 5 == 2)", r"puts \d+ interactions into phase 3. The phases are 0"),
+        ("self.users % 5 == 1", "into phases bool"),
+        ("(self.users % 5)[1:]", "Wanted is a whole number for each of them"),
+    ],
+)
+def test_a_split_of_ones_own_that_makes_no_phases_is_refused(divides, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baselines").mkdir()
+    wrong = OWN_SPLIT.replace("(self.users % 5 == 1) + 2 * (self.users % 5 == 2)", divides)
+    (tmp_path / "baselines" / "wrong_phases.py").write_text(wrong)
+    write(tmp_path, random_rows(0))
+    with pytest.raises(UserError, match=rf"\[split: by_user\].*{says}"):
+        load(tmp_path, split="wrong_phases:ByUser")
+
+
+def test_targets_that_a_split_does_not_let_be_ranked_are_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baselines").mkdir()
+    narrow = OWN_SPLIT.replace("return self.interacted", "return self.seen")
+    (tmp_path / "baselines" / "seen_only.py").write_text(narrow)
+    write(tmp_path, random_rows(0))
+    dataset = load(tmp_path, split="seen_only:ByUser")
+    for view in dataset.build()[1:]:
+        beyond = int((~view.seen[view[:]["item_id"]]).sum())
+        assert beyond and f"{beyond} of {len(view)} targets of the {view.phase} phase are not among" in caplog.text

@@ -94,7 +94,7 @@ def test_the_demo_ends_in_the_small_table(tmp_path, monkeypatch, capsys):
 
 
 def test_its_numbers_are_those_of_the_leaderboards():
-    """The Recall@50 of each row, by its model's name, overall, in-sample and unseen, of both data sets; a dash where the
+    """The Recall@50 of each row, by its model, overall, in-sample and unseen, of both data sets; a dash where the
     board has no such row."""
     rows = re.findall(r"^\| `(\w+)` \| ((?:(?:\**\d\.\d{4}\**|-) \| ?){6})", README, re.MULTILINE)
     assert len(rows) == 9

@@ -161,6 +161,8 @@ def test_a_broken_identity_is_an_error():
         check_identity(result | {"recall@10": 0.3}, counts, ["recall@10"])
     with pytest.raises(ArithmeticError):
         check_identity(result | {"unseen_recall@10": float("nan")}, counts, ["recall@10"])
+    both = {"recall@10": float("nan"), "unseen_recall@10": float("nan")}
+    check_identity(result | both, counts, ["recall@10"])  # no number, in a part and so in all: the record says it
 
 
 def test_more_than_one_target_a_row_is_refused():

@@ -196,6 +196,11 @@ LINES = ["item_id,a,b", *(f"item {i},{i % 3},{i % 5}" for i in range(1, N + 1))]
         ([*LINES[:3], "item 3,1,5000000", *LINES[4:]], "item 3 has code 5000000 on level 2"),
         (["item_id,a,identification", *LINES[1:]], "cannot be used: 60 items have only 15 distinct"),
         ([], "first line should name the columns"),
+        ([*LINES[:3], f"item 3,1,{10**20}", *LINES[4:]], "cannot be used: "),
+        ([*LINES[:3], "item 3,1,1_0", *LINES[4:]], "line 4 is no item and its codes: item 3,1,1_0"),
+        (["item_id,code_2,code_1", *LINES[1:]], "in the order code_2, code_1, but levels are read from left to right"),
+        (["item_id,Identification,a", *LINES[1:]], r"\[identification\] must be the last one"),
+        (["item_id,a,Identification", *LINES[1:]], "cannot be used: 60 items have only 15 distinct"),
     ],
 )
 def test_tables_that_cannot_be_used(lines, message, tmp_path):
@@ -212,6 +217,11 @@ def test_files_that_are_no_tables(tmp_path):
     np.savez(tmp_path / "floats.npz", item_id=NAMES[1:], codes=CODES * 1.0)
     with pytest.raises(UserError, match="codes are whole numbers, not float64"):
         read_semantic_ids(tmp_path / "floats.npz", NAMES, SEEN)
+    for number, sizes in enumerate((np.array(5), np.array([5.9, 5.9]))):
+        path = tmp_path / f"sizes{number}.npz"
+        np.savez(path, item_id=NAMES[1:], codes=CODES, level_sizes=sizes)
+        with pytest.raises(UserError, match=r"level_sizes is .* Wanted is a whole number for each level"):
+            read_semantic_ids(path, NAMES, SEEN)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "floats.npz").read_bytes()[:100])
     with pytest.raises(UserError, match=r"cut\.npz cannot be used"):
         read_semantic_ids(tmp_path / "cut.npz", NAMES, SEEN)

@@ -159,6 +159,7 @@ def test_auto_is_the_share_of_valid_where_nothing_can_be_expected(split, folder:
         ([False, True, True], "NDCG@10", "all targets of the valid phase are in-sample"),
         ([False, False, False], "NDCG@10", "all targets of the valid phase are unseen"),
         ([False, True, False], "unseen_NDCG@10", r"[valid_metric: unseen_NDCG@10] is of one part"),
+        ([False, True, False], "ItemCoverage@10", "[valid_metric: ItemCoverage@10] is no mean over targets"),
         ([False, True, False], "NDCG@10", "what lies before test does not say what to expect of it"),
     ],
 )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.data.times import readable_time
+from recbole_specgr.system.errors import UserError
 
 PHASES = ("train", "valid", "test")
 #: The time at which an item first exists that has no interaction at all.
@@ -93,6 +94,7 @@ class Split(ABC):
         self.starts = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
         self.targets = np.arange(len(order)) > self.starts
         self.phases = self.divide()
+        self._check_phases()
         self.seen = np.zeros(n_items, dtype=bool)
         self.seen[self.items[self.phases == 0]] = True
 
@@ -106,6 +108,21 @@ class Split(ABC):
     @abstractmethod
     def divide(self) -> np.ndarray:
         """The `phases`. Called once, when all attributes above them are there."""
+
+    def _check_phases(self) -> None:
+        """Raise UserError unless every interaction is in one of PHASES."""
+        found = np.asarray(self.phases)
+        if found.shape != self.users.shape or not np.issubdtype(found.dtype, np.integer):
+            raise UserError(
+                f"[split: {self.name}] divides {len(self.users):,} interactions into phases {found.dtype} "
+                f"{list(found.shape)}. Wanted is a whole number for each of them."
+            )
+        other = found[(found < 0) | (found >= len(PHASES))]
+        if len(other):
+            raise UserError(
+                f"[split: {self.name}] puts {len(other):,} interactions into phase {other[0]}. The phases are "
+                f"{', '.join(f'{number} ({name})' for number, name in enumerate(PHASES))}."
+            )
 
     @abstractmethod
     def rankable(self, phase: str) -> np.ndarray:
