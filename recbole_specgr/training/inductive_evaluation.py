@@ -22,6 +22,7 @@ from recbole_specgr.training.hidden_target import target_hidden_from, without_ta
 from recbole_specgr.training.memory import out_of_memory_advice
 from recbole_specgr.training.mixin import TrainerMixin
 from recbole_specgr.training.shards import EvaluationShards
+from recbole_specgr.training.steadiness import warn_of_unsteady_lists
 
 
 @dataclass
@@ -131,9 +132,11 @@ class InductiveEvaluation(TrainerMixin):
             name = self.config["model"]
             with out_of_memory_advice(self.config, training=False), target_hidden_from(name, dataset):
                 for number, batch in self.batches(eval_data, f"evaluate {dataset.phase}", show_progress, done):
-                    started = self._now()
-                    ranked = ranker.rank(batch[0].to(self.device), k, candidates)
+                    interaction, started = batch[0].to(self.device), self._now()
+                    ranked = ranker.rank(interaction, k, candidates)
                     seconds[number] = self._now() - started
+                    if number == 0 and dataset.phase == "test":
+                        warn_of_unsteady_lists(ranker, interaction, ranked, candidates)
                     drafted.add(ranked)
                     rows = self.eval_collector.rows(ranked.items, batch[0], *batch[2:])
                     self.eval_collector.add(number, rows)

@@ -75,6 +75,24 @@ def test_what_is_no_table_of_scores_is_refused(ranked, name, answer, shape):
         ranked(name, answer)
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("Chance", "torch.nn.functional.dropout(self.table.repeat(users, 1))"),
+        (
+            "Company",
+            "self.table * (interaction[self.ITEM_SEQ].float() - interaction[self.ITEM_SEQ].float().mean())[:, :1]",
+        ),
+    ],
+)
+def test_lists_that_depend_on_more_than_their_user_are_said(ranked, caplog, name, answer):
+    ranked(name, answer)
+    assert f"{name} ranks by chance, or by who else is asked" in caplog.text
+    caplog.clear()
+    ranked("Steady", "self.table.repeat(users, 1)")
+    assert "by chance" not in caplog.text
+
+
 PAIRWISE = """
 import torch
 from recbole.model.abstract_recommender import SequentialRecommender
