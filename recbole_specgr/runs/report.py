@@ -65,7 +65,7 @@ def few_new_items(view: InductiveDataset, topk: Sequence[int]) -> str:
     """
     if bool(view.seen[view.inter_feat[view.iid_field]].all()):
         return ""
-    return all_new_listed(view.phase, _new_items(view), topk)
+    return all_new_listed(str(view.phase), _new_items(view), topk)
 
 
 def all_new_listed(phase: str, new: int, topk: Sequence[int]) -> str:

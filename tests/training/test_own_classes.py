@@ -81,7 +81,7 @@ def test_what_is_no_table_of_scores_is_refused(ranked, name, answer, shape):
         ("Chance", "torch.nn.functional.dropout(self.table.repeat(users, 1))"),
         (
             "Company",
-            "self.table * (interaction[self.ITEM_SEQ].float() - interaction[self.ITEM_SEQ].float().mean())[:, :1]",
+            "self.table.roll(int(interaction[self.ITEM_SEQ].sum()), 1).repeat(users, 1)",
         ),
     ],
 )
