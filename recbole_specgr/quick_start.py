@@ -23,7 +23,7 @@ from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_c
 from recbole_specgr.runs.new_folder import run_folder
 from recbole_specgr.runs.record import RESULT, write_result
 from recbole_specgr.runs.report import describe_data, few_new_items, how_to_show, next_to_no_drafts, three_part_table
-from recbole_specgr.runs.trained_before import check_trained_alike, training_of
+from recbole_specgr.runs.trained_before import check_trained_alike, training_of, use_own_inference
 from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.runs.unread import check_given, tell_of, unread
 from recbole_specgr.settings.config import Config
@@ -96,6 +96,10 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
         init_seed(config["seed"], config["reproducibility"])
         model = build_model(plan, train, items).to(config["device"])
         warm_start(plan, model)
+        if config["trained_run"]:
+            use_own_inference(config, model)
+            if not config["rank"]:
+                write_config(run_dir, config)
         parameters = count_parameters(model)
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
         options = epochs_options(plan, model)
