@@ -266,7 +266,7 @@ def _shown_metrics(record: dict[str, Any]) -> tuple[list[str], str]:
     ranks give is shown, and without either all that there is. A user's own metrics are shown beside them.
     """
     names: list[str] = list(record["protocol"]["metrics"])
-    usual = [name for name in ("recall", "ndcg") if name in names]
+    usual: list[str] = [name for name in ("recall", "ndcg") if name in names]
     if len(usual) == 1:
         usual += [name for name in rank_metrics(names, record["settings"]) if name not in usual]
     metrics = usual or names
