@@ -22,8 +22,8 @@ from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_config
 from recbole_specgr.runs.new_folder import run_folder
 from recbole_specgr.runs.record import RESULT, write_result
-from recbole_specgr.runs.report import describe_data, few_new_items, next_to_no_drafts, three_part_table
-from recbole_specgr.runs.trained_before import check_trained_alike, training_of
+from recbole_specgr.runs.report import describe_data, few_new_items, how_to_show, next_to_no_drafts, three_part_table
+from recbole_specgr.runs.trained_before import check_trained_alike, training_of, use_own_inference
 from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.runs.unread import check_given, tell_of, unread
 from recbole_specgr.settings.config import Config
@@ -85,20 +85,26 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
                 logger.warning(all_listed)
         if resumes:
             check_same_data(run_dir, train)
+            if (run_dir / RESULT).is_file() and (run_dir / LAST).is_file():
+                logger.info(f"{run_dir} was finished: nothing is trained any more, and it is evaluated again.")
         elif not config["rank"]:
             keep_begun(run_dir, train)
         init_seed(config["seed"], config["reproducibility"])
         plan = plan_model(config, train)
-        for statement in preset_statements(plan):
-            logger.info(statement)
         items = make_planned_items(plan, train)
         # What making the items drew depends on what the cache and the run's folder already had of them.
         init_seed(config["seed"], config["reproducibility"])
         model = build_model(plan, train, items).to(config["device"])
         warm_start(plan, model)
+        if config["trained_run"]:
+            use_own_inference(config, model)
+            if not config["rank"]:
+                write_config(run_dir, config)
         parameters = count_parameters(model)
         logger.info(f"{parameters['total']:,} parameters, {parameters['trainable']:,} trained, on {config['device']}")
         options = epochs_options(plan, model)
+        for statement in preset_statements(plan) if parameters["trainable"] else ():
+            logger.info(statement)
         if epochs_of_others := epochs_statement(config, options):
             logger.info(epochs_of_others)
 
@@ -138,6 +144,8 @@ def _run(config: Config, resumes: bool, saved: bool, log: RunLog) -> dict[str, A
     never_read = unread(config)
     tell_of(config, {name: source for name, source in never_read.items() if name not in told})
     logger.info(f"{record['test']['users_per_second']:,.0f} users/s; all results: {run_dir / RESULT}")
+    if elsewhere := how_to_show(run_dir, Path(config["runs_path"]), config["dataset"]):
+        logger.info(elsewhere)
     return {
         "best_valid_score": score,
         "valid_score_bigger": config["valid_metric_bigger"],

@@ -32,7 +32,6 @@ COMMANDS = {
     "export": "write a finished run as files for others",
     "import-run": "make a run of such files",
 }
-OTHER_NAMES = {"import": "import-run"}
 
 USAGE = """\
 usage: recbole-specgr COMMAND ...
@@ -102,10 +101,11 @@ def _run(words: list[str]) -> int:
         print(USAGE.format(commands="\n".join(lines)), end="")
         return 0 if words else 2
     name, rest = ("train", words) if words[0].startswith("-") else (words[0], words[1:])
-    name = OTHER_NAMES.get(name, name)
     if name not in COMMANDS:
+        begun = [f"[{command}]" for command in COMMANDS if command.startswith(f"{name}-")]
+        hint = f" Did you mean {' or '.join(begun)}?" if begun else did_you_mean(name, COMMANDS)
         raise UserError(
-            f"There is no command [{name}].{did_you_mean(name, COMMANDS)} The commands are {', '.join(COMMANDS)}. "
+            f"There is no command [{name}].{hint} The commands are {', '.join(COMMANDS)}. "
             f"Settings are written --key=value."
         )
     command = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")

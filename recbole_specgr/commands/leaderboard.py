@@ -16,6 +16,7 @@ from recbole_specgr.leaderboard.small_table import next_steps, small_table
 from recbole_specgr.leaderboard.summary import summarise
 from recbole_specgr.leaderboard.table import leaderboard, protocol_line, remarks, results_table
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
+from recbole_specgr.runs.record import RUNS
 from recbole_specgr.system.errors import UserError, did_you_mean
 from recbole_specgr.system.terminal import wrapped
 
@@ -58,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--wide", action="store_true", help="all columns, wider than the terminal")
     parser.add_argument("--collect", type=Path, nargs="+", metavar="RUN", help="runs, or folders with runs in them")
     parser.add_argument("--all", action="store_true", help="render everything in the folder of leaderboards")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of runs (default: %(default)s)")
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, help="the folder of runs, or of a single one (default: %(default)s)"
+    )
     parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="(default: %(default)s)")
     return parser
 
@@ -82,13 +85,20 @@ def _collect(paths: list[Path], leaderboards: Path) -> bool:
 
 def _read_runs(runs: Path, dataset: str) -> list[Result]:
     """The results of a data set's runs but for those that are refused, such as one that was deleted in part, which are
-    named: one's own runs are not published, and one of them must not hide the others."""
-    results = []
-    for folder in run_folders(runs, dataset):
+    named: one's own runs are not published, and one of them must not hide the others.
+
+    Raises:
+        UserError: `runs` is a single run, and of another data set.
+    """
+    results, folders = [], run_folders(runs, dataset)
+    for folder in folders:
         try:
             results.append(read_run(folder))
         except UserError as error:
             print(f"warning: {error} It is left out.", file=sys.stderr)
+    others = sorted({result.record["dataset"] for result in results} - {dataset})
+    if folders == [runs] and others:
+        raise UserError(f"[--runs={runs}] is a run on {others[0]}, not on {dataset}. Give --dataset={others[0]}")
     return [result for result in results if result.record["dataset"] == dataset]
 
 

@@ -44,7 +44,7 @@ def run(words: list[str]) -> int:
         print(USAGE.format(program=program("search")), end="")
         return 0
     if find_spec("optuna") is None:
-        raise UserError("The search needs optuna: pip install 'recbole-specgr[hyper]'.")
+        raise UserError("The search needs optuna: pip install '.[hyper]' in the checkout.")
     from recbole_specgr.search.report import write_report
     from recbole_specgr.search.space import read_space
     from recbole_specgr.search.trials import Search, finished, run_search

@@ -22,7 +22,7 @@ Trains a model, evaluates it overall, on in-sample and on unseen items, and writ
   --resume=RUN_DIR        go on with an interrupted run as if it had not been; `auto` is the newest unfinished one with
                           the same settings, or a new one where there is none
   --trained_run=RUN_DIR   take the parameters of a finished run of this model: nothing is trained, and settings of
-                          inference and of evaluation may be others than its
+                          inference and of evaluation may be others than its; those of training are its own
   --strict=False          a setting that the model does not have is a warning, for a file that several models share
 
   --list-models           the names --model takes

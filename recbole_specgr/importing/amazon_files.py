@@ -114,7 +114,7 @@ def fetch_files(category: str, folder: Path, revision: str = REVISION, show_prog
     except UserError:
         raise
     except ImportError as error:
-        raise UserError("Downloading needs huggingface_hub: pip install 'recbole-specgr[hub]'.") from error
+        raise UserError("Downloading needs huggingface_hub: pip install '.[hub]' in the checkout.") from error
     except Exception as error:  # the client raises many types, its HTTP library's among them
         reason = (str(error).splitlines() or [""])[0]
         raise UserError(

@@ -31,13 +31,17 @@ def choose_column(known: Sequence[str], given: str | None, names: Sequence[str],
 
 
 def choose_columns(
-    known: Sequence[str], wanted: Mapping[str, tuple[str | None, Sequence[str]]], path: Path
+    known: Sequence[str],
+    wanted: Mapping[str, tuple[str | None, Sequence[str]]],
+    path: Path,
+    hints: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """A column for each role: the one that was named, else the first of the common names that is there.
 
     Args:
         known: the columns of the file at `path`.
         wanted: role -> the name that was given, if any, and the common names.
+        hints: role -> a sentence for the error where the name that was given for it is not there.
 
     Raises:
         UserError: a named column is not there, or there is none for some roles; the message has all of these.
@@ -48,7 +52,9 @@ def choose_columns(
     for role, (given, names) in wanted.items():
         found = next((by_plain[plain_name(name)] for name in names if plain_name(name) in by_plain), None)
         if given is not None and given not in known:
-            raise UserError(f"{path} has no column [{given}]; {there}{_both_files(role)}")
+            raise UserError(
+                " ".join(filter(None, [f"{path} has no column [{given}]; {there}", (hints or {}).get(role)]))
+            )
         if given is None and found is None:
             lacking.append(role)
         chosen[role] = given or found or ""
@@ -59,10 +65,6 @@ def choose_columns(
             f"Name {them} with {', '.join(f'--{role}-column' for role in lacking)}."
         )
     return chosen
-
-
-def _both_files(role: str) -> str:
-    return " The interactions must have it, too: rename the column in one of the files." if role == "item" else ""
 
 
 def plain_name(column: str) -> str:

@@ -29,7 +29,7 @@ from recbole_specgr.importing.atomic_files import (
 )
 from recbole_specgr.importing.filters import Filters
 from recbole_specgr.importing.interactions import read_interactions, repeats_removed
-from recbole_specgr.importing.item_table import ItemTable, ids_alone, match_items, read_items
+from recbole_specgr.importing.item_table import WITHOUT_INTERACTIONS, ItemTable, ids_alone, match_items, read_items
 from recbole_specgr.system.errors import UserError
 
 SPLIT = [0.8, 0.9]
@@ -37,6 +37,11 @@ FEATURES_FILE = "text_features.npz"
 IDS_ALONE = (
     "Items are known by their ids alone. Models that read texts (TIGER, SpecGR++, UniSRec, ...) can't be run on this;\n"
     "SASRec, HSTU, MostPop and ItemCoCount can, and recommend no new items. --items FILE brings texts."
+)
+
+LATER = (
+    "Items without interactions are left out of the data set. When a run of it is trained, they can be added to that:\n"
+    "recbole-specgr add-items RUN --items FILE"
 )
 
 
@@ -54,10 +59,14 @@ class ImportReport:
 
     def __str__(self) -> str:
         chosen = ", ".join(f"{field} = [{column}]" for field, column in self.columns.items())
+        later = LATER if self.counts.get(WITHOUT_INTERACTIONS) else None
         end = f"Written to {self.folder}" if self.written else f"Dry run: {self.folder} was not written."
-        lines = [f"Columns: {chosen}", self.table, self.note, end]
+        lines = [f"Columns: {chosen}", self.table, later, self.note, end]
         if self.unused:
-            lines.insert(1, f"Not used of the items: {', '.join(self.unused)} (--text-fields A,B chooses)")
+            lines.insert(
+                1,
+                f"Not used of the items: {', '.join(self.unused)} (--text-fields A,B and --feature-fields A,B choose)",
+            )
         return "\n".join(filter(None, lines))
 
     @property

@@ -24,6 +24,7 @@ from recbole_specgr.importing.timestamps import parse_times
 from recbole_specgr.system.errors import UserError
 
 _REPEATED = "repeated (user, item) pairs (the first was kept)"
+_BOTH_FILES = "The interactions must have it, too: rename the column in one of the files."
 
 
 def read_interactions(
@@ -36,7 +37,7 @@ def read_interactions(
     """
     known = column_names(path)
     wanted = {"user": (user, USER_NAMES), "item": (item, ITEM_NAMES), "time": (time, TIME_NAMES)}
-    by_role = choose_columns(known, wanted, path)
+    by_role = choose_columns(known, wanted, path, {"item": _BOTH_FILES})
     chosen = {"user_id": by_role["user"], "item_id": by_role["item"], "timestamp": by_role["time"]}
     ids, times = [chosen["user_id"], chosen["item_id"]], [chosen["timestamp"]]
     source = read_table(path, [*ids, *times], repeated=ids, numbers=times, counts=counts)

@@ -33,6 +33,8 @@ _DEEPEST = 20  # lists within lists
 _FEW_ALIKE = 0.5  # a share of different values among all, above which they are no labels
 #: Kinds of columns of atomic files, as a column's name says after a colon.
 KINDS = ("token", "token_seq", "float", "float_seq")
+#: What the count of items without interactions is of.
+WITHOUT_INTERACTIONS = "left out: items without interactions"
 #: Columns of these names are texts: where RecBole's `token_seq` holds them, its tokens are the words.
 _WORDS = ("title", "movie_title", "name", "item_name", "product_name", "description")
 # Line breaks, tabs and other control characters, and halves of characters, which no file in UTF-8 can hold.
@@ -280,7 +282,7 @@ def match_items(
         getLogger().warning(f"Of the interacted items that {path} lacks, {hint}")
     unused = len(items) - int(there.sum())
     if unused:
-        counts["left out: items without interactions"] = unused
+        counts[WITHOUT_INTERACTIONS] = unused
     if not there.all():
         counts["kept: interacted items that the items file lacks"] = int((~there).sum())
     items = items.reindex(interacted)

@@ -53,8 +53,9 @@ def read_run(run_dir: Path) -> Result:
 
 
 def run_folders(runs: Path, dataset: str) -> list[Path]:
-    """The folders of the finished runs of a data set, wherever in `<runs>/<dataset>/` they are."""
-    return find_runs(Path(runs) / dataset)
+    """The folders of the finished runs of a data set, wherever in `<runs>/<dataset>/` they are; `runs` itself where it
+    is the folder of a finished run, which may be of another data set."""
+    return [runs] if (runs / RESULT).is_file() else find_runs(runs / dataset)
 
 
 def find_runs(folder: Path) -> list[Path]:

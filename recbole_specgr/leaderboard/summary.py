@@ -242,10 +242,8 @@ def _board(published: list[Result], local: list[Result]) -> Board:
     mine = _local_rows(local)
     _tell_apart([*rows, *mine])
     _find_used([*rows, *mine], [result.record for result in [*published, *local]])
-    protocol = (published or local)[0].record["protocol"]
-    metrics = [name for name in ("recall", "ndcg") if name in protocol["metrics"]] or list(protocol["metrics"])
-    shown = metrics + [name for name in protocol["metrics"] if name not in metrics and users_own(name)]
-    board = Board([*rows, *mine], rows or mine, shown, metrics[-1], sorted(protocol["topk"]))
+    record = (published or local)[0].record
+    board = Board([*rows, *mine], rows or mine, *_shown_metrics(record), sorted(record["protocol"]["topk"]))
     _take_means(board)
     _compare(board, board.reference)
     if rows:
@@ -259,6 +257,21 @@ def _board(published: list[Result], local: list[Result]) -> Board:
 
     board.rows.sort(key=order)
     return board
+
+
+def _shown_metrics(record: dict[str, Any]) -> tuple[list[str], str]:
+    """The metrics that a board shows, and the main one of them.
+
+    Recall and NDCG stand for all metrics of this package where the protocol has both; with one of them alone all that
+    ranks give is shown, and without either all that there is. A user's own metrics are shown beside them.
+    """
+    names: list[str] = list(record["protocol"]["metrics"])
+    usual: list[str] = [name for name in ("recall", "ndcg") if name in names]
+    if len(usual) == 1:
+        usual += [name for name in rank_metrics(names, record["settings"]) if name not in usual]
+    metrics = usual or names
+    main = "ndcg" if "ndcg" in metrics else "recall" if "recall" in metrics else metrics[-1]
+    return metrics + [name for name in names if name not in metrics and users_own(name)], main
 
 
 def _row(model: str, results: list[Result]) -> Row:

@@ -48,7 +48,7 @@ def _left_out(columns: list[Column], kept: list[int], short: bool, rows: list[li
     gone = [column.full_title for at, column in enumerate(columns) if at not in kept]
     if short and any(cell.short for row in rows for cell in row):
         gone.insert(0, "deviations")
-    return f"Left out, for they do not fit: {', '.join(gone)}. --wide shows everything." if gone else ""
+    return f"Left out, for they do not fit: {', '.join(gone)}. --wide shows them." if gone else ""
 
 
 def _text(cell: Cell, short: bool) -> str:

@@ -10,6 +10,7 @@ from recbole_specgr.models.contract import ModelContract, adapted
 from recbole_specgr.runs.comparison import SOURCE, changed, sources, would_be
 from recbole_specgr.runs.folder import CONFIG, read_settings, runs_of, why_no_run
 from recbole_specgr.runs.record import RESULT
+from recbole_specgr.runs.trained_before import settings_of_training
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.settings.yaml_values import read_mapping
@@ -63,17 +64,20 @@ def _new_config(
     config_dict: dict[str, Any],
 ) -> Config:
     """The settings of a new run. A part that is taken from a finished run, and that nobody names, is what that run is
-    of: `drafter_run` alone says what the `drafter` is."""
+    of: `drafter_run` alone says what the `drafter` is. What nobody gives of the training is as in the run that
+    `trained_run` names."""
     config = Config(model, dataset, config_file_list, config_dict)
     given, settings = config.given(), config.final_config_dict
     model_class: type[ModelContract] = adapted(config.model_class)
     unnamed = [part for part in model_class.parts_in_order if part not in given]
     runs = {part: Path(settings[f"{part}{SOURCE}"] or "") for part in unnamed}
     names = {part: read_settings(run)["model"] for part, run in runs.items() if (run / CONFIG).is_file()}
-    if all(settings[part] == name for part, name in names.items()):
-        return config
-    source = config_dict.source if isinstance(config_dict, Settings) else "config_dict"
-    return Config(model, dataset, config_file_list, Settings({**config_dict, **names}, source))
+    if not all(settings[part] == name for part, name in names.items()):
+        source = config_dict.source if isinstance(config_dict, Settings) else "config_dict"
+        config_dict = Settings({**config_dict, **names}, source)
+        config = Config(model, dataset, config_file_list, config_dict)
+    trained = settings_of_training(config)
+    return Config(model, dataset, config_file_list, config_dict, trained=trained) if trained else config
 
 
 def _check_holds_no_run(config: Config) -> None:

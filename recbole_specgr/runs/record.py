@@ -14,6 +14,7 @@ import numpy as np
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 
+RUNS = Path("runs")  # where tables look for runs when no folder is named
 RESULT = "result.json"
 RANKS = "ranks.npz"
 SCHEMA = 1

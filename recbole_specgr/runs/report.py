@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recbole_specgr.runs.record import RUNS
 from recbole_specgr.settings.result_keys import PARTS
 from recbole_specgr.system.terminal import column_widths, plain_table, table_width, terminal_width
 
@@ -84,6 +87,27 @@ def all_new_listed(phase: str, new: int, topk: Sequence[int]) -> str:
         f"list of {' or '.join(map(str, long))} holds. A model that lists new items first finds "
         f"{'it' if one else 'all of them'}, whatever it knows: unseen recall is then 1 there. Trust shorter lists "
         f"(--topk), or more new items (--timestamp_split)."
+    )
+
+
+def how_to_show(run_dir: Path, runs_path: Path, dataset: str) -> str:
+    """The sentences for a run whose folder is not where tables look for runs; "" where it is.
+
+    Args:
+        run_dir: its folder.
+        runs_path: the folder of all runs, as the settings have it.
+        dataset: the name of the run's data set.
+    """
+
+    def holds_it(runs: Path) -> bool:
+        return run_dir.resolve().is_relative_to((runs / dataset).resolve())
+
+    if holds_it(RUNS):
+        return ""
+    runs = shlex.quote(str(runs_path if holds_it(runs_path) else run_dir))
+    return (
+        f"Tables look for runs in {RUNS / dataset}. To show this one: recbole-specgr leaderboard --dataset={dataset} "
+        f"--runs={runs}"
     )
 
 

@@ -7,11 +7,58 @@ from pathlib import Path
 from typing import Any
 
 from recbole_specgr.runs.checks import read_record
-from recbole_specgr.runs.comparison import EVALUATION, differences
-from recbole_specgr.runs.folder import read_settings
+from recbole_specgr.runs.comparison import EVALUATION, GROWING, differences, what_it_is
+from recbole_specgr.runs.folder import CONFIG, read_settings
 from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.file_digests import FILE_DIGESTS
+from recbole_specgr.settings.presets import dotted, is_given, look_up
 from recbole_specgr.system.errors import UserError
+
+# What a run is called: settings of the training are those of one model on one data set.
+NAMES = {"model", "base", "base_model", "dataset"}
+
+
+def settings_of_training(config: Config) -> dict[str, Any]:
+    """The settings, by dotted names, that a new run has from the run that `trained_run` names: all of those but of
+    evaluation and environment that neither the user nor the baseline's own file gives, and the seed.
+
+    Settings of inference are among them, for only the model knows which these are: `use_own_inference` gives them back.
+
+    Args:
+        config: of the new run, without them.
+
+    Returns:
+        None where no run is named, or one that `building` refuses: one of another model or data set.
+    """
+    ours = config.to_dict()
+    run = Path(ours["trained_run"] or "")
+    if not ours["trained_run"] or not (run / CONFIG).is_file():
+        return {}
+    theirs = read_settings(run)
+    if ours["base_model"] not in (theirs["model"], theirs["base_model"]) or ours["dataset"] != theirs["dataset"]:
+        return {}
+    kept = (what_it_is(theirs).keys() | {"seed"}) & ours.keys() - EVALUATION - NAMES - {FILE_DIGESTS}
+    # Tokenizers get new settings and lose old ones; those of the run's own tokenizer are what counts.
+    methods, known = {look_up(theirs, "tokenizer.method")}, dotted({GROWING: ours[GROWING]})
+    given, found = config.chosen(), {}
+    for name in dotted({key: theirs[key] for key in theirs if key in kept}):
+        group, _, rest = name.partition(".")
+        there = group != GROWING or name in known or rest.partition(".")[0] in methods
+        if there and not is_given(name, given):
+            found[name] = look_up(theirs, name)
+    return found
+
+
+def use_own_inference(config: Config, model: Any) -> None:
+    """Let a model whose parameters another run has trained have its own settings of inference where nobody gives them,
+    and not that run's.
+
+    Args:
+        config: its settings, with what `settings_of_training` found.
+    """
+    if own := config.give_back(model.decoding):
+        model.decoding.update(own)
 
 
 def check_trained_alike(config: Config, inference: Iterable[str]) -> None:
@@ -32,8 +79,8 @@ def check_trained_alike(config: Config, inference: Iterable[str]) -> None:
     if differing:
         values = "; ".join(f"[{key}] is {ours}, there it is {theirs}" for key, (theirs, ours) in differing.items())
         raise UserError(
-            f"[trained_run: {run}] was trained with other settings than this run has: {values}. Give the settings that "
-            f"it was trained with, or leave [trained_run] out to train."
+            f"[trained_run: {run}] was trained with other settings than this run has: {values}. Give them as they "
+            f"are there, or not at all: what is not given is taken from that run. To train, leave [trained_run] out."
         )
 
 

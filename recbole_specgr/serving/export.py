@@ -187,7 +187,7 @@ def _require_libraries() -> None:
         import transformers  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"Exporting and importing needs {error.name}: pip install 'recbole-specgr[hub]' safetensors"
+            f"Exporting and importing needs {error.name}: pip install '.[hub]' safetensors in the checkout"
         ) from error
 
 
@@ -206,7 +206,7 @@ def _card(run: Path, name: str, backbone_class: str | None) -> str:
     }
     use = f"""\
 ```sh
-recbole-specgr import {name} --to my_run
+recbole-specgr import-run {name} --to my_run
 ```
 ```python
 from recbole_specgr.serving import Recommender

@@ -7,7 +7,7 @@ baseline is based on lies below the baseline's file), `config_file_list`, `confi
 """
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
@@ -101,6 +101,8 @@ class Config(RecBoleConfig):
         config_file_list: YAML files.
         config_dict: settings; dotted keys reach into groups.
         settings: what `to_dict` returned; takes the place of all property and baseline files.
+        trained: settings of the run that `trained_run` names, by dotted names; they lie over all files but those of the
+            user, and no preset changes them.
 
     Raises:
         UserError: an unknown model, data set or setting, or a value that can't be.
@@ -118,8 +120,11 @@ class Config(RecBoleConfig):
         config_dict: dict[str, Any] | None = None,
         *,
         settings: dict[str, Any] | None = None,
+        trained: dict[str, Any] | None = None,
     ):
         self._settings = settings
+        self._trained = trained or {}
+        self._untrained: dict[str, Any] = {}  # the settings without those of the run that `trained_run` names
         self._types: dict[str, Any] = {}  # name -> JSON Schema of the settings that have one
         self._given: list[str] = []  # the settings that a preset does not change
         self.size: DataSize | None = None  # of the data, once it is known
@@ -162,6 +167,23 @@ class Config(RecBoleConfig):
     def given(self) -> dict[str, str]:
         """The settings that came in files and words of the user, by dotted names, and where each came from."""
         return {name: layer.source for layer in self._user_layers for name in dotted(layer.values)}
+
+    def chosen(self) -> set[str]:
+        """The settings, by dotted names, that the user gives or the baseline's own file."""
+        return {*self.given(), *dotted(layer_of(self._entry.baseline, "the baseline's file").values)}
+
+    def give_back(self, names: Iterable[str]) -> dict[str, Any]:
+        """Let settings that were taken from the run that `trained_run` names have the values that they have without it.
+
+        Args:
+            names: of settings, of which some may have been taken.
+
+        Returns:
+            The values of those that were.
+        """
+        own = {name: self._untrained[name] for name in names if name in self._trained}
+        self.final_config_dict.update(own)
+        return own
 
     def was_read(self, name: str) -> bool:
         """Somebody has asked for the setting, or for the group that it is in, since there is this Config. Of what it
@@ -352,9 +374,10 @@ class Config(RecBoleConfig):
         super()._load_internal_config_dict(base_model, model_class, dataset)
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         known = {name for names in self.parameters.values() for name in names}
+        taken = [layer_of(self._trained, "the run that [trained_run] names")] if self._trained else []
         layers = [
             Layer("RecBole", self.internal_config_dict, True, True, recbole_types(self.internal_config_dict), True),
-            *property_layers(self._entry, dataset, self._data_folder, self._user_layers),
+            *property_layers(self._entry, dataset, self._data_folder, [*taken, *self._user_layers]),
         ]
         if self._settings is not None:
             there_or_derived = self._settings.keys() | DERIVED
@@ -365,11 +388,14 @@ class Config(RecBoleConfig):
                 Layer("the run's settings", self._settings, declares=True, open_groups=True),
             ]
         else:
-            layers = own_tokenizer_settings([*layers, *self._user_layers]) + layers
+            layers = own_tokenizer_settings([*layers, *taken, *self._user_layers]) + layers
         known |= {"model", "dataset", *(key for layer in layers if layer.declares for key in layer.values)}
         strict = merged([*layers, *self._user_layers])["strict"]
         of_user, self._left_out = without_foreign(self._user_layers, known, strict)
-        layers = [with_split(layer) for layer in layers] + of_user
+        files = [with_split(layer) for layer in layers]
+        if taken:
+            self._untrained = stack([*files, *of_user], known)
+        layers = [*files, *taken, *of_user]
         self.internal_config_dict = stack(layers, known)
         self._types = types_of(layers)
         self._given = [key for layer in layers if not layer.usual for key in dotted(layer.values)]
@@ -382,7 +408,7 @@ class Config(RecBoleConfig):
                 raise
             self._left_out.append(left_out(str(error)))
         tried = self.internal_config_dict["tune"]
-        self.internal_config_dict["tune"] = {key: tried[key] for key in tuning_grid(layers) or ()} or None
+        self.internal_config_dict["tune"] = {key: tried[key] for key in tuning_grid([*files, *of_user]) or ()} or None
         self.internal_config_dict.update(
             MODEL_TYPE=model_type,
             base_model=base_model,

@@ -140,7 +140,7 @@ def open_keys(
     if preset == "paper":
         return []
     named = [key for rule in rules for key in _names(rule.key, settings)]
-    return [key for key in named if look_up(settings, key) is not None and not _is_given(key, given)]
+    return [key for key in named if look_up(settings, key) is not None and not is_given(key, given)]
 
 
 def _names(key: str, settings: Mapping[str, Any]) -> list[str]:
@@ -148,7 +148,8 @@ def _names(key: str, settings: Mapping[str, Any]) -> list[str]:
     return [f"{first}.{name}.{last}" for name in settings[first]] if star else [key]
 
 
-def _is_given(key: str, given: Iterable[str]) -> bool:
+def is_given(key: str, given: Iterable[str]) -> bool:
+    """A setting, by its dotted name, or a group that it is in, is among those of these dotted names."""
     return any(key == name or key.startswith(f"{name}.") for name in given)
 
 

@@ -27,6 +27,19 @@ class ConsoleHandler(logging.Handler):
         tqdm.write(wrapped(text, indent=TIME_WIDTH) if sys.stdout.isatty() else text, file=sys.stdout)
 
 
+class Line(logging.Formatter):
+    """A message with the time before it; of a warning or an error, the word for what it is stands between them."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s  %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        if record.levelno >= logging.WARNING:
+            kind = "error" if record.levelno >= logging.ERROR else "warning"
+            return f"{record.asctime}  {kind}: {record.message}"
+        return super().formatMessage(record)
+
+
 class OurNews(logging.Filter):
     """Lets through warnings of anyone, but information only of this package and of scripts that use it."""
 
@@ -72,7 +85,7 @@ class RunLog:
             handler.close()
 
     def _add(self, handler: logging.Handler) -> None:
-        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        handler.setFormatter(Line())
         handler.addFilter(OurNews())
         handler.addFilter(RemoveColorFilter())
         self._logger.addHandler(handler)

@@ -34,7 +34,7 @@ def load_attribute_tokenizer(config: Config, attributes: Mapping[str, list[str]]
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError as error:
-        raise UserError(f"{config['model']} needs transformers: pip install 'recbole-specgr[hub]'.") from error
+        raise UserError(f"{config['model']} needs transformers: pip install '.[hub]' in the checkout.") from error
     file = Path(config["run_dir"], TOKENIZER) if config["run_dir"] else None
     if file and file.is_file():
         return Tokenizer.from_file(str(file))

@@ -105,7 +105,7 @@ def _encoded(config: Config, dataset: Dataset, seen: np.ndarray) -> Encoded:
         library = version("sentence-transformers")
     except PackageNotFoundError as error:
         raise UserError(
-            f"text_encoder {name} needs sentence-transformers: pip install 'recbole-specgr[hub]'. "
+            f"text_encoder {name} needs sentence-transformers: pip install '.[hub]' in the checkout. "
             f"text_encoder: lsa does without."
         ) from error
     encoder = SentenceEncoder(name, config["device"], config["text_precision"])

@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from recbole_specgr.commands.command_line import COMMANDS, OTHER_NAMES, main
+from recbole_specgr.commands.command_line import COMMANDS, main
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 
 DOORS = {
@@ -53,15 +53,16 @@ def test_the_list_of_commands_is_what_no_words_and_help_print(capsys):
     assert all(f"  {command} " in listed for command in COMMANDS)
 
 
-def test_other_names_are_those_of_commands(capsys):
-    for name, command in OTHER_NAMES.items():
-        assert name not in COMMANDS and help_of(name, capsys) == help_of(command, capsys)
-
-
 def test_an_unknown_command_is_named_with_the_nearest(capsys):
     assert main(["recomend", "my_run"]) == 2
     error = capsys.readouterr().err
     assert "There is no command [recomend]. Did you mean [recommend]?" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("rest", [["--interactions", "ratings.csv", "--name", "mine"], ["my_export"], []])
+def test_import_alone_may_mean_either(rest, capsys):
+    assert main(["import", *rest]) == 2
+    assert "no command [import]. Did you mean [import-data] or [import-run]?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("door", "command"), DOORS.items())

@@ -113,6 +113,7 @@ def test_every_format_gives_the_data_set_that_went_in(tmp_path, kind):
     assert dataset.config["text_fields"] == ["title", "categories"]
     assert "price" not in dataset.item_feat
     assert report.unused == ["price"] and "Not used of the items: price (" in str(report)
+    assert "--text-fields A,B and --feature-fields A,B choose" in str(report) and "add-items" not in str(report)
 
 
 def test_every_model_layer_accepts_the_property_file(tmp_path):
@@ -338,6 +339,7 @@ def test_items_and_interactions_that_do_not_match(tmp_path):
         "kept: interacted items that the items file lacks": 1,
         "items without text": 2,
     }
+    assert "Items without interactions are left out" in str(report) and "recbole-specgr add-items RUN" in str(report)
     dataset, rows = read(tmp_path)
     assert rows == expected_rows(interactions)
     assert set(dataset.field2id_token["item_id"][1:]) == set(interactions["parent_asin"])

@@ -1,8 +1,10 @@
 """Runs of whoever looks beside the published rows: marked, never averaged with them, and without any effect on them."""
 
+import shlex
+
 import numpy as np
 import pytest
-from leaderboard_records import MODELS, make_result, row_of, saved, some_results
+from leaderboard_records import MODELS, make_result, row_of, save_run, saved, some_results
 
 from recbole_specgr.commands.command_line import main
 from recbole_specgr.leaderboard.formats import to_markdown
@@ -13,6 +15,7 @@ from recbole_specgr.leaderboard.small_table import chance_of, next_steps, readin
 from recbole_specgr.leaderboard.summary import summarise
 from recbole_specgr.leaderboard.table import confidence_table, leaderboard, results_table
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
+from recbole_specgr.quick_start import run_recbole
 
 NOW = "2026-11-28T14:40:48+0000"
 
@@ -121,6 +124,26 @@ def test_the_small_table_and_its_sentence_are_of_hits(metrics):
         assert '"answer"' not in build_page([DatasetPage("tiny", About("Tiny"), [board], [])]).partition("</style>")[2]
 
 
+@pytest.mark.parametrize(
+    ("metrics", "shown", "main"),
+    [
+        (["mrr", "recall"], ["recall", "mrr"], "recall"),
+        (["giniindex", "hit", "mrr", "ndcg"], ["ndcg", "hit", "mrr"], "ndcg"),
+        (["mrr", "ndcg", "recall"], ["recall", "ndcg"], "ndcg"),
+        (["map", "mrr"], ["map", "mrr"], "mrr"),
+    ],
+)
+def test_a_protocol_without_recall_or_ndcg_shows_all_that_ranks_give(metrics, shown, main):
+    result = with_gini("TIGER", 0.6, 0.3, metrics) if "giniindex" in metrics else make_result(metrics=metrics)
+    (board,) = summarise([], [result])
+    assert (board.metrics, board.main_metric) == (shown, main)
+    titles = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit": "Hit", "map": "MAP"}
+    table = to_terminal(results_table(board, [50]), WIDE)
+    assert [title for name, title in titles.items() if f"{title}@50" in table] == [
+        title for name, title in titles.items() if name in shown
+    ]
+
+
 def test_a_metric_or_a_record_without_chance_has_no_such_row():
     (board,) = summarise(some_results())
     assert chance_of(board) is None and small_table(board).rows[-1][0].text != "A random list"
@@ -143,6 +166,40 @@ def test_what_does_not_fit_is_named_and_wide_shows_it():
     assert "Left out" in narrow and "users/s" in narrow.partition("Left out")[2]
     assert "Left out" not in wide and "users/s" in wide and " ± " in wide
     assert "NDCG@50" in narrow.splitlines()[3]  # the main metric stays
+
+
+def test_the_folder_of_a_single_run_is_shown(tmp_path, capsys):
+    run, other = (save_run(tmp_path / "runs", make_result(model)) for model in ("TIGER", "SpecGRPP"))
+    mine = run.rename(tmp_path / "my_run")
+    words = ["leaderboard", f"--leaderboards={tmp_path}/boards"]
+    assert main([*words, "--dataset=tiny", f"--runs={mine}"]) == 0
+    shown = capsys.readouterr().out
+    assert "TIGER" in shown and "SpecGR++" not in shown
+    assert main([*words, "--dataset=tiny", f"--runs={other}"]) == 0
+    shown = capsys.readouterr().out
+    assert "SpecGR++" in shown and "TIGER" not in shown
+    assert main([*words, "--dataset=ml-100k", f"--runs={mine}"]) == 2
+    assert f"[--runs={mine}] is a run on tiny, not on ml-100k. Give --dataset=tiny" in capsys.readouterr().err
+
+
+def test_a_run_that_tables_do_not_find_says_how_to_show_it(tiny_dataset, tmp_path, monkeypatch, caplog, capsys):
+    """Its sentence holds a command that shows it, and no sentence where the usual command does."""
+    monkeypatch.chdir(tmp_path)
+    given = {**tiny_dataset, "topk": [5], "valid_metric": "NDCG@5", "runs_path": "runs"}
+
+    def said(**more) -> list[str]:
+        caplog.clear()
+        run_recbole("MostPop", "tiny", config_dict={**given, **more})
+        return [text for text in caplog.messages if "Tables look" in text]
+
+    assert said() == said(run_dir="runs/tiny/MostPop/mine") == []
+    for more, runs in (({"run_dir": "my run"}, "'my run'"), ({"runs_path": "elsewhere"}, "elsewhere")):
+        (text,) = said(**more)
+        command = text.partition(" To show this one: recbole-specgr ")[2]
+        assert text.startswith("Tables look for runs in runs/tiny.") and command.endswith(f" --runs={runs}")
+        capsys.readouterr()
+        assert main([*shlex.split(command), "--leaderboards=none"]) == 0
+        assert "Popularity" in capsys.readouterr().out
 
 
 def test_a_damaged_run_is_left_out_and_hides_no_other(tmp_path, capsys):

@@ -103,6 +103,16 @@ def test_a_named_folder_can_be_used_again_after_a_mistake(tiny_dataset, tmp_path
     assert run_recbole("MostPop", "tiny", config_dict=given)["run_dir"] == str(tmp_path / "mine")
 
 
+def test_a_finished_run_is_said_to_be_finished(finished, caplog):
+    said = f"{finished} was finished: nothing is trained any more, and it is evaluated again."
+    run_recbole(config_dict={"resume": str(finished), "show_progress": False})
+    assert caplog.messages.count(said) == 1
+    caplog.clear()
+    (finished / "result.json").unlink()  # as of one that was interrupted in its test
+    run_recbole(config_dict={"resume": str(finished), "show_progress": False})
+    assert said not in caplog.messages and (finished / "result.json").is_file()
+
+
 def test_where_and_how_it_runs_may_change(finished):
     metrics = json.loads((finished / "result.json").read_text())["metrics"]
     allowed = {"checkpoint_steps": 2, "checkpoint_minutes": 3, "show_progress": False, "use_gpu": False}

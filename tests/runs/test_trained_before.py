@@ -88,10 +88,44 @@ def test_it_needs_nothing_outside_of_its_folder(folder, tmp_path):
     """The model of two stages has the parameters of the last one, and the ids of the run, not of its own settings."""
     source = shutil.copytree(run("SpecGRPP", folder, **TINY_SPECGR)["run_dir"], tmp_path / "source")
     before = lists(str(source))
-    taken = run("SpecGRPP", folder, **TINY_SPECGR, trained_run=str(source))
+    inference = {key: TINY_SPECGR[key] for key in ("num_beams", "draft_size", "accept_threshold", "tune")}
+    taken = run("SpecGRPP", folder, **inference, trained_run=str(source))  # tokenizer, stages and sizes are the run's
     shutil.rmtree(source)
     after = lists(taken["run_dir"])
     assert torch.equal(before[0], after[0]) and before[1] == after[1] == taken["test_result"]
+
+
+def test_what_nobody_gives_of_the_training_is_the_runs(folder, monkeypatch):
+    """Also what a preset set there, and the seed."""
+    settings = {"epochs": 1, "hidden_size": 16, "seed": 7, "preset": "small"}
+    source = run("TextSASRec", folder, **settings)
+    theirs = source["record"]["settings"]
+    assert theirs["train_batch_size"] == 32, "the preset's, where the property file has 2048"
+    monkeypatch.setattr(StagedTrainer, "fit", None)
+    taken = run("TextSASRec", folder, trained_run=source["run_dir"])
+    assert taken["test_result"] == source["test_result"]
+    keys = ("epochs", "hidden_size", "train_batch_size", "stopping_step", "MAX_ITEM_LIST_LENGTH")
+    assert all(taken["record"]["settings"][key] == theirs[key] for key in keys)
+    assert taken["record"]["seed"] == 7 and "tuning" not in taken["record"]
+    tuned = run("TextSASRec_bonus", folder, trained_run=source["run_dir"])
+    assert list(tuned["record"]["tuning"]["choice"]) == ["unseen_bonus"], "the baseline's own grid is tuned as usual"
+    with pytest.raises(UserError, match=re.escape("[epochs] is 2, there it is 1. Give them as they are there, or not")):
+        run("TextSASRec", folder, epochs=2, trained_run=source["run_dir"])
+
+
+def test_settings_of_inference_are_not_taken(tiger, folder, untrained):
+    """The run that was trained had ten beams; TIGER has 50 where nobody says how many."""
+    taken = run("TIGER", folder, topk=[5], valid_metric="NDCG@5", trained_run=tiger["run_dir"])
+    assert taken["record"]["settings"]["num_beams"] == 50 and taken["record"]["settings"]["d_model"] == 16
+    assert torch.equal(lists(taken["run_dir"])[0], _with_beams(tiger["run_dir"], 50))
+
+
+def test_what_the_baselines_own_file_says_otherwise_is_refused(text, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "Faster.yaml").write_text("base: TextSASRec\nlearning_rate: 0.5\n")
+    with pytest.raises(UserError, match=re.escape("[learning_rate] is 0.5, there it is 0.001")):
+        run("Faster", folder, trained_run=text["run_dir"])
 
 
 def test_one_that_was_interrupted_in_tuning_goes_on(text, folder, monkeypatch):

@@ -207,6 +207,32 @@ def test_items_are_added_and_removed_from_the_shell(run, tmp_path, capsys):
     assert "lacks the vectors of 3 of the items, such as n2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("asin", []), ("item_id:token", []), ("album_id", ["--item-column", "album_id"])],
+)
+def test_the_column_of_ids_is_found_as_the_importer_finds_it(column, words, run, tmp_path, capsys):
+    expected = Recommender.load(run)
+    expected.add_items(NEW)
+    others = {"item_id": "another"} if column == "album_id" else {}  # a column of that name which names no item
+    NEW.rename(columns={"item_id": column}).assign(**others).to_csv(tmp_path / "items.csv", index=False)
+    command = ["add-items", str(run), "--items", str(tmp_path / "items.csv"), *words]
+    assert main(command) == 0 and "4 items added" in capsys.readouterr().out
+    assert_same(expected.recommend(SOME, 20), Recommender.load(run).recommend(SOME, 20))
+
+
+def test_a_column_of_ids_that_is_not_there_is_named(run, tmp_path, capsys):
+    before = content(run)
+    NEW.rename(columns={"item_id": "album_id"}).to_csv(tmp_path / "items.csv", index=False)
+    command = ["add-items", str(run), "--items", str(tmp_path / "items.csv")]
+    assert main(command) == 2
+    assert "no item column under a common name; its columns are album_id, " in (said := capsys.readouterr().err)
+    assert "Name it with --item-column." in said
+    assert main([*command, "--item-column", "record"]) == 2
+    assert "has no column [record]; its columns are album_id, " in (said := capsys.readouterr().err)
+    assert "interactions" not in said and content(run) == before
+
+
 def test_an_explanation_is_printed_for_a_user_or_a_history(tiny_runs, capsys):
     run, lines = tiny_runs / "SpecGRPP", (tiny_runs / "dataset/tiny/tiny.inter").read_text().splitlines()[1:]
     user = lines[0].split("\t")[0]

@@ -108,6 +108,13 @@ def test_a_run_states_what_it_follows_and_keeps_it(auto, caplog):
     assert result["record"]["settings"]["train_batch_size"] == 32
 
 
+def test_a_model_that_trains_nothing_states_nothing(auto, caplog):
+    given = {**auto, "topk": [5], "valid_metric": "NDCG@5"}
+    for model in ("MostPop", "RecentPop", "SemanticKNN"):
+        run_recbole(model, "tiny", config_dict=given)
+    assert "0 trained" in caplog.text and "preset" not in caplog.text
+
+
 def test_a_small_data_set_is_learned_from(auto, tmp_path):
     """A quarter of what the preset would train for beats popularity, overall and, by any hit, on new items."""
     write_tiny_dataset(tmp_path / "dataset", "small", n_users=150)
