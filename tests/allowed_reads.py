@@ -27,8 +27,7 @@ ALLOWED = {
     "models/specgrpp.py": "which items are seen, once a step of fine-tuning; whether it has begun, once a stage",
     "models/recformer.py": "how long the longest text is; transformers' Longformer reads 13 times a layer",
     # a batch of users
-    "models/generative_recommender.py: history": LONGEST,
-    "models/histories.py: history": LONGEST,
+    "models/histories.py: longest": LONGEST,
     "models/generative_recommender.py: index": CANDIDATES,
     "models/parallel_recommender.py: candidate_items": CANDIDATES,
     "models/liger.py: scores": "once a batch: which candidates are unseen",

@@ -12,13 +12,11 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
 from recbole_specgr.backbones.architectures import ARCHITECTURES, AnyBackbone
 from recbole_specgr.backbones.contract import TrainingPass
-from recbole_specgr.backbones.precision import at_least_float32
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
 from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
@@ -28,15 +26,17 @@ from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Digit, Reasons
+from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.verifying import ReadUsers, Verifier, likelihoods
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.settings.registry import get_model
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.precisions import DTYPES
 
 SIZES = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads", "dropout_rate")  # settings that a backbone is built from
-DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DECODING_PRECISIONS = {name: DTYPES[name] for name in ("fp32", "bf16")}
 
 
 @dataclass
@@ -64,7 +64,7 @@ class EncodedUsers(ReadUsers):
         return self.backbone.vectors(self.tokens, self.encoded)
 
 
-class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecommender):
+class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
     """A backbone over semantic ids.
 
     Subclasses give a loss and a ranking; this gives them
@@ -161,13 +161,11 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
 
     # -- what the backbone reads ---------------------------------------------------------------------------------------
 
-    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """Items `[B, n]`, cut to the longest history of the batch, and lengths `[B]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        longest = int(length.max())
-        if self.replay is not None and not self.training:
-            longest = -(-longest // BUCKET) * BUCKET
-        return interaction[self.ITEM_SEQ][:, :longest], length
+    def longest(self, length: Tensor) -> int:
+        """Rounded up where decoding is recorded, so that there are few shapes to record."""
+        longest = super().longest(length)
+        records = self.replay is not None and not self.training
+        return -(-longest // BUCKET) * BUCKET if records else longest
 
     def history_tokens(self, interaction: Interaction) -> Tensor:
         """Eq. 1: the items of the histories as tokens, padded to the longest history of the batch, `[B, S]`."""
@@ -200,12 +198,6 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
             targets = targets[:, : items.size(1)]
         learned = self.backbone.training_pass(self.item_tokens(items, length), self.tokens[targets])
         return learned, targets[targets > 0]
-
-    def generation_loss(self, encoded: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Eq. 5 for the target items `[B]` of rows that `encode` has read."""
-        labels = self.tokens[targets]
-        logits = self.backbone.decode(encoded, tokens, labels).flatten(0, 1)
-        return torch.nn.functional.cross_entropy(at_least_float32(logits), labels.flatten())
 
     # -- inference -----------------------------------------------------------------------------------------------------
 
@@ -270,9 +262,6 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         codes = self.item_codes[items.clamp(min=0)]
         shared = (codes[:, :, None] == codes[:, None]).to(torch.uint8).cumprod(3)
         return shared.to(next(self.backbone.parameters()).dtype).mean(3)
-
-    def encode_users(self, interaction: Interaction) -> ReadUsers:
-        return self.read(interaction)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         raise NotImplementedError

@@ -121,7 +121,7 @@ class LIGER(GenerativeRecommender):
         users, vectors = self.user_vectors(tokens, encoded), F.normalize(projected, dim=1)
         dense = ranking_loss(users, vectors, self.seen_row[targets], self.temperature)
         return {
-            "generation": self.generation_loss(encoded, tokens, targets),
+            "generation": self.backbone.loss(encoded, tokens, self.tokens[targets]),
             "dense": self.dense_weight * dense,
         }
 

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from recbole_specgr.backbones.longformer import load_longformer
 from recbole_specgr.backbones.t5 import at_least_float32
 from recbole_specgr.items.items import Items
 from recbole_specgr.models.contract import Part, Pretrained
+from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
 
 
-class Recformer(RanksByVectors, ItemTables, SequentialRecommender):
+class Recformer(RanksByVectors, ItemTables, ReadsHistories):
     """A language model reads the history as text and finds the next item by its text.
 
     Li et al., "Text Is All You Need: Learning Language Representations for Sequential Recommendation", KDD 2023. Items
@@ -167,8 +167,7 @@ class Recformer(RanksByVectors, ItemTables, SequentialRecommender):
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, d]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        return self.read(interaction[self.ITEM_SEQ][:, : int(length.max())], length)
+        return self.read(*self.history(interaction))
 
     # -- stages --------------------------------------------------------------------------------------------------------
 

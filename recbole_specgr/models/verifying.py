@@ -57,6 +57,10 @@ class Verifier(ModelContract):
         """The users of a batch, read once."""
         raise NotImplementedError
 
+    def encode_users(self, interaction: Interaction) -> Users:
+        """To rank users by itself it reads them as it does to verify."""
+        return self.read(interaction)
+
     @property
     def item_codes(self) -> Tensor:
         """The codes of all items, without the identification digit `[n_items, L]`. Called by studies."""
