@@ -157,8 +157,8 @@ class ModelContract:
         trained_before: its parameters come from a finished run and are not trained. Read by the trainer.
         compares_items: it has `alike`, so that its lists can be made of items that are not all alike. `building` then
             puts the settings of that (`LIST_SETTINGS`) into its `decoding`.
-        decoding: settings of inference, by name, which may change without training. Tuning, studies and serving change
-            them; whoever ranks reads them at each call.
+        decoding: settings of inference, by name, which may change without training: by `change_decoding`. Whoever ranks
+            reads them at each call.
         part_configs: the settings of the models that it is made of, by name. The models themselves are in `parts`.
         approximation: how far the lists of an approximate index (`ranking_index`) are from the exact ones, as plain
             data for the record; empty where there is none. Searches by beams or by a graph are not measured.
@@ -250,6 +250,11 @@ class ModelContract:
         return count
 
     # -- ranking -------------------------------------------------------------------------------------------------------
+
+    def change_decoding(self, changed: Mapping[str, Any]) -> None:
+        """Rank by these settings of inference from now on; the others stay. Called by `building`, tuning, studies and
+        whoever ranks under several. Who holds the `decoding` of before still has it as it was."""
+        self.decoding = {**self.decoding, **changed}
 
     def encode_users(self, interaction: Interaction) -> Users:
         """All of a batch that `rank_users` needs and that no setting of `decoding` changes."""

@@ -77,7 +77,7 @@ class Ranker:
         users = self.model.encode_users(self.as_read(interaction))
         users.shared = {}
         for point in points:
-            self.model.decoding = {**self.model.decoding, **point}
+            self.model.change_decoding(point)
             yield self._ranked(users, interaction, k, candidates)
 
     def _ranked(

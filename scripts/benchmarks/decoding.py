@@ -69,12 +69,13 @@ def recorded(model, run: Callable[[], object]) -> Callable[[], object]:
 
 def rank(model, batch, candidates, settings: DraftVerifySettings) -> Tensor:
     """The lists of `speculate`, by the model's own method."""
-    model.decoding = {
-        **model.decoding,
-        "draft_size": settings.draft_size,
-        "num_beams": settings.num_beams,
-        "accept_threshold": settings.accept_threshold,
-    }
+    model.change_decoding(
+        {
+            "draft_size": settings.draft_size,
+            "num_beams": settings.num_beams,
+            "accept_threshold": settings.accept_threshold,
+        }
+    )
     return model.full_sort_topk(batch, K, candidates)
 
 
