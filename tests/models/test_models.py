@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from math import isfinite
 from pathlib import Path
 from threading import Event
@@ -362,6 +363,26 @@ class TestSpecGRPP(GenerativeCase):
         model._nearest = None
         with torch.no_grad(), pytest.raises(UserError, match="no such index"):
             model.full_sort_topk(batch, 20, candidates)
+
+    def test_settings_of_acceptance_share_the_rounds_of_a_batch(self, trained) -> None:
+        config, model, *_, test = load_data_and_model(trained["run_dir"])
+        ranker = make_trainer(config, model.eval()).ranker(test._dataset)
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        tried = {
+            "draft_size": [5, 20],
+            "accept_threshold": [-3.0, -2.5],
+            "reranking": [True, False],
+            "adaptive_exit": [True, False],
+            "drafter_weight": [0.0, 4.0],
+            "order": ["merged", "accepted_first"],
+        }
+        points = [dict(zip(tried, values)) for values in product(*tried.values())]
+        with mock.patch.object(model, "all_rounds", wraps=model.all_rounds) as rounds:
+            together = [ranked.items for ranked in ranker.rank_at(points, batch, 10, candidates)]
+        assert rounds.call_count == len(tried["draft_size"])
+        for point, items in zip(points, together, strict=True):
+            model.change_decoding(point)
+            assert torch.equal(items, ranker.rank(batch, 10, candidates).items), point
 
 
 class TestSpecGR_Aux(GenerativeCase):
