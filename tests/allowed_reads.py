@@ -24,7 +24,8 @@ ALLOWED = {
     "models/generative_recommender.py: training_pass": LEARNED,
     "models/losses.py: batch_contrast": "once a step: how many different targets the batch has decides the shape",
     "models/unisrecpretrain.py: calculate_loss": "once a step: how many different targets the batch has",
-    "models/specgrpp.py": "which items are seen, once a step of fine-tuning; whether it has begun, once a stage",
+    "models/specgrpp.py": "whether fine-tuning has begun, once a stage",
+    "models/seen_rows.py": "which items are seen, once a model, or once a step of SpecGR++'s fine-tuning",
     "models/recformer.py": "how long the longest text is; transformers' Longformer reads 13 times a layer",
     # a batch of users
     "models/histories.py: longest": LONGEST,

@@ -19,6 +19,7 @@ from recbole_specgr.models.contract import Part, Pretrained
 from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
+from recbole_specgr.models.seen_rows import rows_of_new, seen_rows
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.attribute_tokens import PAD, START, special_id, tokenize
@@ -84,11 +85,9 @@ class Recformer(RanksByVectors, ItemTables, ReadsHistories):
         tokens = self.tokenize(attributes)
         self.register_buffer("words", tokens.words, persistent=False)
         self.register_buffer("types", tokens.types, persistent=False)
-        seen = dataset.seen.nonzero().squeeze(1)
-        row = torch.zeros(self.n_items, dtype=torch.long)
-        row[seen] = torch.arange(len(seen))
-        self.register_buffer("seen_items", seen, persistent=False)
-        self.register_buffer("seen_row", row, persistent=False)
+        seen_items, seen_row = seen_rows(dataset.seen)
+        self.register_buffer("seen_items", seen_items, persistent=False)
+        self.register_buffer("seen_row", seen_row, persistent=False)
 
         self.longformer = longformer
         width = self.longformer.config.hidden_size
@@ -161,7 +160,7 @@ class Recformer(RanksByVectors, ItemTables, ReadsHistories):
         return {
             "words": tokens.words,
             "types": tokens.types,
-            "seen_row": torch.zeros(len(new), dtype=torch.long),
+            "seen_row": rows_of_new(len(new)),
             "item_table": torch.cat([reader.embed_items(part) for part in parts]),
         }
 

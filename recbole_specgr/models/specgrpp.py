@@ -12,6 +12,7 @@ from recbole_specgr.evaluation.ranking import rank_blocks
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
+from recbole_specgr.models.seen_rows import seen_rows
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.models.verifying import ReadUsers
 from recbole_specgr.semantic_ids import SemanticIds
@@ -118,10 +119,8 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         learned, targets = self.training_pass(interaction)
         losses = {}
         if self.stage == "finetune":
-            seen = self.seen.nonzero().squeeze(1)
-            row = torch.zeros_like(self.seen, dtype=torch.long)
-            row[seen] = torch.arange(len(seen), device=seen.device)
-            loss = ranking_loss(learned.vectors, self.item_vectors()[seen], row[targets], self.temperature)
+            seen_items, seen_row = seen_rows(self.seen)
+            loss = ranking_loss(learned.vectors, self.item_vectors()[seen_items], seen_row[targets], self.temperature)
             weight = self.ranking_weight * fraction_of_rows(len(targets)) / fraction_of_rows(len(targets[part]))
             losses["ranking"] = weight * loss
         elif self.contrastive_weight:
