@@ -65,6 +65,7 @@ def few_new_items(view: InductiveDataset, topk: Sequence[int]) -> str:
     """
     if bool(view.seen[view.inter_feat[view.iid_field]].all()):
         return ""
+    assert view.phase is not None, "the whole data set has none"
     return all_new_listed(view.phase, _new_items(view), topk)
 
 
