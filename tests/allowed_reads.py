@@ -46,7 +46,7 @@ ALLOWED = {
     "quick_start.py": "once a run: what is kept of each item",
     # given items
     "models/ranking.py: score_candidates": GIVEN_ITEMS,
-    "decoding/likelihood.py: log_likelihood": GIVEN_ITEMS,
+    "decoding/token_likelihood.py: log_likelihood": GIVEN_ITEMS,
     "decoding/token_verification.py: log_likelihood": GIVEN_ITEMS,
     "decoding/prefix_store.py: place": GIVEN_ITEMS,
     "backbones/token_tree.py: __post_init__": GIVEN_ITEMS,

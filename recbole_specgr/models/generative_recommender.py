@@ -73,7 +73,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         architectures: the backbones that it can be built on, by the names of `ARCHITECTURES`.
         tokens: semantic ids as vocabulary tokens `[n_items, n_digits]`, row 0 padding.
         seen: items of the training data `[n_items]`.
-        level_slices: each digit's part of the vocabulary.
+        digit_columns: each digit's part of the vocabulary.
         backbone: of the setting `architecture`.
         decoding: the settings of inference, which may change without training: those of `decoding_keys`.
         scores_digits: an item's score is the likelihood of its digits.
@@ -107,7 +107,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
         super().__init__(config, dataset)
         self.bos, self.eos = semantic_ids.bos, semantic_ids.eos
-        self.level_slices = [slice(first, end) for first, end in semantic_ids.level_slices]
+        self.digit_columns = [slice(first, end) for first, end in semantic_ids.level_slices]
         self.register_buffer("tokens", semantic_ids.tokens)
         self.register_buffer("seen", dataset.seen.clone())
         self.decoding = {key: config[key] for key in self.decoding_keys}
@@ -169,9 +169,9 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
 
     def history_tokens(self, interaction: Interaction) -> Tensor:
         """Eq. 1: the items of the histories as tokens, padded to the longest history of the batch, `[B, S]`."""
-        return self.item_tokens(*self.history(interaction))
+        return self.history_ids(*self.history(interaction))
 
-    def item_tokens(self, items: Tensor, length: Tensor) -> Tensor:
+    def history_ids(self, items: Tensor, length: Tensor) -> Tensor:
         """`[bos, ids of the first `length` items]` for items `[B, n]`, and eos where the backbone's histories end with
         it, right-padded: `[B, 1 + n * digits]` or one longer."""
         body = self.tokens[items].flatten(1)
@@ -196,7 +196,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         targets = interaction[self.ITEM_ID]
         if targets.dim() == 2:  # a process may have the shorter windows of a batch only
             targets = targets[:, : items.size(1)]
-        learned = self.backbone.training_pass(self.item_tokens(items, length), self.tokens[targets])
+        learned = self.backbone.training_pass(self.history_ids(items, length), self.tokens[targets])
         return learned, targets[targets > 0]
 
     # -- inference -----------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         """The users of a batch, encoded once."""
         return EncodedUsers(*self.encode(interaction), self.backbone, interaction=interaction)
 
-    def decode(
+    def run_decoding(
         self,
         decode: Callable[..., tuple[Tensor, ...]],
         users: ReadUsers,
@@ -214,7 +214,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
     ) -> tuple[Tensor, ...]:
         assert isinstance(users, EncodedUsers)
         if self.replay is None:
-            return super().decode(decode, users, constants, *inputs)
+            return super().run_decoding(decode, users, constants, *inputs)
 
         def run(tokens: Tensor, encoded: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
             return decode(self.backbone.memory(tokens, encoded), *inputs)
@@ -234,23 +234,29 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         are those of `beam_search`, in its order."""
 
         def decode(memory: Memory) -> tuple[Tensor, ...]:
-            found = beam_search(self.backbone, memory, index, self.level_slices, k, num_beams, *settings)
+            found = beam_search(self.backbone, memory, index, self.digit_columns, k, num_beams, *settings)
             return found.items, found.scores, found.is_nan
 
-        result = BeamSearchResult(*self.decode(decode, users, ("beam_search", index, k, num_beams, *settings)))
+        result = BeamSearchResult(*self.run_decoding(decode, users, ("beam_search", index, k, num_beams, *settings)))
         result.check()
         return result.items, result.scores
 
     def verification(
+        self, memory: Memory, candidates: Tensor, settings: VerificationSettings, static: bool = False
+    ) -> TokenVerification:
+        return self.verification_on(AS_TRAINED, memory, candidates, settings, static)
+
+    def verification_on(
         self,
+        scale: DigitScale,
         memory: Memory,
         candidates: Tensor,
         settings: VerificationSettings,
         static: bool = False,
-        scale: DigitScale = AS_TRAINED,
     ) -> TokenVerification:
+        """`verification` on another scale than the model was trained on."""
         width = settings.num_beams + settings.draft_size
-        prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.level_slices, width, static, scale)
+        prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.digit_columns, width, static, scale)
         return TokenVerification(prefixes, self.seen, settings)
 
     @property
@@ -272,7 +278,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         n = items.size(1)
         settings = VerificationSettings(k=n, draft_size=n, num_beams=0, score_adjustment=False, unseen_bonus=0.0)
         memory = self.read(interaction).memory
-        return likelihoods(self.verification(memory, candidates, settings, scale=self.digit_scale), items)
+        return likelihoods(self.verification_on(self.digit_scale, memory, candidates, settings), items)
 
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {
@@ -285,13 +291,13 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
 
     def digits(self, users: ReadUsers, item: int, score_adjustment: bool) -> list[Digit]:
         assert isinstance(users, EncodedUsers)
-        counted = len(self.level_slices) if self.scores_digits else 0
+        counted = len(self.digit_columns) if self.scores_digits else 0
         if score_adjustment and not self.seen[item]:
             counted -= 1
         tokens = self.tokens[item][None]
         log_probs = self.backbone.decode(users.encoded, users.tokens, tokens)[0].log_softmax(-1)
         digits = []
-        for position, columns in enumerate(self.level_slices):
+        for position, columns in enumerate(self.digit_columns):
             token, level = int(tokens[0, position]), log_probs[position, columns]
             own = log_probs[position, token]
             digits.append(

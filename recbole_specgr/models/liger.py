@@ -57,7 +57,7 @@ class LIGER(GenerativeRecommender):
 
     # -- vectors -------------------------------------------------------------------------------------------------------
 
-    def item_tokens(self, items: Tensor, length: Tensor) -> Tensor:
+    def history_ids(self, items: Tensor, length: Tensor) -> Tensor:
         """The ids of the items `[B, n]` without special tokens: `[B, n * digits]`."""
         return self.tokens[items].flatten(1)
 
@@ -74,7 +74,7 @@ class LIGER(GenerativeRecommender):
             projected: the projected text of the histories' items `[B, n, d]`; None looks it up.
         """
         items, length = self.history(interaction)
-        tokens = self.item_tokens(items, length)
+        tokens = self.history_ids(items, length)
         if projected is None:
             projected = self.projected_text()[items]
         return tokens, self.backbone.encode(tokens, self.embed(items, tokens, projected))

@@ -9,7 +9,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.decoding.graph_search import ItemGraph, graph_search
-from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
+from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 from recbole_specgr.evaluation.ranking import SCORES_AT_ONCE, rank_blocks
 from recbole_specgr.models.contract import RankedList, ScoresItems, Users
 from recbole_specgr.models.explaining import Reasons

@@ -151,7 +151,8 @@ class SpeculativeRecommender(RanksByList):
             return tuple(getattr(result, field.name) for field in fields(result))
 
         inputs = (scores,) if nearest is None else (scores, nearest)
-        result = DraftVerifyResult(*model.decode(decode, users, ("draft_verify", items, seen, k, settings), *inputs))
+        constants = "draft_verify", items, seen, k, settings
+        result = DraftVerifyResult(*model.run_decoding(decode, users, constants, *inputs))
         result.check()
         return result
 

@@ -434,7 +434,7 @@ class TestDecoderOnlyTIGER(TestTIGER):
         assert "LlamaForCausalLM.from_pretrained" in (tmp_path / "out" / "README.md").read_text()
         _, model, *_ = load_data_and_model(run_dir)
         model.eval()
-        stream = model.item_tokens(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
+        stream = model.history_ids(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
         logits = LlamaForCausalLM.from_pretrained(tmp_path / "out").eval()(input_ids=stream).logits[:, -1:]
         ours = model.backbone.decode(model.backbone.encode(stream), stream, model.tokens[[6]])[:, :1]
         torch.testing.assert_close(ours, logits, atol=1e-5, rtol=1e-4)
