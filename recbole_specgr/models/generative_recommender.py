@@ -15,8 +15,8 @@ from recbole.data.interaction import Interaction
 from recbole.utils import InputType
 from torch import Tensor
 
-from recbole_specgr.backbones.architectures import ARCHITECTURES, AnyBackbone
-from recbole_specgr.backbones.contract import TrainingPass
+from recbole_specgr.backbones.architectures import ARCHITECTURES
+from recbole_specgr.backbones.contract import Backbone, TrainingPass
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
 from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
@@ -51,7 +51,7 @@ class EncodedUsers(ReadUsers):
 
     tokens: Tensor
     encoded: Tensor
-    backbone: AnyBackbone
+    backbone: Backbone
 
     @functools.cached_property
     def memory(self) -> Memory:
@@ -123,8 +123,8 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
             self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
 
-    def build_backbone(self, config: Config, vocab_size: int) -> AnyBackbone:
-        """Raises UserError for an architecture that the model can't be built on."""
+    def build_backbone(self, config: Config, vocab_size: int) -> Backbone:
+        """A network of the setting `architecture`. Raises UserError for one that the model can't be built on."""
         architecture = config["architecture"] or "encoder_decoder"  # a model of a user's own may not have the setting
         if architecture not in self.architectures:
             raise UserError(
@@ -220,7 +220,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
             return decode(self.backbone.memory(tokens, encoded), *inputs)
 
         constants = (*constants, self.backbone.decoding_dtype)
-        return self.replay(run, self.backbone, constants, (users.tokens, users.encoded, *inputs))
+        return self.replay(run, self.get_submodule("backbone"), constants, (users.tokens, users.encoded, *inputs))
 
     @property
     def digit_scale(self) -> DigitScale:
@@ -267,7 +267,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         """Shares of leading digits that are the same; the identification digit does not count."""
         codes = self.item_codes[items.clamp(min=0)]
         shared = (codes[:, :, None] == codes[:, None]).to(torch.uint8).cumprod(3)
-        return shared.to(next(self.backbone.parameters()).dtype).mean(3)
+        return shared.to(self.backbone.embedding.weight.dtype).mean(3)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         raise NotImplementedError
