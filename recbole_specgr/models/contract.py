@@ -5,8 +5,9 @@ this file, are given the defaults by `adapted`, so nobody has to ask whether a m
 writes, three things are usually said: how it ranks (`ScoresItems` or `RanksByList`), whether it is `inductive`, and
 what it `needs` of the items.
 
-What draft-verify asks of a verifier is a contract of its own (`decoding.verification`); so is what a model keeps of
-each item, and how new items come into it (`models.item_tables`).
+A model that does more has further contracts: to take items that arrive later, `models.item_tables`; to verify what is
+drafted, `models.verifying`, which gives a `decoding.verification`; to draft and verify by itself,
+`models.speculative_recommender`. docs/api/contracts.md has all of them.
 """
 
 from __future__ import annotations
