@@ -24,11 +24,11 @@ ALLOWED = {
     "models/generative_recommender.py: training_pass": LEARNED,
     "models/losses.py: batch_contrast": "once a step: how many different targets the batch has decides the shape",
     "models/unisrecpretrain.py: calculate_loss": "once a step: how many different targets the batch has",
-    "models/specgrpp.py": "which items are seen, once a step of fine-tuning; whether it has begun, once a stage",
+    "models/specgrpp.py": "whether fine-tuning has begun, once a stage",
+    "models/seen_rows.py": "which items are seen, once a model, or once a step of SpecGR++'s fine-tuning",
     "models/recformer.py": "how long the longest text is; transformers' Longformer reads 13 times a layer",
     # a batch of users
-    "models/generative_recommender.py: history": LONGEST,
-    "models/histories.py: history": LONGEST,
+    "models/histories.py: longest": LONGEST,
     "models/generative_recommender.py: index": CANDIDATES,
     "models/parallel_recommender.py: candidate_items": CANDIDATES,
     "models/liger.py: scores": "once a batch: which candidates are unseen",
@@ -46,7 +46,7 @@ ALLOWED = {
     "quick_start.py": "once a run: what is kept of each item",
     # given items
     "models/ranking.py: score_candidates": GIVEN_ITEMS,
-    "decoding/likelihood.py: log_likelihood": GIVEN_ITEMS,
+    "decoding/token_likelihood.py: log_likelihood": GIVEN_ITEMS,
     "decoding/token_verification.py: log_likelihood": GIVEN_ITEMS,
     "decoding/prefix_store.py: place": GIVEN_ITEMS,
     "backbones/token_tree.py: __post_init__": GIVEN_ITEMS,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from recbole_specgr.backbones.contract import Backbone
 from recbole_specgr.backbones.decoder_only import DecoderOnly
 from recbole_specgr.backbones.llama_layer import DecoderOnlyConfig
 from recbole_specgr.backbones.t5 import T5, T5Config
 from recbole_specgr.system.errors import UserError
 
-AnyBackbone = T5 | DecoderOnly
+AnyBackbone = Backbone  # as `serving` calls it
 
 
 def encoder_decoder(sizes: Mapping[str, Any], vocab_size: int) -> T5:
@@ -55,7 +56,7 @@ def decoder_only(sizes: Mapping[str, Any], vocab_size: int) -> DecoderOnly:
 
 
 #: How each is built from a model's sizes, by the settings' names, and the size of the vocabulary.
-ARCHITECTURES: dict[str, Callable[[Mapping[str, Any], int], AnyBackbone]] = {
+ARCHITECTURES: dict[str, Callable[[Mapping[str, Any], int], Backbone]] = {
     "encoder_decoder": encoder_decoder,
     "decoder_only": decoder_only,
 }

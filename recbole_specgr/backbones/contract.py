@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,35 @@ class TrainingPass(Protocol):
         ...
 
 
-class Backbone(Protocol):
-    """Reads histories of tokens and knows how probable each next token of an id is.
+class Reader(Protocol):
+    """What reads histories or single items into vectors: a backbone, or the part of one that `Backbone.reader` gives.
+
+    It is a torch module. Beside `vectors`, these of a module's methods are called.
+    """
+
+    training: bool
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def eval(self) -> Any: ...
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+    def vectors(self, tokens: Tensor, encoded: Tensor | None = None) -> Tensor:
+        """Unit vectors of histories, or of single items, `[B, S]`: `[B, d_model]`.
+
+        Args:
+            encoded: what `encode` gave, where the caller has it already.
+        """
+        ...
+
+
+class Backbone(Reader, Protocol):
+    """Reads histories of tokens and knows how probable each next token of an id is. It is a torch module.
 
     Histories are `[bos, ids of the items]`, padded on the right with 0.
 
@@ -61,7 +88,7 @@ class Backbone(Protocol):
         """
         ...
 
-    def reader(self) -> nn.Module:
+    def reader(self) -> Reader:
         """A new module of that part of it that `vectors` needs, with parameters of the same names."""
         ...
 
@@ -73,14 +100,6 @@ class Backbone(Protocol):
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Read histories `[B, S]`: `[B, S, width]`, which only the methods below understand."""
-        ...
-
-    def vectors(self, tokens: Tensor, encoded: Tensor | None = None) -> Tensor:
-        """Unit vectors of histories, or of single items, `[B, S]`: `[B, d_model]`.
-
-        Args:
-            encoded: what `encode` gave, where the caller has it already.
-        """
         ...
 
     def decode(self, encoded: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from recbole_specgr.backbones import llama_weights, transformers_weights
-from recbole_specgr.backbones.architectures import AnyBackbone
+from recbole_specgr.backbones.contract import Backbone
 from recbole_specgr.backbones.decoder_only import DecoderOnly
 from recbole_specgr.backbones.t5 import T5
 from recbole_specgr.system.errors import UserError
@@ -16,7 +16,7 @@ FILES = ("config.json", "generation_config.json", "model.safetensors")  # as `sa
 CLASSES = {"t5": "T5ForConditionalGeneration", "llama": "LlamaForCausalLM"}  # by what `config.json` calls the model
 
 
-def save(backbone: AnyBackbone, folder: Path) -> str:
+def save(backbone: Backbone, folder: Path) -> str:
     """Write it for `from_pretrained`, and return the name of the class that reads it. Raises UserError for a network of
     a user's own, which no class of `transformers` is."""
     if isinstance(backbone, T5):
@@ -31,7 +31,7 @@ def save(backbone: AnyBackbone, folder: Path) -> str:
     return CLASSES["llama"]
 
 
-def load(folder: Path) -> AnyBackbone:
+def load(folder: Path) -> T5 | DecoderOnly:
     """What `save` wrote, or a model of the same kinds.
 
     Raises:

@@ -50,13 +50,11 @@ def build_model(plan: Plan, dataset: Dataset | Catalogue, items: Mapping[str, It
     except ValueError as error:  # sizes that do not fit each other, such as a width and a number of attention heads
         raise UserError(f"[{plan.config['model']}] can't be built with these settings: {error}.") from error
     if plan.model_class.compares_items and not name:  # lists of a part are what the whole is made of
-        model.decoding = {**model.decoding, **{key: plan.config[key] for key in LIST_SETTINGS}}
+        model.change_decoding({key: plan.config[key] for key in LIST_SETTINGS})
     if plan.trained_before:
         model.trained_before = True
     if plan.checkpoint:
-        # TIGER_C takes over a TIGER: that the other is of the right model was checked by the plan.
-        checkpoint = {**load_checkpoint(plan.checkpoint), "model": type(model).__name__}
-        restore_model(model, checkpoint, plan.checkpoint)
+        restore_model(model, load_checkpoint(plan.checkpoint), plan.checkpoint, plan.trained_as)
     return model
 
 

@@ -34,6 +34,7 @@ class Plan:
         parts: the models that it is made of, by name.
         trained_before: its parameters come from a finished run.
         checkpoint: of that run; None where there is none, or it is gone and not needed any more.
+        trained_as: the class that the checkpoint is of, where it is another than the model's.
         taken: it is a part that is used as a finished run left it.
         ids_from: the run that its semantic ids come from, in place of the setting `semantic_ids`.
     """
@@ -43,6 +44,7 @@ class Plan:
     parts: dict[str, Plan] = field(default_factory=dict)
     trained_before: bool = False
     checkpoint: Path | None = None
+    trained_as: str | None = None
     taken: bool = False
     ids_from: str | None = None
 
@@ -158,7 +160,7 @@ def _plan_part(config: Config, name: str, dataset: Dataset | Catalogue, inherits
                 write_config(folder, part_config)
     plan = plan_model(part_config, dataset)
     if run:
-        plan.checkpoint = checkpoint_of(begun or run, part_config)
+        plan.checkpoint, plan.trained_as = checkpoint_of(begun or run, part_config), None
         plan.trained_before = plan.taken = True
     return plan
 
@@ -192,6 +194,7 @@ def _take_over(plan: Plan, name: str, dataset: Dataset | Catalogue) -> None:
         check_finished(run, resolve(config[name]).name, dataset, f"[{name}_run]")
         plan.ids_from = str(run)
     plan.checkpoint = checkpoint_of(run, read_config(run)) if run.is_dir() else None
+    plan.trained_as = get_model(config[name]).__name__
     plan.trained_before = True
 
 

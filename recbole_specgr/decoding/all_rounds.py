@@ -40,8 +40,7 @@ class AllRounds:
 
         Args:
             k: list length.
-            settings: of those that the rounds were made with, what only says which drafts are accepted and how they
-                are ordered may be others: accept_threshold, reranking, drafter_weight, order, adaptive_exit.
+            settings: those that the rounds were made with, but for `OF_ACCEPTANCE`, which may be others.
         """
         drafted = self.drafted
         accept = drafted.scores > settings.accept_threshold

@@ -145,7 +145,7 @@ def beam_search(
     backbone: Backbone,
     memory: Memory,
     index: PrefixIndex,
-    level_slices: Sequence[slice],
+    digit_columns: Sequence[slice],
     k: int,
     num_beams: int,
     scale: DigitScale = AS_TRAINED,
@@ -158,7 +158,7 @@ def beam_search(
         backbone: scores the digits.
         memory: of B users.
         index: the candidates' ids.
-        level_slices: each digit's part of the vocabulary.
+        digit_columns: each digit's part of the vocabulary.
         k: list length.
         num_beams: prefixes kept at each depth but the last, which keeps k. With as many beams as there are
             prefixes the list is exact.
@@ -175,14 +175,14 @@ def beam_search(
     tree = TokenTree(len(memory.layers), index.n_digits, rows)
     beams = Beams.root(users, memory.bias)
     slots = beams.nodes
-    for depth, columns in enumerate(level_slices):
+    for depth, columns in enumerate(digit_columns):
         tokens = index.levels[depth].token[beams.nodes]
         (log_probs,) = backbone.extend(memory, tree, [NewNodes(tokens, slots, depth, columns)])
         if depth == 0:
             is_nan = log_probs.isnan().any()
         first_slot = tree.slots - tokens.size(1)
         log_probs = scale(log_probs, beams.nodes, index, depth, columns.start)
-        if depth == len(level_slices) - 1:
+        if depth == len(digit_columns) - 1:
             beams = step(beams, log_probs, index, depth, columns.start, k)
         elif len(sizes) > 1:
             beams = grouped_step(beams, log_probs, index, depth, columns.start, sizes, group_penalty)

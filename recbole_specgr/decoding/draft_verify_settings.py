@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from recbole_specgr.decoding.verification import VerificationSettings
 
 ORDERS = ("merged", "accepted_first", "unseen_in_place")
+OF_ACCEPTANCE = ("accept_threshold", "reranking", "adaptive_exit", "drafter_weight", "order")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class DraftVerifySettings:
                 raise ValueError(f"{name} is [nan], but must be a number, such as {example}")
         if self.order not in ORDERS:
             raise ValueError(f"order is [{self.order}], but must be one of {', '.join(ORDERS)}")
+
+    @property
+    def of_rounds(self) -> tuple[Any, ...]:
+        """The values of those that decide what each round drafts and how the verifier scores it. `OF_ACCEPTANCE`, the
+        others, only say which drafts are accepted and how they are ordered."""
+        return tuple(getattr(self, field.name) for field in fields(self) if field.name not in OF_ACCEPTANCE)
 
     def for_verification(self, k: int) -> VerificationSettings:
         """Those that the verifier depends on, for lists of k."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
+from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 
 BLOCK = 1024  # items whose neighbours are found together
 START_SEED = 0  # of the items that a search starts from; the same for every user, so that lists depend on nothing else

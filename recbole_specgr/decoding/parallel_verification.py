@@ -6,7 +6,7 @@ import copy
 
 from torch import Tensor
 
-from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
+from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 from recbole_specgr.decoding.verification import VerificationSettings
 
 

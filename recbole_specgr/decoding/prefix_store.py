@@ -63,7 +63,7 @@ class PrefixStore:
         backbone: computes what follows a prefix.
         memory: of B users.
         index: the candidates' ids.
-        level_slices: each digit's part of the vocabulary.
+        digit_columns: each digit's part of the vocabulary.
         width: about how many prefixes of one length will be placed, for the memory that is allocated at once.
         static: give everything a shape that is known beforehand, so that the host never waits for a value, instead of
             leaving out what need not be computed.
@@ -78,12 +78,12 @@ class PrefixStore:
         backbone: Backbone,
         memory: Memory,
         index: PrefixIndex,
-        level_slices: Sequence[slice],
+        digit_columns: Sequence[slice],
         width: int,
         static: bool = False,
         scale: DigitScale = AS_TRAINED,
     ) -> None:
-        self.backbone, self.memory, self.index, self.level_slices = backbone, memory, index, level_slices
+        self.backbone, self.memory, self.index, self.digit_columns = backbone, memory, index, digit_columns
         self.static, self.scale = static, scale
         users, device = memory.bias.size(0), memory.bias.device
         rows = users * sum(min(width, level.nodes) for level in index.levels[:-1])
@@ -94,7 +94,7 @@ class PrefixStore:
                 slots=torch.zeros(0, dtype=torch.long, device=device),
                 log_probs=memory.bias.new_zeros(users, 0, columns.stop - columns.start),
             )
-            for columns in level_slices
+            for columns in digit_columns
         ]
         self.waiting: list[NewNodes] = []
         self.is_nan = torch.zeros((), dtype=torch.bool, device=device)
@@ -139,7 +139,7 @@ class PrefixStore:
         slots = torch.arange(first, first + nodes.size(1), device=nodes.device)
         self.placed[depth] = self.placed[depth].append(nodes, slots)
         tokens = self.index.levels[depth].token[nodes.clamp(min=0)]
-        self.waiting.append(NewNodes(tokens, parent_slots, depth, self.level_slices[depth], valid))
+        self.waiting.append(NewNodes(tokens, parent_slots, depth, self.digit_columns[depth], valid))
 
     # -- looking up ----------------------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class PrefixStore:
     def log_probs_of(self, depth: int, places: Tensor, tokens: Tensor) -> Tensor:
         """The log-probability that `tokens` `[b, m]` follow the prefixes at `places` `[b, m]`: `[b, m]`."""
         self._compute(depth)
-        columns, log_probs = self.level_slices[depth], self.placed[depth].log_probs.flatten(1)
+        columns, log_probs = self.digit_columns[depth], self.placed[depth].log_probs.flatten(1)
         return log_probs.gather(1, places * (columns.stop - columns.start) + tokens - columns.start)
 
     def _compute(self, depth: int) -> None:
@@ -163,7 +163,7 @@ class PrefixStore:
         for new, log_probs in zip(waiting, self.backbone.extend(self.memory, self.tree, waiting), strict=True):
             if new.depth == 0:
                 self.is_nan = log_probs.isnan().any()
-            placed, first_token = self.placed[new.depth], self.level_slices[new.depth].start
+            placed, first_token = self.placed[new.depth], self.digit_columns[new.depth].start
             first = placed.log_probs.size(1)
             nodes = placed.nodes[:, first : first + log_probs.size(1)].clamp(min=0)
             scaled = self.scale(log_probs, nodes, self.index, new.depth, first_token)

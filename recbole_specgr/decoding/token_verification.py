@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from recbole_specgr.decoding.beam_search import Beams, step
-from recbole_specgr.decoding.likelihood import log_likelihood
 from recbole_specgr.decoding.prefix_store import PrefixStore
+from recbole_specgr.decoding.token_likelihood import log_likelihood
 from recbole_specgr.decoding.verification import VerificationSettings
 
 TOGETHER = 1024  # drafts of all users up to which their digits are verified in one call,
@@ -68,7 +68,7 @@ class TokenVerification:
 
     def step(self) -> None:
         """Let the beams grow by a digit. Whole ids are at least k, for they fill up lists of k."""
-        index, first_token = self.prefixes.index, self.prefixes.level_slices[self.depth].start
+        index, first_token = self.prefixes.index, self.prefixes.digit_columns[self.depth].start
         log_probs = self.prefixes.log_probs(self.depth, self.places)
         is_last = self.depth == self.rounds - 1
         width = max(self.settings.num_beams, self.settings.k) if is_last else self.settings.num_beams

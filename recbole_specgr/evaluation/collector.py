@@ -29,28 +29,23 @@ class RankCollector:
         self.seen = torch.empty(0, dtype=torch.bool)
         self._batches: dict[int, dict[str, Tensor]] = {}
 
-    def data_collect(self, train_data: Any) -> None:
-        """RecBole's trainers call this before training; `start` is told what there is to know of the data."""
-
     def start(self, dataset: Any) -> None:
         """Forget the rows of an earlier evaluation, one that was interrupted included; `dataset` is any view."""
         self.seen = dataset.seen.to(self.device)
         self._batches = {}
 
-    def eval_batch_collect(
+    def rows(
         self, ranked: Tensor, interaction: Interaction, positive_u: Tensor, positive_i: Tensor
-    ) -> None:
-        """Add the next batch: `ranked` [B, K], -1 in the places that are empty; one target a row.
+    ) -> dict[str, Tensor]:
+        """What is kept of a batch, for `add`.
+
+        Args:
+            ranked: `[B, K]`, -1 in the places that are empty.
+            positive_u, positive_i: the row and the item of each target, as RecBole's loader gives them `[B]`.
 
         Raises:
             ValueError: the rows do not have exactly one target each.
         """
-        self.add(len(self._batches), self.rows(ranked, interaction, positive_u, positive_i))
-
-    def rows(
-        self, ranked: Tensor, interaction: Interaction, positive_u: Tensor, positive_i: Tensor
-    ) -> dict[str, Tensor]:
-        """What is kept of a batch, as `eval_batch_collect` has it."""
         rows = torch.arange(len(ranked))
         if not torch.equal(positive_u.cpu(), rows):
             raise ValueError("The evaluation needs exactly one target a row, as sequential data has.")

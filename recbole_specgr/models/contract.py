@@ -5,8 +5,9 @@ this file, are given the defaults by `adapted`, so nobody has to ask whether a m
 writes, three things are usually said: how it ranks (`ScoresItems` or `RanksByList`), whether it is `inductive`, and
 what it `needs` of the items.
 
-What draft-verify asks of a verifier is a contract of its own (`decoding.verification`); so is what a model keeps of
-each item, and how new items come into it (`models.item_tables`).
+A model that does more has further contracts: to take items that arrive later, `models.item_tables`; to verify what is
+drafted, `models.verifying`, which gives a `decoding.verification`; to draft and verify by itself,
+`models.speculative_recommender`. docs/api/contracts.md has all of them.
 """
 
 from __future__ import annotations
@@ -158,8 +159,8 @@ class ModelContract:
         trained_before: its parameters come from a finished run and are not trained. Read by the trainer.
         compares_items: it has `alike`, so that its lists can be made of items that are not all alike. `building` then
             puts the settings of that (`LIST_SETTINGS`) into its `decoding`.
-        decoding: settings of inference, by name, which may change without training. Tuning, studies and serving change
-            them; whoever ranks reads them at each call.
+        decoding: settings of inference, by name, which may change without training: by `change_decoding`. Whoever ranks
+            reads them at each call.
         part_configs: the settings of the models that it is made of, by name. The models themselves are in `parts`.
         approximation: how far the lists of an approximate index (`ranking_index`) are from the exact ones, as plain
             data for the record; empty where there is none. Searches by beams or by a graph are not measured.
@@ -251,6 +252,11 @@ class ModelContract:
         return count
 
     # -- ranking -------------------------------------------------------------------------------------------------------
+
+    def change_decoding(self, changed: Mapping[str, Any]) -> None:
+        """Rank by these settings of inference from now on; the others stay. Called by `building`, tuning, studies and
+        whoever ranks under several. Who holds the `decoding` of before still has it as it was."""
+        self.decoding = {**self.decoding, **changed}
 
     def encode_users(self, interaction: Interaction) -> Users:
         """All of a batch that `rank_users` needs and that no setting of `decoding` changes."""

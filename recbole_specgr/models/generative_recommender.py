@@ -12,13 +12,11 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
-from recbole_specgr.backbones.architectures import ARCHITECTURES, AnyBackbone
-from recbole_specgr.backbones.contract import TrainingPass
-from recbole_specgr.backbones.precision import at_least_float32
+from recbole_specgr.backbones.architectures import ARCHITECTURES
+from recbole_specgr.backbones.contract import Backbone, TrainingPass
 from recbole_specgr.backbones.token_tree import Memory
 from recbole_specgr.decoding.beam_search import BeamSearchResult, beam_search
 from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
@@ -28,15 +26,17 @@ from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.verification import VerificationSettings
 from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Digit, Reasons
+from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.item_tables import ItemTables, NewItems
 from recbole_specgr.models.verifying import ReadUsers, Verifier, likelihoods
 from recbole_specgr.semantic_ids import SemanticIds
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 from recbole_specgr.settings.registry import get_model
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.precisions import DTYPES
 
 SIZES = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads", "dropout_rate")  # settings that a backbone is built from
-DECODING_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DECODING_PRECISIONS = {name: DTYPES[name] for name in ("fp32", "bf16")}
 
 
 @dataclass
@@ -51,7 +51,7 @@ class EncodedUsers(ReadUsers):
 
     tokens: Tensor
     encoded: Tensor
-    backbone: AnyBackbone
+    backbone: Backbone
 
     @functools.cached_property
     def memory(self) -> Memory:
@@ -64,7 +64,7 @@ class EncodedUsers(ReadUsers):
         return self.backbone.vectors(self.tokens, self.encoded)
 
 
-class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecommender):
+class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
     """A backbone over semantic ids.
 
     Subclasses give a loss and a ranking; this gives them
@@ -73,7 +73,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         architectures: the backbones that it can be built on, by the names of `ARCHITECTURES`.
         tokens: semantic ids as vocabulary tokens `[n_items, n_digits]`, row 0 padding.
         seen: items of the training data `[n_items]`.
-        level_slices: each digit's part of the vocabulary.
+        digit_columns: each digit's part of the vocabulary.
         backbone: of the setting `architecture`.
         decoding: the settings of inference, which may change without training: those of `decoding_keys`.
         scores_digits: an item's score is the likelihood of its digits.
@@ -107,7 +107,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
         super().__init__(config, dataset)
         self.bos, self.eos = semantic_ids.bos, semantic_ids.eos
-        self.level_slices = [slice(first, end) for first, end in semantic_ids.level_slices]
+        self.digit_columns = [slice(first, end) for first, end in semantic_ids.level_slices]
         self.register_buffer("tokens", semantic_ids.tokens)
         self.register_buffer("seen", dataset.seen.clone())
         self.decoding = {key: config[key] for key in self.decoding_keys}
@@ -123,8 +123,8 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
             self.backbone.compile_layers()
         self._index: tuple[Tensor, PrefixIndex] | None = None
 
-    def build_backbone(self, config: Config, vocab_size: int) -> AnyBackbone:
-        """Raises UserError for an architecture that the model can't be built on."""
+    def build_backbone(self, config: Config, vocab_size: int) -> Backbone:
+        """A network of the setting `architecture`. Raises UserError for one that the model can't be built on."""
         architecture = config["architecture"] or "encoder_decoder"  # a model of a user's own may not have the setting
         if architecture not in self.architectures:
             raise UserError(
@@ -161,19 +161,17 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
 
     # -- what the backbone reads ---------------------------------------------------------------------------------------
 
-    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """Items `[B, n]`, cut to the longest history of the batch, and lengths `[B]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        longest = int(length.max())
-        if self.replay is not None and not self.training:
-            longest = -(-longest // BUCKET) * BUCKET
-        return interaction[self.ITEM_SEQ][:, :longest], length
+    def longest(self, length: Tensor) -> int:
+        """Rounded up where decoding is recorded, so that there are few shapes to record."""
+        longest = super().longest(length)
+        records = self.replay is not None and not self.training
+        return -(-longest // BUCKET) * BUCKET if records else longest
 
     def history_tokens(self, interaction: Interaction) -> Tensor:
         """Eq. 1: the items of the histories as tokens, padded to the longest history of the batch, `[B, S]`."""
-        return self.item_tokens(*self.history(interaction))
+        return self.history_ids(*self.history(interaction))
 
-    def item_tokens(self, items: Tensor, length: Tensor) -> Tensor:
+    def history_ids(self, items: Tensor, length: Tensor) -> Tensor:
         """`[bos, ids of the first `length` items]` for items `[B, n]`, and eos where the backbone's histories end with
         it, right-padded: `[B, 1 + n * digits]` or one longer."""
         body = self.tokens[items].flatten(1)
@@ -198,14 +196,8 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         targets = interaction[self.ITEM_ID]
         if targets.dim() == 2:  # a process may have the shorter windows of a batch only
             targets = targets[:, : items.size(1)]
-        learned = self.backbone.training_pass(self.item_tokens(items, length), self.tokens[targets])
+        learned = self.backbone.training_pass(self.history_ids(items, length), self.tokens[targets])
         return learned, targets[targets > 0]
-
-    def generation_loss(self, encoded: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Eq. 5 for the target items `[B]` of rows that `encode` has read."""
-        labels = self.tokens[targets]
-        logits = self.backbone.decode(encoded, tokens, labels).flatten(0, 1)
-        return torch.nn.functional.cross_entropy(at_least_float32(logits), labels.flatten())
 
     # -- inference -----------------------------------------------------------------------------------------------------
 
@@ -213,7 +205,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         """The users of a batch, encoded once."""
         return EncodedUsers(*self.encode(interaction), self.backbone, interaction=interaction)
 
-    def decode(
+    def run_decoding(
         self,
         decode: Callable[..., tuple[Tensor, ...]],
         users: ReadUsers,
@@ -222,13 +214,13 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
     ) -> tuple[Tensor, ...]:
         assert isinstance(users, EncodedUsers)
         if self.replay is None:
-            return super().decode(decode, users, constants, *inputs)
+            return super().run_decoding(decode, users, constants, *inputs)
 
         def run(tokens: Tensor, encoded: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
             return decode(self.backbone.memory(tokens, encoded), *inputs)
 
         constants = (*constants, self.backbone.decoding_dtype)
-        return self.replay(run, self.backbone, constants, (users.tokens, users.encoded, *inputs))
+        return self.replay(run, self.get_submodule("backbone"), constants, (users.tokens, users.encoded, *inputs))
 
     @property
     def digit_scale(self) -> DigitScale:
@@ -242,23 +234,29 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         are those of `beam_search`, in its order."""
 
         def decode(memory: Memory) -> tuple[Tensor, ...]:
-            found = beam_search(self.backbone, memory, index, self.level_slices, k, num_beams, *settings)
+            found = beam_search(self.backbone, memory, index, self.digit_columns, k, num_beams, *settings)
             return found.items, found.scores, found.is_nan
 
-        result = BeamSearchResult(*self.decode(decode, users, ("beam_search", index, k, num_beams, *settings)))
+        result = BeamSearchResult(*self.run_decoding(decode, users, ("beam_search", index, k, num_beams, *settings)))
         result.check()
         return result.items, result.scores
 
     def verification(
+        self, memory: Memory, candidates: Tensor, settings: VerificationSettings, static: bool = False
+    ) -> TokenVerification:
+        return self.verification_on(AS_TRAINED, memory, candidates, settings, static)
+
+    def verification_on(
         self,
+        scale: DigitScale,
         memory: Memory,
         candidates: Tensor,
         settings: VerificationSettings,
         static: bool = False,
-        scale: DigitScale = AS_TRAINED,
     ) -> TokenVerification:
+        """`verification` on another scale than the model was trained on."""
         width = settings.num_beams + settings.draft_size
-        prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.level_slices, width, static, scale)
+        prefixes = PrefixStore(self.backbone, memory, self.index(candidates), self.digit_columns, width, static, scale)
         return TokenVerification(prefixes, self.seen, settings)
 
     @property
@@ -269,10 +267,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         """Shares of leading digits that are the same; the identification digit does not count."""
         codes = self.item_codes[items.clamp(min=0)]
         shared = (codes[:, :, None] == codes[:, None]).to(torch.uint8).cumprod(3)
-        return shared.to(next(self.backbone.parameters()).dtype).mean(3)
-
-    def encode_users(self, interaction: Interaction) -> ReadUsers:
-        return self.read(interaction)
+        return shared.to(self.backbone.embedding.weight.dtype).mean(3)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         raise NotImplementedError
@@ -283,7 +278,7 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
         n = items.size(1)
         settings = VerificationSettings(k=n, draft_size=n, num_beams=0, score_adjustment=False, unseen_bonus=0.0)
         memory = self.read(interaction).memory
-        return likelihoods(self.verification(memory, candidates, settings, scale=self.digit_scale), items)
+        return likelihoods(self.verification_on(self.digit_scale, memory, candidates, settings), items)
 
     def ranking_steps(self, k: int, candidates: Tensor) -> dict[str, Callable[[Interaction, Any], Any]]:
         return {
@@ -296,13 +291,13 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, SequentialRecomme
 
     def digits(self, users: ReadUsers, item: int, score_adjustment: bool) -> list[Digit]:
         assert isinstance(users, EncodedUsers)
-        counted = len(self.level_slices) if self.scores_digits else 0
+        counted = len(self.digit_columns) if self.scores_digits else 0
         if score_adjustment and not self.seen[item]:
             counted -= 1
         tokens = self.tokens[item][None]
         log_probs = self.backbone.decode(users.encoded, users.tokens, tokens)[0].log_softmax(-1)
         digits = []
-        for position, columns in enumerate(self.level_slices):
+        for position, columns in enumerate(self.digit_columns):
             token, level = int(tokens[0, position]), log_probs[position, columns]
             own = log_probs[position, token]
             digits.append(

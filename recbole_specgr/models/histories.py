@@ -13,4 +13,8 @@ class ReadsHistories(SequentialRecommender):
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Items `[B, S]`, cut to the longest history of the batch, and lengths `[B]`."""
         length = interaction[self.ITEM_SEQ_LEN]
-        return interaction[self.ITEM_SEQ][:, : int(length.max())], length
+        return interaction[self.ITEM_SEQ][:, : self.longest(length)], length
+
+    def longest(self, length: Tensor) -> int:
+        """How many columns histories of the lengths `[B]` are given."""
+        return int(length.max())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
@@ -12,6 +11,7 @@ from recbole_specgr.models.contract import EmbedsItems
 from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.hstu_reader import HSTUReader, item_loss
 from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.seen_rows import seen_rows
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
 
@@ -35,11 +35,9 @@ class HSTU(EmbedsItems, RanksByVectors, ReadsHistories):
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)
         self.reader = HSTUReader(config, self.max_seq_length)
         self.history_columns = self.reader.history_columns
-        seen = dataset.seen.nonzero().squeeze(1)
-        row = torch.zeros(self.n_items, dtype=torch.long)
-        row[seen] = torch.arange(len(seen))
-        self.register_buffer("seen_items", seen, persistent=False)
-        self.register_buffer("seen_row", row, persistent=False)
+        seen_items, seen_row = seen_rows(dataset.seen)
+        self.register_buffer("seen_items", seen_items, persistent=False)
+        self.register_buffer("seen_row", seen_row, persistent=False)
 
     def states(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """The state after each position of the histories `[B, S, d]`, S being the longest's length, and lengths

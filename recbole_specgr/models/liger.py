@@ -16,6 +16,7 @@ from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import ranking_loss
+from recbole_specgr.models.seen_rows import rows_of_new, seen_rows
 from recbole_specgr.semantic_ids import SemanticIds
 
 
@@ -44,10 +45,9 @@ class LIGER(GenerativeRecommender):
         # Not saved: they are the data set's, and its next version may have more items.
         self.scale = Scale(features[dataset.seen])
         self.register_buffer("features", F.pad(self.scale(features[1:]), (0, 0, 1, 0)), persistent=False)
-        seen = dataset.seen.nonzero().squeeze(1)
-        self.register_buffer("seen_items", seen, persistent=False)
-        self.register_buffer("seen_row", torch.zeros(self.n_items, dtype=torch.long), persistent=False)
-        self.seen_row[seen] = torch.arange(len(seen))
+        seen_items, seen_row = seen_rows(dataset.seen)
+        self.register_buffer("seen_items", seen_items, persistent=False)
+        self.register_buffer("seen_row", seen_row, persistent=False)
         d_model = config["d_model"]
         self.projection = projection(features.size(1), config["projection_sizes"], d_model, config["input_dropout"])
         self.item_position = nn.Embedding(self.max_seq_length, d_model)
@@ -57,7 +57,7 @@ class LIGER(GenerativeRecommender):
 
     # -- vectors -------------------------------------------------------------------------------------------------------
 
-    def item_tokens(self, items: Tensor, length: Tensor) -> Tensor:
+    def history_ids(self, items: Tensor, length: Tensor) -> Tensor:
         """The ids of the items `[B, n]` without special tokens: `[B, n * digits]`."""
         return self.tokens[items].flatten(1)
 
@@ -74,7 +74,7 @@ class LIGER(GenerativeRecommender):
             projected: the projected text of the histories' items `[B, n, d]`; None looks it up.
         """
         items, length = self.history(interaction)
-        tokens = self.item_tokens(items, length)
+        tokens = self.history_ids(items, length)
         if projected is None:
             projected = self.projected_text()[items]
         return tokens, self.backbone.encode(tokens, self.embed(items, tokens, projected))
@@ -104,8 +104,8 @@ class LIGER(GenerativeRecommender):
         self._projected = None
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
-        seen_row = torch.zeros(len(new), dtype=torch.long)
-        return super().new_rows(new) | {"features": self.scale(new.features), "seen_row": seen_row}
+        own = {"features": self.scale(new.features), "seen_row": rows_of_new(len(new))}
+        return super().new_rows(new) | own
 
     def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"_projected": self.projection(self.scale(new.features.to(self.features)))}
@@ -121,7 +121,7 @@ class LIGER(GenerativeRecommender):
         users, vectors = self.user_vectors(tokens, encoded), F.normalize(projected, dim=1)
         dense = ranking_loss(users, vectors, self.seen_row[targets], self.temperature)
         return {
-            "generation": self.generation_loss(encoded, tokens, targets),
+            "generation": self.backbone.loss(encoded, tokens, self.tokens[targets]),
             "dense": self.dense_weight * dense,
         }
 

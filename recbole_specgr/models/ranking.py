@@ -10,7 +10,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.data.unseen_history import without_unseen
-from recbole_specgr.decoding.relevance import maximal_marginal_relevance
+from recbole_specgr.decoding.mmr import maximal_marginal_relevance
 from recbole_specgr.evaluation.ranking import EMPTY, check_ranked, comparable
 from recbole_specgr.models.contract import ModelContract, RankedList, Users
 
@@ -77,7 +77,7 @@ class Ranker:
         users = self.model.encode_users(self.as_read(interaction))
         users.shared = {}
         for point in points:
-            self.model.decoding = {**self.model.decoding, **point}
+            self.model.change_decoding(point)
             yield self._ranked(users, interaction, k, candidates)
 
     def _ranked(

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
@@ -17,8 +16,10 @@ from recbole_specgr.backbones.longformer import load_longformer
 from recbole_specgr.backbones.t5 import at_least_float32
 from recbole_specgr.items.items import Items
 from recbole_specgr.models.contract import Part, Pretrained
+from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.item_tables import ItemTables, NewItems, copy_for_use
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
+from recbole_specgr.models.seen_rows import rows_of_new, seen_rows
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text.attribute_tokens import PAD, START, special_id, tokenize
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 ITEM_POSITIONS = 51  # of the published checkpoint: the start token and 50 items
 
 
-class Recformer(RanksByVectors, ItemTables, SequentialRecommender):
+class Recformer(RanksByVectors, ItemTables, ReadsHistories):
     """A language model reads the history as text and finds the next item by its text.
 
     Li et al., "Text Is All You Need: Learning Language Representations for Sequential Recommendation", KDD 2023. Items
@@ -84,11 +85,9 @@ class Recformer(RanksByVectors, ItemTables, SequentialRecommender):
         tokens = self.tokenize(attributes)
         self.register_buffer("words", tokens.words, persistent=False)
         self.register_buffer("types", tokens.types, persistent=False)
-        seen = dataset.seen.nonzero().squeeze(1)
-        row = torch.zeros(self.n_items, dtype=torch.long)
-        row[seen] = torch.arange(len(seen))
-        self.register_buffer("seen_items", seen, persistent=False)
-        self.register_buffer("seen_row", row, persistent=False)
+        seen_items, seen_row = seen_rows(dataset.seen)
+        self.register_buffer("seen_items", seen_items, persistent=False)
+        self.register_buffer("seen_row", seen_row, persistent=False)
 
         self.longformer = longformer
         width = self.longformer.config.hidden_size
@@ -161,14 +160,13 @@ class Recformer(RanksByVectors, ItemTables, SequentialRecommender):
         return {
             "words": tokens.words,
             "types": tokens.types,
-            "seen_row": torch.zeros(len(new), dtype=torch.long),
+            "seen_row": rows_of_new(len(new)),
             "item_table": torch.cat([reader.embed_items(part) for part in parts]),
         }
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, d]`."""
-        length = interaction[self.ITEM_SEQ_LEN]
-        return self.read(interaction[self.ITEM_SEQ][:, : int(length.max())], length)
+        return self.read(*self.history(interaction))
 
     # -- stages --------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_specgr.decoding.graph_search import ItemGraph, graph_search
-from recbole_specgr.decoding.parallel_digits import log_likelihood, log_likelihood_of_all
+from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 from recbole_specgr.evaluation.ranking import SCORES_AT_ONCE, rank_blocks
 from recbole_specgr.models.contract import RankedList, ScoresItems, Users
 from recbole_specgr.models.explaining import Reasons
@@ -45,9 +45,6 @@ class RPG(ParallelRecommender, ScoresItems):
 
     # -- ranking -------------------------------------------------------------------------------------------------------
 
-    def encode_users(self, interaction: Interaction) -> PredictedDigits:
-        return self.read(interaction)
-
     @property
     def bonus(self) -> Tensor:
         """What is added to each item's score `[n_items]`."""
@@ -72,13 +69,13 @@ class RPG(ParallelRecommender, ScoresItems):
         return RankedList(*rank_blocks(scores, len(users.log_probs), k, candidates))
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
-        scores = log_likelihood(self.encode_users(interaction).log_probs, self.codes, items)
+        scores = log_likelihood(self.read(interaction).log_probs, self.codes, items)
         return scores + self.bonus[items.clamp(min=0)]
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items `[B, n_items]`: mean log-probability of a digit, with an unseen item's bonus."""
-        return log_likelihood_of_all(self.encode_users(interaction).log_probs, self.codes) + self.bonus
+        return log_likelihood_of_all(self.read(interaction).log_probs, self.codes) + self.bonus
 
     def graph(self, candidates: Tensor) -> ItemGraph:
         """The graph of the candidates `[n_items]`; the last one is kept until the model is trained on."""

@@ -6,12 +6,13 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.backbones.architectures import AnyBackbone
+from recbole_specgr.backbones.contract import Reader
 from recbole_specgr.decoding.nearest import NearestItems
 from recbole_specgr.evaluation.ranking import rank_blocks
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
 from recbole_specgr.models.item_tables import NewItems
 from recbole_specgr.models.losses import batch_contrast, ranking_loss
+from recbole_specgr.models.seen_rows import seen_rows
 from recbole_specgr.models.speculative_recommender import SpeculativeRecommender
 from recbole_specgr.models.verifying import ReadUsers
 from recbole_specgr.semantic_ids import SemanticIds
@@ -31,6 +32,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     """
 
     item_caches = ("_item_vectors",)
+    item_encoder: Reader
 
     def __init__(self, config: Config, dataset: Dataset, semantic_ids: SemanticIds) -> None:
         super().__init__(config, dataset, semantic_ids)
@@ -44,7 +46,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
 
     # -- representations -----------------------------------------------------------------------------------------------
 
-    def embed_items(self, ids: Tensor, encoder: AnyBackbone) -> Tensor:
+    def embed_items(self, ids: Tensor, encoder: Reader) -> Tensor:
         """Vectors of single items with the semantic ids `[n, n_digits]` (paper, "Semantic ID-based item and sequence
         representations"): `[n, d]`."""
         tokens = torch.nn.functional.pad(ids, (1, 1))
@@ -58,7 +60,7 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
     @torch.no_grad()
     def frozen_vectors(self, ids: Tensor, chunk: int = 4096) -> Tensor:
         """`embed_items` by the encoder that drafts, without dropout."""
-        encoder = self.item_encoder if self.items_frozen else self.backbone
+        encoder: Reader = self.item_encoder if self.items_frozen else self.backbone
         training = encoder.training
         encoder.eval()
         vectors = torch.cat([self.embed_items(part, encoder) for part in ids.split(chunk)])
@@ -118,10 +120,8 @@ class SpecGRPP(SpeculativeRecommender, GenerativeRecommender):
         learned, targets = self.training_pass(interaction)
         losses = {}
         if self.stage == "finetune":
-            seen = self.seen.nonzero().squeeze(1)
-            row = torch.zeros_like(self.seen, dtype=torch.long)
-            row[seen] = torch.arange(len(seen), device=seen.device)
-            loss = ranking_loss(learned.vectors, self.item_vectors()[seen], row[targets], self.temperature)
+            seen_items, seen_row = seen_rows(self.seen)
+            loss = ranking_loss(learned.vectors, self.item_vectors()[seen_items], seen_row[targets], self.temperature)
             weight = self.ranking_weight * fraction_of_rows(len(targets)) / fraction_of_rows(len(targets[part]))
             losses["ranking"] = weight * loss
         elif self.contrastive_weight:

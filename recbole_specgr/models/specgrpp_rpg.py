@@ -70,11 +70,11 @@ class SpecGRPP_RPG(SpeculativeRecommender, TextItemTable, ParallelRecommender):
         """`drafting_weight * L_CE` and `L_Gen` of the targets, of rows or of windows."""
         items, length = self.history(interaction)
         seen = self.map_text(self.features[self.seen_items])
-        table = F.pad(seen, (0, 0, 1, 0))
+        table = F.pad(seen, (0, 0, 0, 1))  # padding is read as zeros
         states = self.transformer(self.embed(items, table[self.seen_row[items]]))
         states, targets = learned_positions(states, length, interaction[self.ITEM_ID])
         users, vectors = F.normalize(states, dim=-1), F.normalize(seen, dim=-1)
-        drafting = ranking_loss(users, vectors, self.seen_row[targets] - 1, self.drafting_temperature)
+        drafting = ranking_loss(users, vectors, self.seen_row[targets], self.drafting_temperature)
         return {"ranking": self.drafting_weight * drafting, "generation": self.digit_loss(states, targets)}
 
     # -- inference -----------------------------------------------------------------------------------------------------

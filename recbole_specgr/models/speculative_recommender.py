@@ -85,7 +85,7 @@ class SpeculativeRecommender(RanksByList):
             return RankedList(result.items, result.scores, result.round_of)
         settings = self.draft_verify_settings
         rounds = users.once(
-            (k, replace(settings, accept_threshold=0.0, drafter_weight=0.0, order="merged")),
+            ("all_rounds", k, settings.of_rounds),
             lambda: self.all_rounds(users, k, candidates),
         )
         return RankedList.unscored(rounds.lists(k, settings))
@@ -151,7 +151,8 @@ class SpeculativeRecommender(RanksByList):
             return tuple(getattr(result, field.name) for field in fields(result))
 
         inputs = (scores,) if nearest is None else (scores, nearest)
-        result = DraftVerifyResult(*model.decode(decode, users, ("draft_verify", items, seen, k, settings), *inputs))
+        constants = "draft_verify", items, seen, k, settings
+        result = DraftVerifyResult(*model.run_decoding(decode, users, constants, *inputs))
         result.check()
         return result
 

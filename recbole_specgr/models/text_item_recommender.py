@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from recbole_specgr.models.contract import cosines
 from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.seen_rows import NOT_SEEN
 from recbole_specgr.models.text_item_table import TextItemTable
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
 
@@ -80,7 +81,7 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
         return cosines(self.features, items)
 
     def is_unseen(self, items: slice) -> Tensor:
-        return self.seen_row[items] == 0
+        return self.seen_row[items] == NOT_SEEN
 
     def user_vectors(self, interaction: Interaction) -> Tensor:
         """Vectors of a batch's users `[B, hidden_size]`."""
@@ -94,7 +95,7 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
         """Cross entropy of the targets among seen items, of rows or of windows."""
         items, length = self.history(interaction)
         seen = self.map_text(self.features[self.seen_items])
-        table = F.pad(seen, (0, 0, 1, 0))
+        table = F.pad(seen, (0, 0, 0, 1))  # padding is read as zeros
         states = self.read_history(table[self.seen_row[items]], interaction)
         users, targets = learned_positions(states, length, interaction[self.ITEM_ID])
-        return self.item_loss(self.project(users), self.project(seen), self.seen_row[targets] - 1)
+        return self.item_loss(self.project(users), self.project(seen), self.seen_row[targets])

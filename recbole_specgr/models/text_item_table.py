@@ -11,6 +11,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr.models.item_tables import ItemTables, NewItems
+from recbole_specgr.models.seen_rows import rows_of_new, seen_rows
 
 
 class TextItemTable(ItemTables, SequentialRecommender):
@@ -22,7 +23,7 @@ class TextItemTable(ItemTables, SequentialRecommender):
     Attributes:
         features: text vectors `[n_items, d_text]`, row 0 zeros.
         seen_items: items of the training data `[n_seen]`.
-        seen_row: each item's place among these, from 1; 0 for all others `[n_items]`.
+        seen_row: each item's row among these, -1 for all others `[n_items]`.
     """
 
     item_tables: tuple[str, ...] = ("features", "seen_row")
@@ -38,9 +39,7 @@ class TextItemTable(ItemTables, SequentialRecommender):
 
         They are not saved: they are the data set's, and its next version may have more items.
         """
-        items = seen.nonzero().squeeze(1)
-        row = torch.zeros(len(seen), dtype=torch.long)
-        row[items] = torch.arange(1, len(items) + 1)
+        items, row = seen_rows(seen)
         self.register_buffer("features", torch.from_numpy(text_vectors), persistent=False)
         self.register_buffer("seen_items", items, persistent=False)
         self.register_buffer("seen_row", row, persistent=False)
@@ -68,7 +67,7 @@ class TextItemTable(ItemTables, SequentialRecommender):
         return self._directions[1]
 
     def new_rows(self, new: NewItems) -> dict[str, Tensor]:
-        return {"features": new.features, "seen_row": torch.zeros(len(new), dtype=torch.long)}
+        return {"features": new.features, "seen_row": rows_of_new(len(new))}
 
     def new_cache_rows(self, new: NewItems) -> dict[str, Tensor]:
         return {"_table": self.map_text(new.features.to(self.features))}

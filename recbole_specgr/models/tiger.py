@@ -35,7 +35,7 @@ class TIGER(GenerativeRecommender):
             ("generated", k, num_beams, *settings),
             lambda: self.beam_search(users, self.index(candidates), k, num_beams, *settings),
         )
-        return items, total / len(self.level_slices)
+        return items, total / len(self.digit_columns)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         assert isinstance(users, EncodedUsers)

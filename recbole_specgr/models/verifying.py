@@ -47,7 +47,7 @@ class Verifier(ModelContract):
 
     @property
     def records_decoding(self) -> bool:
-        """`decode` makes recordings, and what it is given may read no value on the host."""
+        """`run_decoding` makes recordings, and what it is given may read no value on the host."""
         return False
 
     def prepare_decoding(self, config: Config) -> None:
@@ -56,6 +56,10 @@ class Verifier(ModelContract):
     def read(self, interaction: Interaction) -> ReadUsers:
         """The users of a batch, read once."""
         raise NotImplementedError
+
+    def encode_users(self, interaction: Interaction) -> Users:
+        """To rank users by itself it reads them as it does to verify."""
+        return self.read(interaction)
 
     @property
     def item_codes(self) -> Tensor:
@@ -74,14 +78,14 @@ class Verifier(ModelContract):
         and no value is read on the host."""
         raise NotImplementedError
 
-    def decode(
+    def run_decoding(
         self,
         decode: Callable[..., tuple[Tensor, ...]],
         users: ReadUsers,
         constants: Sequence[Hashable],
         *inputs: Tensor,
     ) -> tuple[Tensor, ...]:
-        """`decode(memory of the users, *inputs)`, as a recording where they are made.
+        """Run `decode(memory of the users, *inputs)`, as a recording where they are made.
 
         Args:
             decode: reads no value on the host where it is to be recorded.

@@ -97,15 +97,21 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return checkpoint
 
 
-def restore_model(model: AbstractRecommender, checkpoint: dict[str, Any], path: Path) -> None:
+def restore_model(
+    model: AbstractRecommender, checkpoint: dict[str, Any], path: Path, trained_as: str | None = None
+) -> None:
     """Put a checkpoint's parameters into `model`.
+
+    Args:
+        path: of the checkpoint, for error messages.
+        trained_as: the class whose checkpoint it must be; None: the model's own.
 
     Raises:
         UserError: they are of another model, or of this model with another backbone or other sizes.
     """
     name, theirs, ours = type(model).__name__, checkpoint["state_dict"], model.state_dict()
-    if checkpoint["model"] != name:
-        raise UserError(f"{path} is a checkpoint of {checkpoint['model']}, not of {name}.")
+    if checkpoint["model"] != (trained_as or name):
+        raise UserError(f"{path} is a checkpoint of {checkpoint['model']}, not of {trained_as or name}.")
     wanted, found = architecture_of(ours), architecture_of(theirs)
     if wanted != found:
         raise UserError(

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PRESETS = ("auto", "small", "paper")
 SMALL_ROWS = 200_000
 SMALL_SIZES = {
     "d_model": 64,

@@ -205,12 +205,12 @@ class _Loaded:
         measured: dict[str, Any] = {}
         try:
             if setup.decode:
-                model.decoding.update(decode)
+                model.change_decoding(decode)
             for name, parameters in setup.measure.items():
                 measured |= MEASURES[name](trial, **parameters)
         finally:
             if setup.decode:
-                model.decoding.update(self.decoding)
+                model.change_decoding(self.decoding)
         return _plain(measured)
 
 

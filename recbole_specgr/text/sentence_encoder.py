@@ -16,8 +16,8 @@ from tqdm import tqdm
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.hub import reach_hub
+from recbole_specgr.system.precisions import DTYPES
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _PIECE = 4096  # texts a file
 _BATCH_TOKENS = 1 << 16  # tokens a batch, padding included
 _CHARACTERS = 3  # a token has at least so many, roughly
@@ -34,8 +34,8 @@ class SentenceEncoder:
     """
 
     def __init__(self, name: str, device: object = "cpu", precision: str = "fp32"):
-        if precision not in PRECISIONS:
-            raise UserError(f"text_precision [{precision}] must be one of {', '.join(PRECISIONS)}.")
+        if precision not in DTYPES:
+            raise UserError(f"text_precision [{precision}] must be one of {', '.join(DTYPES)}.")
         self.name, self.device = name, torch.device(str(device))
         self.precision = precision if self.device.type == "cuda" else "fp32"
 
@@ -78,9 +78,9 @@ class SentenceEncoder:
         longest = len(texts[0]) // _CHARACTERS + 2
         tokens = min(longest, self._model.max_seq_length or longest)
         batch = int(np.clip(_BATCH_TOKENS // tokens, 8, 512))
-        kind = PRECISIONS[self.precision]
+        dtype = DTYPES[self.precision]
         vectors = []
-        with torch.autocast(self.device.type, dtype=kind) if kind else nullcontext():
+        with torch.autocast(self.device.type, dtype) if dtype is not torch.float32 else nullcontext():
             for start in range(0, len(texts), batch):
                 some = texts[start : start + batch]
                 found = self._model.encode(some, batch_size=batch, show_progress_bar=False, convert_to_tensor=True)

@@ -107,7 +107,7 @@ class InductiveEvaluation(TrainerMixin):
             self._load(model_file or self.saved_model_file)
         if not isinstance(eval_data, FullSortEvalDataLoader):
             raise ValueError("Only the full ranking is evaluated; set eval_args.mode to full.")
-        dataset, self.tot_item_num = eval_data._dataset, eval_data._dataset.item_num
+        dataset = eval_data._dataset
         check_topk(self.config["topk"], dataset.candidates, dataset.phase)
         ranker, candidates, k = self.ranker(dataset), dataset.candidates.to(self.device), max(self.config["topk"])
         self.model.eval()

@@ -20,12 +20,10 @@ from torch.utils.data.distributed import DistributedSampler
 
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.precisions import DTYPES
 from recbole_specgr.training.meter import EpochMeter, named_losses
 from recbole_specgr.training.mixin import TrainerMixin
 from recbole_specgr.training.progress import StageProgress
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 # What RecBole's own epoch can do, by setting.
 POSSIBLE = {
@@ -132,7 +130,7 @@ class RecBoleLoop(TrainerMixin):
 
     def _precision(self) -> AbstractContextManager:
         """Computation in the configured precision."""
-        dtype = PRECISIONS[self.config["precision"]]
+        dtype = DTYPES[self.config["precision"]]
         return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
 
     def _learning_rate(self) -> float:

@@ -88,7 +88,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
                     collector.add(number, collector.rows(ranked.items, batch[0], *batch[2:]))
         results = [trainer.evaluator.evaluate(evaluated_rows(each.collected(), view)) for each in collectors]
     except BaseException:
-        model.decoding.update(before)
+        model.change_decoding(before)
         raise
     share = share_tuned_for(trainer.config, view)
     scores = [
@@ -96,7 +96,7 @@ def tune(trainer, eval_data, grid: dict[str, list[Any]], show_progress: bool = F
         for result in results
     ]
     best = scores.index(max(scores) if trainer.valid_metric_bigger else min(scores))
-    model.decoding.update(points[best])
+    model.change_decoding(points[best])
     score = trainer.score_of(results[best])
     chosen = ", ".join(f"{key} {value}" for key, value in points[best].items())
     weighted = "" if share is None else f", {scores[best]:.4f} if {share:.0%} of the targets were unseen"

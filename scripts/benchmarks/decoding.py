@@ -26,7 +26,7 @@ def verify(model, users, index, settings: DraftVerifySettings) -> DraftVerifyRes
     """Draft-verify of encoded users, without what a model does around it."""
     static = users.draft_scores.device.type != "cpu"
     width = settings.num_beams + settings.draft_size
-    prefixes = PrefixStore(model.backbone, users.memory, index, model.level_slices, width, static)
+    prefixes = PrefixStore(model.backbone, users.memory, index, model.digit_columns, width, static)
     verification = TokenVerification(prefixes, model.seen, settings.for_verification(K))
     pool = DraftPool.of_candidates(index.items, users.draft_scores)
     result = draft_verify(verification, pool, K, settings, users_leave=not static)
@@ -49,7 +49,7 @@ def thresholds(model, batch, index) -> dict[str, float]:
 
 
 def generate(model, batch, index) -> Tensor:
-    return beam_search(model.backbone, model.read(batch).memory, index, model.level_slices, K, K).items
+    return beam_search(model.backbone, model.read(batch).memory, index, model.digit_columns, K, K).items
 
 
 def recorded(model, run: Callable[[], object]) -> Callable[[], object]:
@@ -69,12 +69,13 @@ def recorded(model, run: Callable[[], object]) -> Callable[[], object]:
 
 def rank(model, batch, candidates, settings: DraftVerifySettings) -> Tensor:
     """The lists of `speculate`, by the model's own method."""
-    model.decoding = {
-        **model.decoding,
-        "draft_size": settings.draft_size,
-        "num_beams": settings.num_beams,
-        "accept_threshold": settings.accept_threshold,
-    }
+    model.change_decoding(
+        {
+            "draft_size": settings.draft_size,
+            "num_beams": settings.num_beams,
+            "accept_threshold": settings.accept_threshold,
+        }
+    )
     return model.full_sort_topk(batch, K, candidates)
 
 
@@ -89,7 +90,7 @@ def tiger_decoding(bench: Bench):
     model, _, test = bench.model("TIGER")
     theirs = to_transformers(model.eval().backbone).to(bench.device)
     index = model.index(test.candidates.to(bench.device))
-    rows, digits = [], len(model.level_slices)
+    rows, digits = [], len(model.digit_columns)
     options = {"num_beams": K, "num_return_sequences": K, "min_new_tokens": digits, "max_new_tokens": digits}
     for precision, dtype in DECODING_PRECISIONS.items():
         model.decode_in(precision)
@@ -211,7 +212,7 @@ def phases(bench: Bench):
     width = min(K, index.levels[1].nodes)
     nodes = torch.rand(32, index.levels[1].nodes, device=bench.device).topk(width, dim=1).indices
     beams = Beams(nodes, torch.zeros_like(nodes), torch.zeros(32, width, device=bench.device))
-    columns = model.level_slices[1]
+    columns = model.digit_columns[1]
     log_probs = torch.randn(32, width, columns.stop - columns.start, device=bench.device).log_softmax(2)
     seconds = bench.median(lambda: step(beams, log_probs, index, 1, columns.start, K))
     rows.append(

@@ -46,12 +46,12 @@ def _measured(bench: Bench, name: str, enlarge: Callable, settings: dict[str, An
 
 def _with_ids(model: Any, n: int, generator: torch.Generator) -> None:
     """Distinct random codes on all levels but the identification digit's."""
-    levels = model.level_slices[:-1]
+    levels = model.digit_columns[:-1]
     size = levels[0].stop - levels[0].start
     number = torch.randint(size ** len(levels), (2 * n,), generator=generator).unique()
     number = number[torch.randperm(len(number), generator=generator)[:n]]
     digits = [number // size**place % size + level.start for place, level in enumerate(levels)]
-    tokens = torch.stack([*digits, torch.full((n,), model.level_slices[-1].start)], dim=1)
+    tokens = torch.stack([*digits, torch.full((n,), model.digit_columns[-1].start)], dim=1)
     tokens[0] = 0
     model.tokens, model.seen = tokens.to(model.tokens), _seen(n, generator).to(model.seen.device)
     model.n_items = n

@@ -17,8 +17,8 @@ from recbole_specgr.decoding.all_rounds import all_rounds
 from recbole_specgr.decoding.digit_scale import NORMALIZERS, DigitScale
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify_settings import ORDERS, DraftVerifySettings
-from recbole_specgr.decoding.likelihood import log_likelihood
 from recbole_specgr.decoding.prefix_store import PrefixStore
+from recbole_specgr.decoding.token_likelihood import log_likelihood
 from recbole_specgr.decoding.token_verification import TokenVerification
 from recbole_specgr.decoding.unseen_mix import append_unseen
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_specgr.decoding.draft_pool import DraftPool
-from recbole_specgr.decoding.likelihood import log_likelihood
 from recbole_specgr.decoding.prefix_store import PrefixStore, numbered
+from recbole_specgr.decoding.token_likelihood import log_likelihood
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 

@@ -46,7 +46,7 @@ def on_meta(index: PrefixIndex) -> PrefixIndex:
 
 
 def runs_of(world: World, index: PrefixIndex, settings: DraftVerifySettings, k: int, users_leave: bool = False):
-    """Beam search and draft-verify as functions of tensors, as `GenerativeRecommender.decode` has them recorded."""
+    """Beam search and draft-verify as functions of tensors, as `Verifier.run_decoding` has them recorded."""
 
     def beams(tokens: Tensor, encoded: Tensor) -> tuple[Tensor, ...]:
         result = beam_search(world.backbone, world.backbone.memory(tokens, encoded), index, world.slices, k, 6)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recbole_specgr.decoding.beam_search import group_sizes
 from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
-from recbole_specgr.decoding.relevance import maximal_marginal_relevance
+from recbole_specgr.decoding.mmr import maximal_marginal_relevance
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 # ---- maximal marginal relevance ----

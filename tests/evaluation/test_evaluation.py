@@ -66,10 +66,11 @@ class Case:
         collector = RankCollector(config, evaluator.needs_lists)
         view = SimpleNamespace(seen=self.seen, item_num=40, train_counter=self.popularity)
         collector.start(view)
-        for start in range(0, len(ranked), batch):
+        for number, start in enumerate(range(0, len(ranked), batch)):
             rows = slice(start, start + batch)
             part = ranked[rows]
-            collector.eval_batch_collect(part, self.interaction(rows), torch.arange(len(part)), self.target[rows])
+            kept = collector.rows(part, self.interaction(rows), torch.arange(len(part)), self.target[rows])
+            collector.add(number, kept)
         kept = collector.collected()
         return evaluator.evaluate(evaluated_rows(kept, view)), kept
 
@@ -169,7 +170,7 @@ def test_more_than_one_target_a_row_is_refused():
     collector = RankCollector(settings_with(["Recall"]), keeps_lists=False)
     collector.start(SimpleNamespace(seen=torch.ones(5).bool()))
     with pytest.raises(ValueError, match="one target"):
-        collector.eval_batch_collect(
+        collector.rows(
             torch.tensor([[1, 2]]), Interaction({"user_id": [1]}), torch.tensor([0, 0]), torch.tensor([1, 2])
         )
 

@@ -188,6 +188,13 @@ class TestPartsFromRuns:
         result = run("SpecGR_Aux", folder, **AUX, backbone_run=tiger["run_dir"])
         assert list(result["record"]["training"]) == ["drafter"]
 
+    def test_a_part_may_itself_have_its_parameters_from_a_run_of_another_model(self, tiger, folder) -> None:
+        tiger_c = run("TIGER_C", folder, **T5, backbone_run=tiger["run_dir"])["run_dir"]
+        result = run("SpecGR_Aux", folder, **AUX, backbone="TIGER_C", backbone_run=tiger_c)
+        backbone = load_data_and_model(result["run_dir"])[1].parts["backbone"].state_dict()
+        theirs = load_data_and_model(tiger["run_dir"])[1].state_dict()
+        assert all(torch.equal(value, backbone[name]) for name, value in theirs.items())
+
     def test_a_run_of_another_model_is_refused(self, tiger, folder) -> None:
         with pytest.raises(UserError, match=r"\[drafter_run\]: .* is a run of TIGER, not of UniSRec"):
             run("SpecGR_Aux", folder, **AUX, drafter="UniSRec", drafter_run=tiger["run_dir"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from math import isfinite
 from pathlib import Path
 from threading import Event
@@ -363,6 +364,26 @@ class TestSpecGRPP(GenerativeCase):
         with torch.no_grad(), pytest.raises(UserError, match="no such index"):
             model.full_sort_topk(batch, 20, candidates)
 
+    def test_settings_of_acceptance_share_the_rounds_of_a_batch(self, trained) -> None:
+        config, model, *_, test = load_data_and_model(trained["run_dir"])
+        ranker = make_trainer(config, model.eval()).ranker(test._dataset)
+        batch, candidates = next(iter(test))[0], test._dataset.candidates
+        tried = {
+            "draft_size": [5, 20],
+            "accept_threshold": [-3.0, -2.5],
+            "reranking": [True, False],
+            "adaptive_exit": [True, False],
+            "drafter_weight": [0.0, 4.0],
+            "order": ["merged", "accepted_first"],
+        }
+        points = [dict(zip(tried, values)) for values in product(*tried.values())]
+        with mock.patch.object(model, "all_rounds", wraps=model.all_rounds) as rounds:
+            together = [ranked.items for ranked in ranker.rank_at(points, batch, 10, candidates)]
+        assert rounds.call_count == len(tried["draft_size"])
+        for point, items in zip(points, together, strict=True):
+            model.change_decoding(point)
+            assert torch.equal(items, ranker.rank(batch, 10, candidates).items), point
+
 
 class TestSpecGR_Aux(GenerativeCase):
     model = "SpecGR_Aux"
@@ -413,7 +434,7 @@ class TestDecoderOnlyTIGER(TestTIGER):
         assert "LlamaForCausalLM.from_pretrained" in (tmp_path / "out" / "README.md").read_text()
         _, model, *_ = load_data_and_model(run_dir)
         model.eval()
-        stream = model.item_tokens(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
+        stream = model.history_ids(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
         logits = LlamaForCausalLM.from_pretrained(tmp_path / "out").eval()(input_ids=stream).logits[:, -1:]
         ours = model.backbone.decode(model.backbone.encode(stream), stream, model.tokens[[6]])[:, :1]
         torch.testing.assert_close(ours, logits, atol=1e-5, rtol=1e-4)

@@ -50,11 +50,10 @@ def recommender(run) -> Recommender:
 
 @pytest.mark.parametrize("model", ["SpecGRPP", "SASRec"])
 def test_lists_are_those_of_the_test_phase(model, tiny_runs):
-    config, network, _, train, _, test = load_data_and_model(tiny_runs / model)
+    config, network, *_, test = load_data_and_model(tiny_runs / model)
     trainer = make_trainer(config, network.double())
     trainer.config["metrics"] = ["Recall", "ItemCoverage"]  # the last wants the lists kept
     trainer = make_trainer(config, network)
-    trainer.eval_collector.data_collect(train)
     trainer.evaluate(test, load_best_model=False)
     view = test._dataset
     batch = view[torch.arange(len(view))]

@@ -428,7 +428,7 @@ def test_transformers_reads_the_exported_t5(run, tmp_path):
     theirs = T5ForConditionalGeneration.from_pretrained(tmp_path / "out").eval()
     _, model, *_ = load_data_and_model(run)
     model.eval()
-    histories = model.item_tokens(torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2]))
+    histories = model.history_ids(torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2]))
     labels = model.tokens[[6, 7]]
     with torch.no_grad():
         logits = theirs(input_ids=histories, attention_mask=(histories > 0).long(), labels=labels).logits

@@ -35,9 +35,8 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 def evaluated(run_dir: Path) -> tuple[list[list[str]], list[list[int]], list[list[str]]]:
     """The histories of the test rows, the times of their items, and the lists of the run's evaluation in fp64."""
-    config, network, _, train, _, test = load_data_and_model(run_dir)
+    config, network, *_, test = load_data_and_model(run_dir)
     trainer = make_trainer(config, network.double())
-    trainer.eval_collector.data_collect(train)
     trainer.evaluate(test, load_best_model=False)
     view = test._dataset
     ends = view.rows.numpy()

@@ -279,6 +279,9 @@ def test_checkpoints_that_do_not_fit_are_named(tmp_path):
     save_checkpoint(path, Tiny())
     with pytest.raises(UserError, match="checkpoint of Tiny, not of Other"):
         restore_model(Other(), load_checkpoint(path), path)
+    with pytest.raises(UserError, match="checkpoint of Tiny, not of Third"):
+        restore_model(Other(), load_checkpoint(path), path, trained_as="Third")
+    restore_model(Other(), load_checkpoint(path), path, trained_as="Tiny")
     with pytest.raises(UserError, match=r"layer\.bias is \[3\], the model's is \[4\]"):
         restore_model(Tiny(4), load_checkpoint(path), path)
     torch.save({"weights": torch.ones(2)}, path)

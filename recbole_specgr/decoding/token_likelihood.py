@@ -1,4 +1,5 @@
-"""Eq. 2 for given items: how probable a generator holds their ids, whether it would generate them or not."""
+"""Eq. 2 for given items, token by token: how probable a generator holds their ids, whether it would generate them or
+not."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def log_likelihood(
     Returns:
         `[B, n]`, -inf in places that are empty.
     """
-    index, depths = prefixes.index, range(len(prefixes.level_slices))
+    index, depths = prefixes.index, range(len(prefixes.digit_columns))
     exists = items >= 0
     # 1. Sort each user's items by their ids, so that equal prefixes lie side by side.
     items = torch.where(exists, items, index.items[0])

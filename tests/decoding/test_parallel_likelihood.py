@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from recbole_specgr.decoding import graph_search as graphs
-from recbole_specgr.decoding import parallel_digits
+from recbole_specgr.decoding import parallel_likelihood
 from recbole_specgr.decoding.all_rounds import all_rounds
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify import draft_verify
@@ -41,9 +41,9 @@ class World:
 @pytest.mark.parametrize("users", [1, 3, 70])
 def test_the_gather_is_the_sum_digit_by_digit(users: int) -> None:
     world = World(users, users=users)
-    of_all = parallel_digits.log_likelihood_of_all(world.log_probs, world.codes)
+    of_all = parallel_likelihood.log_likelihood_of_all(world.log_probs, world.codes)
     items = torch.tensor([[5, -1, 7, 1]]).repeat(users, 1)
-    of_some = parallel_digits.log_likelihood(world.log_probs, world.codes, items)
+    of_some = parallel_likelihood.log_likelihood(world.log_probs, world.codes, items)
     assert of_all.shape == (users, 41)
     for user in range(users):
         expected = [world.score(user, item) for item in range(41)]
