@@ -11,8 +11,6 @@ from recbole_specgr.backbones.llama_layer import DecoderOnlyConfig
 from recbole_specgr.backbones.t5 import T5, T5Config
 from recbole_specgr.system.errors import UserError
 
-AnyBackbone = Backbone  # as `serving` calls it
-
 
 def encoder_decoder(sizes: Mapping[str, Any], vocab_size: int) -> T5:
     """A T5 with `num_layers` layers in the encoder and as many in the decoder."""

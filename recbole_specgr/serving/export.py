@@ -13,7 +13,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr import __version__
-from recbole_specgr.backbones.architectures import AnyBackbone
+from recbole_specgr.backbones.contract import Backbone
 from recbole_specgr.backbones.transformers_files import FILES as BACKBONE_FILES
 from recbole_specgr.backbones.transformers_files import load, save
 from recbole_specgr.data.splits.contract import described
@@ -125,12 +125,12 @@ def _folders(model: SequentialRecommender, folder: Path = Path()) -> dict[Path, 
     return found
 
 
-def _backbone(model: SequentialRecommender) -> AnyBackbone | None:
+def _backbone(model: SequentialRecommender) -> Backbone | None:
     """What a model generates with."""
     return model.backbone if isinstance(model, GenerativeRecommender) else None
 
 
-def _export_weights(run: Path, to: Path, backbone: AnyBackbone | None) -> str | None:
+def _export_weights(run: Path, to: Path, backbone: Backbone | None) -> str | None:
     """The settings and the last checkpoint of a run, or of a part of one. Returns the name of the `transformers` class
     that reads the backbone; None where there is none."""
     from safetensors.torch import save_file

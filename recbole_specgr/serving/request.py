@@ -36,7 +36,7 @@ def set_decoding(model: SequentialRecommender, given: Mapping[str, Any], config:
     Raises:
         UserError: one that the model does not have, or a value that it can't be.
     """
-    own = model.decoding
+    own, changed = model.decoding, {}
     for short, value in given.items():
         key = SHORT.get(short, short)
         if key not in own:
@@ -45,7 +45,8 @@ def set_decoding(model: SequentialRecommender, given: Mapping[str, Any], config:
                 f"{did_you_mean(short, own)}"
             )
         if value is not None:
-            own[key] = _checked(short, plain(value), config.type_of(key))
+            changed[key] = _checked(short, plain(value), config.type_of(key))
+    model.change_decoding(changed)
 
 
 def _checked(name: str, value: Any, declared: dict[str, Any]) -> Any:

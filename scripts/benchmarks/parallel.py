@@ -40,7 +40,7 @@ def _catalogue(bench: Bench, model, batch, n: int) -> list[list[str]]:
     build = time.perf_counter() - started
 
     def rank(graph_search: bool):
-        model.decoding["graph_search"] = graph_search
+        model.change_decoding({"graph_search": graph_search})
         return model.rank_users(model.encode_users(batch), K, candidates)
 
     def speculate(threshold: float):
