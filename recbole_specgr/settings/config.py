@@ -37,6 +37,8 @@ from recbole_specgr.settings.layer_files import (
     overall_settings,
     property_layers,
     recbole_types,
+    recboles_file,
+    settings_name,
     tuning_grid,
 )
 from recbole_specgr.settings.named_classes import bigger_is_better, split_class
@@ -47,7 +49,6 @@ from recbole_specgr.settings.precision import choose_precision, slow_precision
 from recbole_specgr.settings.presets import DataSize, dotted, follow_data, look_up, open_keys, put
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
-from recbole_specgr.settings.resources import package_folder
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
 from recbole_specgr.system.errors import UserError
@@ -349,7 +350,7 @@ class Config(RecBoleConfig):
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         base_model = model_class.__name__
-        super()._load_internal_config_dict(base_model, model_class, dataset)
+        super()._load_internal_config_dict(settings_name(model_class), model_class, dataset)
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         known = {name for names in self.parameters.values() for name in names}
         layers = [
@@ -414,7 +415,7 @@ class Config(RecBoleConfig):
 
     def _model_keys(self) -> set[str]:
         """The settings that RecBole's property file of the model declares."""
-        path = package_folder("recbole") / "properties" / "model" / f"{self.final_config_dict['base_model']}.yaml"
+        path = recboles_file(settings_name(self._entry.model_class))
         return set(read_mapping(path)) if path.is_file() else set()
 
     def _init_device(self) -> None:
