@@ -112,7 +112,7 @@ def _files(model_class: type, over: list[Path]) -> list[Path]:
     from recbole_specgr.settings.registry import resolve
     from recbole_specgr.settings.yaml_values import read_mapping
 
-    name = settings_name(model_class)
-    files = [file for file in (recboles_file(name), *property_files(f"model/{name}")) if file.is_file()] + over
+    model = settings_name(model_class)
+    files = [file for file in (recboles_file(model), *property_files(f"model/{model}")) if file.is_file()] + over
     backbone = next((name for file in reversed(files) if (name := read_mapping(file).get("backbone"))), None)
     return (_files(resolve(backbone).model_class, []) if backbone else []) + files

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.runs.checks import check_ranks, read_record
-from recbole_specgr.runs.comparison import INNER_MODELS
 from recbole_specgr.runs.moments import moment
 from recbole_specgr.runs.record import RANKS, RESULT, read_columns, write_columns, write_json
+from recbole_specgr.settings.own_code import INNER_MODELS
 from recbole_specgr.system.errors import UserError
 
 ROWS = "rows.npz"

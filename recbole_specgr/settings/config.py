@@ -43,6 +43,7 @@ from recbole_specgr.settings.layer_files import (
 )
 from recbole_specgr.settings.named_classes import bigger_is_better, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
+from recbole_specgr.settings.own_code import code_digests
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, kind_of, stack, types_of
 from recbole_specgr.settings.precision import choose_precision, slow_precision
@@ -127,6 +128,7 @@ class Config(RecBoleConfig):
         self.preset_changes: dict[str, tuple[Any, Any]] = {}
         self._user_layers: list[Layer] = []
         self._digests: dict[str, tuple[str, str | None]] = {}  # of files: setting -> what it names, and the digest
+        self._code: dict[str, tuple[Any, str]] | None = None  # the same of the user's classes, once it is asked for
         self._read = {"backbone"}  # names of settings that were read; this one says which property files are
         self._lender: tuple[Config, Collection[str]] | None = None  # of a part: the whole, and what comes from it
         self._borrowers: list[Config] = []  # of a whole: the parts that it has lent to
@@ -196,9 +198,25 @@ class Config(RecBoleConfig):
         digests = self._file_digests()
         return values | ({FILE_DIGESTS: digests} if digests else {})
 
+    def changed_code(self) -> dict[str, tuple[str, str]]:
+        """The settings whose classes, the user's own, have other code now than when this run was begun: both digests of
+        each. Runs of earlier versions did not keep them."""
+        known = (self._settings or {}).get(FILE_DIGESTS) or {}
+        now = self._code_digests()
+        return {
+            f"code of {look_up(self.final_config_dict, name)}": (known[name], now[name][1])
+            for name in known.keys() & now.keys()
+            if known[name] != now[name][1] and now[name][0] == look_up(self._settings or {}, name)
+        }
+
+    def _code_digests(self) -> dict[str, tuple[Any, str]]:
+        if self._code is None:
+            self._code = code_digests(self.final_config_dict, self._entry.model_class)
+        return self._code
+
     def _file_digests(self) -> dict[str, str]:
-        """The digests of the files that settings name: of a run that was begun before, those that it was begun with,
-        except where a setting names something else now."""
+        """The digests of the files that settings name, and of the code of classes of the user's own: of a run that was
+        begun before, those that it was begun with, except where a setting names something else now."""
         final, saved = self.final_config_dict, self._settings or {}
         known = saved.get(FILE_DIGESTS) or {}
         found: dict[str, str | None] = {}
@@ -210,6 +228,9 @@ class Config(RecBoleConfig):
             if self._digests.get(name, (None,))[0] != value:  # read once: what is written there later is no input
                 self._digests[name] = value, file_digest(name, value, self._data_folder)
             found[name] = self._digests[name][1]
+        for name, (value, digest) in self._code_digests().items():
+            begun_with_it = self.of_a_run and value == look_up(saved, name)
+            found[name] = known.get(name) if begun_with_it else digest
         return {name: digest for name, digest in found.items() if digest is not None}
 
     def check_data(self) -> None:
