@@ -7,7 +7,7 @@ baseline is based on lies below the baseline's file), `config_file_list`, `confi
 """
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
@@ -43,6 +43,7 @@ from recbole_specgr.settings.layer_files import (
 )
 from recbole_specgr.settings.named_classes import bigger_is_better, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
+from recbole_specgr.settings.own_classes import words_of
 from recbole_specgr.settings.own_code import code_digests
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, kind_of, stack, types_of
@@ -130,6 +131,7 @@ class Config(RecBoleConfig):
         self._digests: dict[str, tuple[str, str | None]] = {}  # of files: setting -> what it names, and the digest
         self._code: dict[str, tuple[Any, str]] | None = None  # the same of the user's classes, once it is asked for
         self._read = {"backbone"}  # names of settings that were read; this one says which property files are
+        self._usual: Mapping[str, Any] = {}  # of settings that change nothing although RecBole's code reads them
         self._lender: tuple[Config, Collection[str]] | None = None  # of a part: the whole, and what comes from it
         self._borrowers: list[Config] = []  # of a whole: the parts that it has lent to
         super().__init__(model, dataset, config_file_list, config_dict)
@@ -168,8 +170,23 @@ class Config(RecBoleConfig):
 
     def was_read(self, name: str) -> bool:
         """Somebody has asked for the setting, or for the group that it is in, since there is this Config. Of what it
-        lends to its parts, they may have asked."""
-        return name.partition(".")[0] in self._read
+        lends to its parts, they may have asked. A setting that `has_no_effect` does not count as read."""
+        return name.partition(".")[0] in self._read and not self.has_no_effect(name)
+
+    def without_effect(self, usual: Mapping[str, Any]) -> None:
+        """Let it be known that these settings change nothing, although RecBole's code asks for them.
+
+        Args:
+            usual: their names, each with its usual value, which misleads nobody.
+        """
+        self._usual = usual
+
+    def has_no_effect(self, name: str) -> bool:
+        """The setting is one of `without_effect`, of another value than is usual, and the model's own code does not
+        name it."""
+        top = name.partition(".")[0]
+        unusual = top in self._usual and self.final_config_dict[top] != self._usual[top]
+        return unusual and top not in words_of(self._entry.model_class)
 
     def tokenizer_methods(self) -> set[str]:
         """The tokenizers that this model's settings and those of its parts name; none of its own where ids or codebooks
