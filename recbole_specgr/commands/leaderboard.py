@@ -36,7 +36,7 @@ def run(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     if not (arguments.dataset or arguments.collect or arguments.all):
         parser.error("say what to do: --dataset=NAME, --collect RUN ... or --all")
-    refused = _collect(arguments.collect or [], arguments.leaderboards)
+    refused = _collect(arguments.collect or [], arguments.leaderboards, arguments.replace)
     if arguments.all:
         for path in render_all(arguments.leaderboards):
             print(path)
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--small", action="store_true", help="your runs in one small table, and where to look next")
     parser.add_argument("--wide", action="store_true", help="all columns, wider than the terminal")
     parser.add_argument("--collect", type=Path, nargs="+", metavar="RUN", help="runs, or folders with runs in them")
+    parser.add_argument("--replace", action="store_true", help="let --collect replace results of other settings")
     parser.add_argument("--all", action="store_true", help="render everything in the folder of leaderboards")
     parser.add_argument(
         "--runs", type=Path, default=RUNS, help="the folder of runs, or of a single one (default: %(default)s)"
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _collect(paths: list[Path], leaderboards: Path) -> bool:
+def _collect(paths: list[Path], leaderboards: Path, replace: bool) -> bool:
     """Add the runs, saying what became of each; True when one was refused."""
     refused = False
     for path in paths:
@@ -75,7 +76,7 @@ def _collect(paths: list[Path], leaderboards: Path) -> bool:
             raise UserError(f"there is no finished run in {path}.")
         for found in runs:
             try:
-                for _, outcome in collect([read_run(found)], leaderboards):
+                for _, outcome in collect([read_run(found)], leaderboards, replace):
                     print(f"{found}: {outcome}")
             except UserError as error:
                 refused = True

@@ -108,12 +108,11 @@ def _model_settings(model: str) -> str:
 
 def _files(model_class: type, over: list[Path]) -> list[Path]:
     """The property files of a model and below them those of its backbone, lowest first; then those `over` them."""
+    from recbole_specgr.settings.layer_files import property_files, recboles_file, settings_name
     from recbole_specgr.settings.registry import resolve
-    from recbole_specgr.settings.resources import folders, package_folder
     from recbole_specgr.settings.yaml_values import read_mapping
 
-    places = (package_folder("recbole") / "properties", *folders("properties"))
-    files = [folder / "model" / f"{model_class.__name__}.yaml" for folder in places]
-    files = [file for file in files if file.is_file()] + over
+    model = settings_name(model_class)
+    files = [file for file in (recboles_file(model), *property_files(f"model/{model}")) if file.is_file()] + over
     backbone = next((name for file in reversed(files) if (name := read_mapping(file).get("backbone"))), None)
     return (_files(resolve(backbone).model_class, []) if backbone else []) + files

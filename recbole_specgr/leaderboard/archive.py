@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.runs.checks import check_ranks, read_record
-from recbole_specgr.runs.comparison import INNER_MODELS
+from recbole_specgr.runs.comparison import EVALUATION, differences
 from recbole_specgr.runs.moments import moment
 from recbole_specgr.runs.record import RANKS, RESULT, read_columns, write_columns, write_json
+from recbole_specgr.settings.own_code import INNER_MODELS
 from recbole_specgr.system.errors import UserError
 
 ROWS = "rows.npz"
@@ -91,19 +92,24 @@ def read_archive(leaderboards: Path, dataset: str) -> list[Result]:
     return results
 
 
-def collect(results: Iterable[Result], leaderboards: Path) -> Iterator[tuple[Result, str]]:
-    """Add results to their leaderboards; yields each with what became of it: "added", "replaced an older one",
-    "is there already" or "is older than the one there".
+def collect(
+    results: Iterable[Result], leaderboards: Path, replaces_others: bool = False
+) -> Iterator[tuple[Result, str]]:
+    """Add results to their leaderboards; yields each with what became of it: "added", "replaced an older one", with the
+    settings in which that one differs, "is there already" or "is older than the one there".
+
+    Args:
+        replaces_others: a result may replace one of the same name whose model or training had other settings.
 
     Raises:
         UserError: its rows are not those of the results that are there under the same protocol; it would replace a
-            result of the same name whose parts are other models.
+            result of the same name whose parts are other models or, unless `replaces_others`, one of other settings.
     """
     for result in results:
-        yield result, _add(result, leaderboards)
+        yield result, _add(result, leaderboards, replaces_others)
 
 
-def _add(result: Result, leaderboards: Path) -> str:
+def _add(result: Result, leaderboards: Path, replaces_others: bool) -> str:
     path, outcome = _place(leaderboards, result), "added"
     if path.is_file():
         there = read_record(path)
@@ -119,7 +125,15 @@ def _add(result: Result, leaderboards: Path) -> str:
                     f"[{theirs}]. Give the variant a name of its own: a file in baselines/ with `base: "
                     f"{result.record['base_model']}`, `{key}: {ours}` and a `display_name`."
                 )
-        outcome = "replaced an older one"
+        found = _other_settings(there, result.record)
+        others = _listed(found)
+        if any(key.partition(".")[0] not in EVALUATION for key in found) and not replaces_others:
+            raise UserError(
+                f"{result.source} is refused: it would replace {path}, a result of other settings: {others}. To keep "
+                f"both, give this one a name of its own: a file in baselines/. To replace that one: recbole-specgr "
+                f"leaderboard --collect {result.source.parent} --replace"
+            )
+        outcome = f"replaced an older one of other settings: {others}" if found else "replaced an older one"
     shared = {name: column for name, column in result.ranks.items() if name != "rank"}
     own = {"rank": result.ranks["rank"]}
     if not (path.parent / ROWS).is_file():
@@ -129,6 +143,21 @@ def _add(result: Result, leaderboards: Path) -> str:
     write_columns(path.with_suffix(".npz"), own)
     write_json(path, result.record)
     return outcome
+
+
+def _other_settings(there: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings in which a record differs from the one that it replaces, and those of the runs that both took
+    parameters from: name -> both values, the older one's first."""
+    found = differences(there["settings"], now["settings"])
+    theirs, ours = there.get("taken", {}), now.get("taken", {})
+    for run in sorted(theirs.keys() & ours.keys()):
+        parts = differences(theirs[run]["settings"], ours[run]["settings"])
+        found |= {f"{run}: {name}": values for name, values in parts.items()}
+    return found
+
+
+def _listed(found: dict[str, tuple[Any, Any]]) -> str:
+    return "; ".join(f"[{name}] was {before}, now it is {now}" for name, (before, now) in found.items())
 
 
 def _place(leaderboards: Path, result: Result) -> Path:

@@ -21,6 +21,7 @@ from recbole_specgr.runs.folder import CONFIG, read_settings
 from recbole_specgr.runs.launch import started_as
 from recbole_specgr.runs.moments import now
 from recbole_specgr.runs.record import RESULT, SCHEMA, protocol_hash
+from recbole_specgr.runs.unread import unread
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.resources import PACKAGE
 
@@ -64,6 +65,7 @@ def build_record(
         "protocol_hash": protocol_hash(protocol),
         "settings": what_it_is(config.to_dict()),
         **({"taken": taken} if (taken := _taken(config)) else {}),
+        **({"unread": never_read} if (never_read := sorted(unread(config))) else {}),
         "data": {**interaction_statistics(dataset.split), "candidates": int(dataset.candidates.sum())},
         "validation": {"rows": len(valid), "of": valid.phase_rows},
         "training": {

@@ -6,8 +6,10 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from recbole_specgr.settings.file_digests import FILE_DIGESTS
+from recbole_specgr.settings.layer_files import property_files
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
 from recbole_specgr.settings.presets import look_up
+from recbole_specgr.settings.schema import schema_beside
 
 if TYPE_CHECKING:  # records are compared without torch
     from recbole_specgr.settings.config import Config
@@ -52,7 +54,6 @@ EVALUATION = {
     *("metrics", "topk", "valid_metric", "metric_decimal_place", "tune", "tune_unseen_share", "decoding_precision"),
 }
 SOURCE = "_run"  # settings of this ending name a trained run whose parameters are taken over
-INNER_MODELS = ("drafter", "backbone", "first", "second")  # settings that name a model that the model is made of
 GROWING = "tokenizer"  # the group that gets new settings as tokenizers do; all other groups are compared as they are
 
 
@@ -82,9 +83,10 @@ def alike_records(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings in which two runs differ: name -> their two values. A member of a group has its dotted name.
 
-    A setting that only one of them has came, or went, with another version of the package: it does not count. Neither
-    does what was tuned after training. A file is the same where its content is; of runs of earlier versions, which did
-    not keep its digest, where its name is.
+    A setting that only one of them has came, or went, with another version of the package: it does not count, unless
+    it is one of a class of the user's own, whose file declares it. Neither does what was tuned after training. A file
+    is the same where its content is; of runs of earlier versions, which did not keep its digest, where its name is.
+    The code of a class of the user's own counts where both runs have its digest.
     """
     one, other = ({**BEFORE_THE_SETTING, **what_it_is(settings)} for settings in (one, other))
     tuned = {*(one.get("tune") or {}), *(other.get("tune") or {})}
@@ -92,7 +94,17 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[A
     for key in one:
         if key in other and key not in tuned and not _equal(key, one[key], other[key]):
             found |= _parts(key, one[key], other[key])
+    for key in sorted(_of_own_class(one, other) - tuned):
+        found[key] = (one.get(key), other.get(key))
     return _by_content(found, one, other)
+
+
+def _of_own_class(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    """The settings that only one of two runs of a class of the user's own has, but for those that all models share."""
+    if not all(":" in (settings.get("base") or "") for settings in (one, other)):
+        return set()
+    shared = schema_beside(property_files("overall")[0]).keys()
+    return (one.keys() ^ other.keys()) - shared - {FILE_DIGESTS}
 
 
 def _by_content(

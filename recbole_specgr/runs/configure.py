@@ -96,7 +96,7 @@ def _check_holds_no_run(config: Config) -> None:
 
 def _check_unchanged(before: Config, now: Config) -> None:
     """Raise UserError where a run would go on with settings that it was not begun with."""
-    differences = changed(before.to_dict(), now.to_dict())
+    differences = changed(before.to_dict(), now.to_dict()) | now.changed_code()
     differences.pop("eval_batch_size", None)  # how many users are ranked at once
     if differences:
         values = "; ".join(f"[{key}] was {old}, now it is {new}" for key, (old, new) in sorted(differences.items()))

@@ -71,7 +71,7 @@ def check_given(config: Config, classes: Iterable[type], parts: Sequence[str] = 
     found = {
         name: source
         for name, source in _unusual(config, unread(config)).items()
-        if (all_ours or _top(name) in usual) and _top(name) not in READ_IN_TRAINING
+        if (all_ours or _top(name) in usual or config.has_no_effect(name)) and _top(name) not in READ_IN_TRAINING
     }
     # A process may take from a cache what another has computed, and so read fewer settings: the first one decides.
     found = from_first_process(found)

@@ -22,6 +22,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from recbole_specgr.settings.yaml_values import parse_value
 from recbole_specgr.system.errors import UserError, did_you_mean
 
+# Settings that say which rows are validated, from which histories and by which results: trials of other values of these
+# have scores that can't be compared, and the best one would be the one that was measured most gently.
+OF_WHAT_IS_MEASURED = {
+    *("valid_metric", "metrics", "topk", "valid_rows", "repeatable", "eval_args", "seed"),
+    *("dataset", "data_path", "split", "timestamp_split", "launch_holdout", "MAX_ITEM_LIST_LENGTH"),
+    *("filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval", "val_interval"),
+    *("rm_dup_inter", "repeats_removed", "normalize_all", "normalize_field", "encoding"),
+    *("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "field_separator", "benchmark_filename"),
+}
+
 
 @dataclass(frozen=True)
 class Space:
@@ -91,8 +101,11 @@ def read_space(file: Path) -> Space:
         name, kind, values = words
         if kind not in KINDS:
             raise UserError(f"{where}: [{kind}] is none of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
-        if name == "valid_metric":
-            raise UserError(f"{where}: trials are compared by their valid_metric, so it can't be searched.")
+        if measured := OF_WHAT_IS_MEASURED.intersection(name.split(".")):
+            raise UserError(
+                f"{where}: [{measured.pop()}] says what is measured, so it can't be searched: trials of other values "
+                f"have scores that can't be compared. Give one value to all: --{name}=VALUE"
+            )
         if name in distributions:
             raise UserError(f"{where} names [{name}] a second time.")
         distributions[name] = KINDS[kind](values.strip(), where)

@@ -7,7 +7,7 @@ baseline is based on lies below the baseline's file), `config_file_list`, `confi
 """
 
 import copy
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
@@ -37,17 +37,20 @@ from recbole_specgr.settings.layer_files import (
     overall_settings,
     property_layers,
     recbole_types,
+    recboles_file,
+    settings_name,
     tuning_grid,
 )
 from recbole_specgr.settings.named_classes import bigger_is_better, split_class
 from recbole_specgr.settings.older_runs import BEFORE_THE_SETTING
+from recbole_specgr.settings.own_classes import words_of
+from recbole_specgr.settings.own_code import code_digests
 from recbole_specgr.settings.own_tokenizer import own_tokenizer_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, kind_of, stack, types_of
 from recbole_specgr.settings.precision import choose_precision, slow_precision
 from recbole_specgr.settings.presets import DataSize, dotted, follow_data, look_up, open_keys, put
 from recbole_specgr.settings.recbole_limits import within_recboles_limits
 from recbole_specgr.settings.registry import ModelEntry, base_class, resolve
-from recbole_specgr.settings.resources import package_folder
 from recbole_specgr.settings.yaml_values import Loader, plain, read_mapping
 from recbole_specgr.system.compat import alias_numpy
 from recbole_specgr.system.errors import UserError
@@ -131,7 +134,9 @@ class Config(RecBoleConfig):
         self.preset_changes: dict[str, tuple[Any, Any]] = {}
         self._user_layers: list[Layer] = []
         self._digests: dict[str, tuple[str, str | None]] = {}  # of files: setting -> what it names, and the digest
+        self._code: dict[str, tuple[Any, str]] | None = None  # the same of the user's classes, once it is asked for
         self._read = {"backbone"}  # names of settings that were read; this one says which property files are
+        self._usual: Mapping[str, Any] = {}  # of settings that change nothing although RecBole's code reads them
         self._lender: tuple[Config, Collection[str]] | None = None  # of a part: the whole, and what comes from it
         self._borrowers: list[Config] = []  # of a whole: the parts that it has lent to
         super().__init__(model, dataset, config_file_list, config_dict)
@@ -187,8 +192,23 @@ class Config(RecBoleConfig):
 
     def was_read(self, name: str) -> bool:
         """Somebody has asked for the setting, or for the group that it is in, since there is this Config. Of what it
-        lends to its parts, they may have asked."""
-        return name.partition(".")[0] in self._read
+        lends to its parts, they may have asked. A setting that `has_no_effect` does not count as read."""
+        return name.partition(".")[0] in self._read and not self.has_no_effect(name)
+
+    def without_effect(self, usual: Mapping[str, Any]) -> None:
+        """Let it be known that these settings change nothing, although RecBole's code asks for them.
+
+        Args:
+            usual: their names, each with its usual value, which misleads nobody.
+        """
+        self._usual = usual
+
+    def has_no_effect(self, name: str) -> bool:
+        """The setting is one of `without_effect`, of another value than is usual, and the model's own code does not
+        name it."""
+        top = name.partition(".")[0]
+        unusual = top in self._usual and self.final_config_dict[top] != self._usual[top]
+        return unusual and top not in words_of(self._entry.model_class)
 
     def tokenizer_methods(self) -> set[str]:
         """The tokenizers that this model's settings and those of its parts name; none of its own where ids or codebooks
@@ -217,9 +237,25 @@ class Config(RecBoleConfig):
         digests = self._file_digests()
         return values | ({FILE_DIGESTS: digests} if digests else {})
 
+    def changed_code(self) -> dict[str, tuple[str, str]]:
+        """The settings whose classes, the user's own, have other code now than when this run was begun: both digests of
+        each. Runs of earlier versions did not keep them."""
+        known = (self._settings or {}).get(FILE_DIGESTS) or {}
+        now = self._code_digests()
+        return {
+            f"code of {look_up(self.final_config_dict, name)}": (known[name], now[name][1])
+            for name in known.keys() & now.keys()
+            if known[name] != now[name][1] and now[name][0] == look_up(self._settings or {}, name)
+        }
+
+    def _code_digests(self) -> dict[str, tuple[Any, str]]:
+        if self._code is None:
+            self._code = code_digests(self.final_config_dict, self._entry.model_class)
+        return self._code
+
     def _file_digests(self) -> dict[str, str]:
-        """The digests of the files that settings name: of a run that was begun before, those that it was begun with,
-        except where a setting names something else now."""
+        """The digests of the files that settings name, and of the code of classes of the user's own: of a run that was
+        begun before, those that it was begun with, except where a setting names something else now."""
         final, saved = self.final_config_dict, self._settings or {}
         known = saved.get(FILE_DIGESTS) or {}
         found: dict[str, str | None] = {}
@@ -231,6 +267,9 @@ class Config(RecBoleConfig):
             if self._digests.get(name, (None,))[0] != value:  # read once: what is written there later is no input
                 self._digests[name] = value, file_digest(name, value, self._data_folder)
             found[name] = self._digests[name][1]
+        for name, (value, digest) in self._code_digests().items():
+            begun_with_it = self.of_a_run and value == look_up(saved, name)
+            found[name] = known.get(name) if begun_with_it else digest
         return {name: digest for name, digest in found.items() if digest is not None}
 
     def check_data(self) -> None:
@@ -371,7 +410,7 @@ class Config(RecBoleConfig):
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         base_model = model_class.__name__
-        super()._load_internal_config_dict(base_model, model_class, dataset)
+        super()._load_internal_config_dict(settings_name(model_class), model_class, dataset)
         model_type = self.internal_config_dict.pop("MODEL_TYPE")
         known = {name for names in self.parameters.values() for name in names}
         taken = [layer_of(self._trained, "the run that [trained_run] names")] if self._trained else []
@@ -440,7 +479,7 @@ class Config(RecBoleConfig):
 
     def _model_keys(self) -> set[str]:
         """The settings that RecBole's property file of the model declares."""
-        path = package_folder("recbole") / "properties" / "model" / f"{self.final_config_dict['base_model']}.yaml"
+        path = recboles_file(settings_name(self._entry.model_class))
         return set(read_mapping(path)) if path.is_file() else set()
 
     def _init_device(self) -> None:

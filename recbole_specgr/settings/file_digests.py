@@ -11,7 +11,8 @@ from typing import Any
 from recbole_specgr.settings.presets import look_up
 from recbole_specgr.system.fingerprint import content_key
 
-FILE_DIGESTS = "file_digests"  # among a run's settings: the dotted name of a setting -> digest, where it names files
+# Among a run's settings: the dotted name of a setting -> digest, where it names files or a class of the user's own.
+FILE_DIGESTS = "file_digests"
 
 # Settings that may name a file or a folder -> which files of a folder count.
 _OF_A_FOLDER = {

@@ -9,7 +9,7 @@ from recbole_specgr.settings import schema
 from recbole_specgr.settings.own_classes import check_own_settings
 from recbole_specgr.settings.precedence import Layer, deep_merge, expand_dotted
 from recbole_specgr.settings.registry import ModelEntry, resolve
-from recbole_specgr.settings.resources import folders
+from recbole_specgr.settings.resources import folders, package_folder
 from recbole_specgr.settings.schema import read_schema, schema_beside
 from recbole_specgr.settings.yaml_values import as_lists, read_mapping
 from recbole_specgr.system.errors import UserError
@@ -62,7 +62,7 @@ def layer_of_file(path: Path, declares: bool = False) -> Layer:
 def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
     """The property files of a model, then its baseline file where it is a baseline, then what is tuned for it; what is
     tuned for the model that a baseline is based on lies below the baseline's file."""
-    base_model = entry.model_class.__name__
+    base_model = settings_name(entry.model_class)
     # Whoever writes a model writes its property file, so a model file of the working directory may declare.
     layers = [_usual(layer_of_file(path, declares=True)) for path in property_files(f"model/{base_model}")]
     if entry.baseline_file is None:
@@ -73,6 +73,19 @@ def model_layers(entry: ModelEntry, dataset: str) -> list[Layer]:
         layers += tuned_layers(base_model, dataset)
     layers.append(_baseline_layer(entry, entry.baseline_file, layers))
     return layers + tuned_layers(entry.name, dataset)
+
+
+def settings_name(model_class: type) -> str:
+    """The name that the property files, ours and RecBole's, have a class's settings under: its own or, where it has no
+    file, that of the nearest class above it that has one. A class that derives from a model has the model's settings.
+    """
+    names = [one.__name__ for one in model_class.__mro__]
+    return next((name for name in names if property_files(f"model/{name}") or recboles_file(name).is_file()), names[0])
+
+
+def recboles_file(model: str) -> Path:
+    """Where RecBole's own property file of a model of that name is, if it has one."""
+    return package_folder("recbole") / "properties" / "model" / f"{model}.yaml"
 
 
 def tuned_layers(model: str, dataset: str) -> list[Layer]:

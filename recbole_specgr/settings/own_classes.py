@@ -28,7 +28,7 @@ def check_own_settings(layer: Layer, model_class: type, known: Collection[str], 
     unknown = [key for key in layer.values if key not in known and key not in types]
     if types and unknown:
         raise UserError(unknown_setting(unknown[0], [*types, *known], layer.source))
-    read = _words(model_class)
+    read = words_of(model_class)
     for key in unknown:
         if key not in read and get_close_matches(key, [*known, *read], cutoff=ALIKE):
             raise UserError(
@@ -37,7 +37,7 @@ def check_own_settings(layer: Layer, model_class: type, known: Collection[str], 
             )
 
 
-def _words(model_class: type) -> set[str]:
+def words_of(model_class: type) -> set[str]:
     """The texts that stand in the files of a class and of the classes that it derives from, but for torch's."""
     files = {
         inspect.getsourcefile(one)

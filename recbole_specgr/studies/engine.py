@@ -82,10 +82,21 @@ class StudyRunner:
             return
         run_dir = self.runs.ensure(wanted, seed)
         loaded = _Loaded(run_dir)
+        self._tell_of_unread(setups, loaded.record)
         for setup in pending:
             bar.set_postfix_str(setup.label)
             self._write(setup, seed, identity, loaded.measure(setup), loaded)
             bar.update()
+
+    def _tell_of_unread(self, setups: list[Setup], record: dict[str, Any]) -> None:
+        """A warning where the run read nothing of an axis. Runs of earlier versions do not say what they did not."""
+        varied = {axis for setup in setups for axis in setup.axes if axis in setup.wanted.train}
+        never = [axis for axis in sorted(varied) if axis in record.get("unread", ())]
+        if never:
+            named = ", ".join(f"[{axis}]" for axis in never)
+            getLogger().warning(
+                f"Study {self.study.name}: {record['model']} does not read {named}: to vary it changes nothing."
+            )
 
     def _identity(self, wanted: Wanted, seed: int) -> dict[str, Any]:
         """What makes a cell's numbers those of this run and no other. Raises UserError for what is not there."""

@@ -24,7 +24,7 @@ def stage_settings(trainer: Trainer, overrides: dict[str, Any]) -> Iterator[set[
         for key, value in overrides.items():
             config[key] = value
         with config.noting_reads() as read:
-            for key in READ_BY_RECBOLE:
+            for key in (key for key in READ_BY_RECBOLE if not config.has_no_effect(key)):
                 setattr(trainer, key, config[key])
             _judge_by(trainer, config["valid_metric"])
             norm = config["clip_grad_norm"]

@@ -532,18 +532,55 @@ def test_honest_rows_in_another_order_are_collected_and_others_refused(tmp_path)
         list(collect([replace(other, ranks=false, record={**record, "digest": digest(record)})], tmp_path))
 
 
+def again(first, **settings):
+    """A later result of the same name, of other settings."""
+    record = {**first.record, "finished": "2099-01-01T00:00:00+0000"}
+    record["settings"] = {**record["settings"], **settings}
+    return replace(first, record={**record, "digest": digest(record)})
+
+
 def test_a_result_of_other_parts_does_not_replace_one_of_the_same_name(tmp_path):
     first = make_result("SpecGR_Aux", 1)
     list(collect([first], tmp_path))
-    later = {**first.record, "finished": "2099-01-01T00:00:00+0000"}
-    for settings, refused in (({"learning_rate": 0.5}, False), ({"drafter": "SemanticKNN"}, True)):
-        record = {**later, "settings": {**later["settings"], **settings}}
-        result = replace(first, record={**record, "digest": digest(record)})
-        if refused:
-            with pytest.raises(UserError, match=r"its \[drafter\] is \[SemanticKNN\].*a name of its own"):
-                list(collect([result], tmp_path))
-        else:
-            assert [outcome for _, outcome in collect([result], tmp_path)] == ["replaced an older one"]
+    for replaces_others in (False, True):
+        with pytest.raises(UserError, match=r"its \[drafter\] is \[SemanticKNN\].*a name of its own"):
+            list(collect([again(first, drafter="SemanticKNN")], tmp_path, replaces_others))
+
+
+def test_a_result_of_other_settings_replaces_one_of_the_same_name_only_when_asked_to(tmp_path):
+    first = make_result("TIGER", 1)
+    list(collect([first], tmp_path))
+    (kept,) = (tmp_path / "tiny" / "results").glob("*/TIGER-seed1.json")
+    before = kept.read_text()
+    later = again(first, learning_rate=0.5, epochs=9)
+    names = r"\[learning_rate\] was 0.001, now it is 0.5; \[epochs\] was 5, now it is 9"
+    with pytest.raises(UserError, match=f"{names}. To keep both, .* --replace$"):
+        list(collect([later], tmp_path))
+    assert kept.read_text() == before, "the record there is not lost"
+    ((_, outcome),) = collect([later], tmp_path, replaces_others=True)
+    assert re.fullmatch(f"replaced an older one of other settings: {names}", outcome)
+    assert json.loads(kept.read_text())["settings"]["epochs"] == 9
+
+
+def test_a_result_that_was_evaluated_otherwise_replaces_one_and_says_so(tmp_path):
+    first = make_result("TIGER", 1, settings={"eval_batch_size": 8, "gpu_id": "0"})
+    list(collect([first], tmp_path))
+    ((_, outcome),) = collect([again(first, eval_batch_size=16, gpu_id="1")], tmp_path)
+    assert outcome == "replaced an older one of other settings: [eval_batch_size] was 8, now it is 16"
+    same = make_result("SASRec", 1)
+    assert [outcome for _, outcome in collect([same, again(same)], tmp_path)] == ["added", "replaced an older one"]
+
+
+def test_a_result_made_of_runs_of_other_settings_is_one_of_other_settings(tmp_path):
+    def made_of(epochs, finished):
+        first = make_result("SpecGR_Aux", 1, finished=finished)
+        taken = {"drafter_run": {"record": None, "settings": {"epochs": epochs}}}
+        record = {**first.record, "taken": taken}
+        return replace(first, record={**record, "digest": digest(record)})
+
+    list(collect([made_of(1, "2026-01-01T00:00:00+0000")], tmp_path))
+    with pytest.raises(UserError, match=r"\[drafter_run: epochs\] was 1, now it is 30"):
+        list(collect([made_of(30, "2026-01-02T00:00:00+0000")], tmp_path))
 
 
 def test_what_is_no_longer_rendered_goes(leaderboards):
@@ -603,6 +640,12 @@ def test_the_script(tmp_path):
     (broken / "result.json").write_text(json.dumps({**record, "seed": 7}))
     refused = call("--collect", str(runs))
     assert refused.returncode == 1 and "changed by hand" in refused.stderr and "seed2: added" in refused.stdout
+    saved = make_result(seed=2, finished="2099-01-01T00:00:00+0000", settings={"epochs": 9})
+    other = save_run(tmp_path / "others", saved)
+    alone = call("--collect", str(other))
+    assert alone.returncode == 1 and "[epochs] was 5, now it is 9" in alone.stderr
+    asked = call("--collect", str(other), "--replace")
+    assert asked.returncode == 0 and "replaced an older one of other settings: [epochs] was 5" in asked.stdout
     missing, nothing = call("--dataset=tinny"), call()
     assert missing.returncode == 2 and "no result of [tinny]" in missing.stderr and "mean [tiny]?" in missing.stderr
     assert nothing.returncode == 2 and "say what to do" in nothing.stderr

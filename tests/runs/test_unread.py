@@ -147,3 +147,94 @@ def test_a_setting_is_read_before_training_or_named(tiny_dataset, monkeypatch, m
     run_recbole(model, "tiny", config_dict={**tiny_dataset, **MODELS[model]})
     later = {name for name in configs[0].final_config_dict.keys() - before if configs[0].was_read(name)} - NOT_GIVEN
     assert "parallel" in later and later <= unread.READ_IN_TRAINING | unread.ENVIRONMENT
+
+
+OWN = """
+import torch
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+
+
+class Own(SequentialRecommender):
+    input_type = InputType.POINTWISE
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.items = torch.nn.Embedding(self.n_items, 8)
+
+    def calculate_loss(self, interaction):
+        return torch.nn.functional.cross_entropy(self.full_sort_predict(interaction), interaction[self.ITEM_ID])
+
+    def full_sort_predict(self, interaction):
+        return self.items(interaction[self.ITEM_SEQ]).mean(1) @ self.items.weight.T
+"""
+OF_RECBOLES_LOOP = [
+    ("learner", "sgd"),
+    ("shuffle", False),
+    ("enable_amp", True),
+    ("train_neg_sample_args.sample_num", 7),
+]
+
+
+def write_own(tmp_path, code: str = OWN) -> None:
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "Own.py").write_text(code)
+    (tmp_path / "baselines" / "Own.yaml").write_text("base: Own:Own\nepochs: 1\n")
+
+
+@pytest.mark.parametrize("model", ["TIGER", "Own"])
+@pytest.mark.parametrize(("setting", "value"), OF_RECBOLES_LOOP)
+def test_a_setting_of_recboles_loop_that_our_trainer_does_not_follow_is_an_error(
+    tiny_dataset, tmp_path, model, setting, value
+):
+    write_own(tmp_path)
+    sampling = {"train_neg_sample_args.distribution": "uniform"} if "." in setting else {}
+    given = typed(tiny_dataset, **MODELS.get(model, {}), **sampling, **{setting: value})
+    with pytest.raises(UserError, match=rf"{model} does not read .*\[{setting}\] from the command line"):
+        run_recbole(model, "tiny", config_dict=given)
+    assert not list((tmp_path / "runs").rglob("*.pth"))
+
+
+def test_recboles_own_models_follow_them(tiny_dataset):
+    given = {"learner": "sgd", "shuffle": False, "enable_amp": True}
+    told = run_recbole("SASRec", "tiny", config_dict=typed(tiny_dataset, **MODELS["SASRec"], **given))
+    assert told["unread"] == [] and "unread" not in told["record"]
+
+
+def test_what_is_usual_of_them_is_passed_over(tiny_dataset, tmp_path):
+    write_own(tmp_path)
+    usual = {"learner": "adam", "shuffle": True, "enable_amp": False, "train_neg_sample_args": None}
+    assert run_recbole("Own", "tiny", config_dict=typed(tiny_dataset, **usual))["unread"] == []
+
+
+def test_a_class_that_names_one_may_read_it(tiny_dataset, tmp_path):
+    write_own(
+        tmp_path,
+        OWN.replace(
+            "super().__init__(config, dataset)",
+            "super().__init__(config, dataset)\n        self.optimiser = config['learner']",
+        ),
+    )
+    with pytest.raises(UserError, match=r"does not read \[shuffle\] from the command line"):
+        run_recbole("Own", "tiny", config_dict=typed(tiny_dataset, learner="sgd", shuffle=False))
+
+
+def test_what_parts_share_is_read_where_one_of_them_is_trained_by_recbole(tiny_dataset):
+    settings = {"backbone": "TIGER", **TEXT, **TINY_T5, "epochs": 1, "draft_size": 10, "num_beams": 5, "shuffle": False}
+    with pytest.raises(UserError, match=r"SpecGR_Aux does not read \[shuffle\]"):
+        run_recbole("SpecGR_Aux", "tiny", config_dict=typed(tiny_dataset, **settings, drafter="UniSRec"))
+    with pytest.raises(UserError, match=r"SpecGR_Aux does not read \[learner\] from"):
+        given = typed(tiny_dataset, **settings, drafter="SASRec", learner="sgd")
+        run_recbole("SpecGR_Aux", "tiny", config_dict=given)
+
+
+def test_a_stages_own_setting_of_them_is_told_of(tiny_dataset, caplog):
+    settings = {**MODELS["TIGER"], "stages": {"train": {"learner": "sgd"}}}
+    run_recbole("TIGER", "tiny", config_dict=typed(tiny_dataset, **settings))
+    assert "[stages.train.learner] had no effect" in caplog.text
+
+
+def test_the_record_says_what_was_not_read(tiny_dataset):
+    given = typed(tiny_dataset, "a file", **MODELS["MostPop"], learner="sgd")
+    told = run_recbole("MostPop", "tiny", config_dict=given)
+    assert told["record"]["unread"] == told["unread"] == ["learner"]

@@ -17,6 +17,7 @@ import yaml
 from conftest import ROOT, write_tiny_dataset
 
 from recbole_specgr.commands.command_line import main
+from recbole_specgr.data.dataset import FILTERS
 from recbole_specgr.runs.comparison import what_it_is
 from recbole_specgr.search.report import tuned_settings
 from recbole_specgr.search.space import Space, read_space
@@ -26,6 +27,7 @@ from recbole_specgr.settings.presets import DataSize
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import locked
 
+MEASURED = ("metrics", "topk", "valid_rows", "seed", "repeatable", "split", "timestamp_split", "dataset", *FILTERS)
 PARAMETERS = """\
 learning_rate loguniform -8,-4   # a comment
 
@@ -92,7 +94,11 @@ def test_choices_alone_have_all_combinations(parameters):
         ("hidden_size choice 64", ["line 1", "list"]),
         ("hidden_size choice [", ["line 1", "YAML"]),
         ("a uniform 0,1\na uniform 0,1", ["line 2", "second time"]),
-        ("valid_metric choice [NDCG@10,Recall@10]", ["line 1", "compared by their valid_metric"]),
+        ("valid_metric choice [NDCG@10,Recall@10]", ["line 1", "[valid_metric] says what is measured"]),
+        ("MAX_ITEM_LIST_LENGTH choice [10,20]", ["line 1", "[MAX_ITEM_LIST_LENGTH]", "--MAX_ITEM_LIST_LENGTH=VALUE"]),
+        ("launch_holdout.share uniform 0.1,0.5", ["line 1", "[launch_holdout]", "--launch_holdout.share=VALUE"]),
+        ("stages.train.valid_rows choice [100]", ["line 1", "[valid_rows] says what is measured"]),
+        *((f"{name} choice [1,2]", ["line 1", f"[{name}] says what is measured"]) for name in MEASURED),
     ],
 )
 def test_what_is_wrong_with_a_parameter_file_is_said(parameters, text, words):

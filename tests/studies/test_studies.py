@@ -765,3 +765,14 @@ def test_names():
 
 def test_a_study_without_cells_is_not_shown(tmp_path):
     assert study_data(read_study("ablation"), tmp_path, "ml") == []
+
+
+def test_a_study_says_so_where_a_run_does_not_read_its_axis(workplace, tmp_path, caplog):
+    variant = "{label: Popular, model: MostPop, grid: {train: {AXIS: VALUES}}}"
+    study = f"title: T\nmeasure: {{quality: {{}}}}\nvariants: [{variant}]\n"
+    for axis, values, told in (("learner", "[sgd, adagrad]", 2), ("val_interval", "[~]", 0)):
+        caplog.clear()
+        written = study.replace("AXIS", axis).replace("VALUES", values)
+        assert run_own("axis", written, workplace, tmp_path / axis) == []
+        says = f"Study axis: MostPop does not read [{axis}]: to vary it changes nothing."
+        assert caplog.messages.count(says) == told
