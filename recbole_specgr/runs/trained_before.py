@@ -29,7 +29,7 @@ def settings_of_training(config: Config) -> dict[str, Any]:
         config: of the new run, without them.
 
     Returns:
-        None where no run is named, or one that `building` refuses: one of another model or data set.
+        None of them where no run is named, or one that `building` refuses: one of another model or data set.
     """
     ours = config.to_dict()
     run = Path(ours["trained_run"] or "")
@@ -58,7 +58,7 @@ def use_own_inference(config: Config, model: Any) -> None:
         config: its settings, with what `settings_of_training` found.
     """
     if own := config.give_back(model.decoding):
-        model.decoding.update(own)
+        model.change_decoding(own)
 
 
 def check_trained_alike(config: Config, inference: Iterable[str]) -> None:
