@@ -138,6 +138,15 @@ def test_a_drafter_drafts_new_items(follow):
     np.testing.assert_allclose(scores, vectors[last] @ vectors.T / norms[last][:, None] / norms, atol=1e-5)
     assert np.isfinite(scores[:, (~test.seen).numpy()]).all()
 
+    # what the page promises of items that arrive later
+    recommender = Recommender.load(run)
+    recommender.add_items(NEW)
+    directions = recommender.model.parts["drafter"].directions
+    assert len(directions) == len(vectors) + len(NEW)
+    new = directions[len(vectors) :].numpy()
+    np.testing.assert_allclose(np.linalg.norm(new, axis=1), 1, atol=1e-5)
+    assert not (np.abs(new[:, None] - directions[: len(vectors)].numpy()).max(2) < 1e-6).any()
+
 
 def test_a_metric_is_measured(follow):
     run = follow("Add a metric", hidden_size=16, inner_size=16, n_layers=1, n_heads=2, topk=[10, 40])
