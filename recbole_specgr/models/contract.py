@@ -324,33 +324,46 @@ class ScoresItems(ModelContract):
     """Ranks by a score of every item: RecBole's `full_sort_predict(interaction) -> [B, n_items]` (or flat)."""
 
     def score_all(self, interaction: Interaction) -> Tensor:
-        """Raises UserError where `full_sort_predict` returns something else than scores of these users."""
+        """Raises UserError where `full_sort_predict` returns something else than a line for each user."""
         scores: Tensor = self.full_sort_predict(interaction)  # type: ignore[attr-defined]
-        wanted = (len(interaction), self.n_items)
-        if scores.shape not in (wanted, (wanted[0] * wanted[1],)):
+        users = len(interaction)
+        if scores.dim() == 1 and users and len(scores) % users == 0:
+            scores = scores.view(users, -1)
+        if scores.dim() != 2 or len(scores) != users:
             raise UserError(
-                f"full_sort_predict of {type(self).__name__} returned {list(scores.shape)} for {wanted[0]} users. "
-                f"Wanted are their scores of all {wanted[1]:,} items, the padding item included: {list(wanted)}, or "
-                f"the same flat."
+                f"full_sort_predict of {type(self).__name__} returned {list(scores.shape)} for {users} users. Wanted "
+                f"are their scores of all items: {[users, self.n_items]}, or the same flat."
             )
-        return (scores if scores.is_floating_point() else scores.float()).view(wanted)
+        return scores if scores.is_floating_point() else scores.float()
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
-        parts = blocks(len(interaction), self.n_items)  # no more users at a time than there is room for their scores
-        scores = [self.score_all(interaction[part]).gather(1, items[part].clamp(min=0)) for part in parts]
+        # No more users at a time than there is room for their scores.
+        parts = list(blocks(len(interaction), self.n_items))
+        tables = (of_all_items(self, self.score_all(interaction[part]), len(candidates)) for part in parts)
+        scores = [table.gather(1, items[part].clamp(min=0)) for table, part in zip(tables, parts, strict=True)]
         return torch.cat(scores).masked_fill(items < 0, -torch.inf)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         def ranked() -> RankedList:
             lists, scores = [], []
             for part in blocks(len(users.interaction), self.n_items):
-                of_part = self.score_all(users.interaction[part])
+                of_part = of_all_items(self, self.score_all(users.interaction[part]), len(candidates))
                 lists.append(rank_scores(of_part, k, candidates))
                 scores.append(of_part.gather(1, lists[-1].clamp(min=0)))
             items = torch.cat(lists)
             return RankedList(items, torch.cat(scores).masked_fill(items == EMPTY, -torch.inf))
 
         return users.once(("list", k), ranked)
+
+
+def of_all_items(model: ModelContract, scores: Tensor, n_items: int) -> Tensor:
+    """The scores `[B, n_items]`. Raises UserError where they are of more or fewer items."""
+    if scores.size(1) != n_items:
+        raise UserError(
+            f"full_sort_predict of {type(model).__name__} gives scores of {scores.size(1):,} items. Wanted are those "
+            f"of all {n_items:,}, the padding item included."
+        )
+    return scores
 
 
 class EmbedsItems(ModelContract):

@@ -12,7 +12,7 @@ from torch import Tensor
 from recbole_specgr.data.unseen_history import without_unseen
 from recbole_specgr.decoding.mmr import maximal_marginal_relevance
 from recbole_specgr.evaluation.ranking import EMPTY, check_ranked, comparable
-from recbole_specgr.models.contract import ModelContract, RankedList, Users
+from recbole_specgr.models.contract import ModelContract, RankedList, Users, of_all_items
 
 PIECE = 512  # candidates that a model without scores of all items scores together
 
@@ -118,7 +118,10 @@ class Ranker:
         """The model's scores of all items `[B, n_items]`, -inf for those it can't score; None from a model that does
         not score all items. They are what a drafter drafts by."""
         scores = self.model.score_all(self.as_read(interaction))
-        if scores is None or self.model.inductive:
+        if scores is None:
+            return None
+        scores = of_all_items(self.model, scores, len(self.seen))
+        if self.model.inductive:
             return scores
         return scores.masked_fill(~self.seen, -torch.inf)
 
