@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.runs.checks import check_ranks, read_record
-from recbole_specgr.runs.comparison import EVALUATION, differences
+from recbole_specgr.runs.comparison import EVALUATION, differences, differences_of_taken
 from recbole_specgr.runs.moments import moment
 from recbole_specgr.runs.record import RANKS, RESULT, read_columns, write_columns, write_json
 from recbole_specgr.settings.own_code import INNER_MODELS
@@ -148,12 +148,7 @@ def _add(result: Result, leaderboards: Path, replaces_others: bool) -> str:
 def _other_settings(there: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings in which a record differs from the one that it replaces, and those of the runs that both took
     parameters from: name -> both values, the older one's first."""
-    found = differences(there["settings"], now["settings"])
-    theirs, ours = there.get("taken", {}), now.get("taken", {})
-    for run in sorted(theirs.keys() & ours.keys()):
-        parts = differences(theirs[run]["settings"], ours[run]["settings"])
-        found |= {f"{run}: {name}": values for name, values in parts.items()}
-    return found
+    return differences(there["settings"], now["settings"]) | differences_of_taken(there, now)
 
 
 def _listed(found: dict[str, tuple[Any, Any]]) -> str:

@@ -53,6 +53,7 @@ EVALUATION = {
     *("eval_batch_size", "valid_rows", "unseen_history", "ranking_index", "repeatable", "mmr_weight", "mmr_pool"),
     *("metrics", "topk", "valid_metric", "metric_decimal_place", "tune", "tune_unseen_share", "decoding_precision"),
 }
+TRAINED_RUN = "trained_run"  # names the run whose training is taken over
 SOURCE = "_run"  # settings of this ending name a trained run whose parameters are taken over
 GROWING = "tokenizer"  # the group that gets new settings as tokenizers do; all other groups are compared as they are
 
@@ -74,10 +75,21 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def alike_records(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Two records are of the same model: alike in their settings, and in those of the runs that they took parameters
     from, where both records name these. Records of version 0.1 do not."""
+    return alike(one["settings"], other["settings"]) and not differences_of_taken(one, other)
+
+
+def differences_of_taken(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings in which the runs differ that two records took parameters from, where both records name these:
+    `drafter_run: epochs` -> both values. Of a `trained_run` how it was evaluated and tuned does not count, for a run
+    takes its training alone."""
+    found: dict[str, tuple[Any, Any]] = {}
     ours, theirs = one.get("taken", {}), other.get("taken", {})
-    return alike(one["settings"], other["settings"]) and all(
-        alike(ours[key]["settings"], theirs[key]["settings"]) for key in ours.keys() & theirs.keys()
-    )
+    for run in sorted(ours.keys() & theirs.keys()):
+        passed_over = EVALUATION if run == TRAINED_RUN else set()
+        for name, values in differences(ours[run]["settings"], theirs[run]["settings"]).items():
+            if name.partition(".")[0] not in passed_over:
+                found[f"{run}: {name}"] = values
+    return found
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -44,6 +44,7 @@ from recbole_specgr.leaderboard.table import (
     results_table,
 )
 from recbole_specgr.leaderboard.views import views
+from recbole_specgr.runs.comparison import alike_records
 from recbole_specgr.runs.record import digest, ranks_digest
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.studies.spec import list_studies, read_study
@@ -581,6 +582,17 @@ def test_a_result_made_of_runs_of_other_settings_is_one_of_other_settings(tmp_pa
     list(collect([made_of(1, "2026-01-01T00:00:00+0000")], tmp_path))
     with pytest.raises(UserError, match=r"\[drafter_run: epochs\] was 1, now it is 30"):
         list(collect([made_of(30, "2026-01-02T00:00:00+0000")], tmp_path))
+
+
+def test_of_a_run_whose_training_is_taken_over_its_tuning_does_not_count():
+    def taking(run, **settings):
+        first = make_result("SpecGRPP", 1).record
+        return {**first, "taken": {run: {"record": None, "settings": {"epochs": 3, **settings}}}}
+
+    grids = [{"tune": {"draft_size": [10]}}, {"tune": {"draft_size": [10, 20]}}]
+    assert alike_records(*(taking("trained_run", **grid) for grid in grids))
+    assert not alike_records(*(taking("drafter_run", **grid) for grid in grids))  # a part has what was tuned for it
+    assert not alike_records(taking("trained_run"), taking("trained_run", epochs=4))
 
 
 def test_what_is_no_longer_rendered_goes(leaderboards):
