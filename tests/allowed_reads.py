@@ -41,6 +41,7 @@ ALLOWED = {
     "training/shards.py": "once a batch: its ranks, which are kept on disk",
     # once an evaluation, a run, a catalogue
     "evaluation/collector.py: collected": "the ranks of all rows, once an evaluation",
+    "training/steadiness.py": "how many lists came out otherwise, once a test phase",
     "training/inductive_evaluation.py: share": "how many listed items were drafted, once an evaluation",
     "semantic_ids/prefix_index.py": "once a set of candidates: how many prefixes there are",
     "quick_start.py": "once a run: what is kept of each item",

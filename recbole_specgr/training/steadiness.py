@@ -24,7 +24,7 @@ def warn_of_unsteady_lists(ranker: Ranker, interaction: Interaction, ranked: Ran
     """
     k = ranked.items.size(1)
     again = ranker.rank(interaction[slice(0, FEW)], k, candidates).items
-    other = (again != ranked.items[: len(again)]).any(1).float().mean()
+    other = float((again != ranked.items[: len(again)]).any(1).float().mean())
     if other > OTHER:
         getLogger().warning(
             f"{other:.0%} of the first lists of test come out otherwise when their users are asked again without the "
