@@ -1,20 +1,26 @@
 """What a call may set of a model's inference."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+from recbole_specgr.models.contract import ModelContract
 from recbole_specgr.serving.request import set_decoding
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
 
+class Ranks(ModelContract):
+    """A model of which nothing is asked but its settings of inference."""
+
+    def __init__(self, decoding: dict[str, object]) -> None:
+        self.decoding = decoding
+
+
 @pytest.fixture
-def rpg(tiny_dataset) -> tuple[SimpleNamespace, Config]:
+def rpg(tiny_dataset) -> tuple[Ranks, Config]:
     """Of a model only its settings of inference, and its run's settings, some written as whole numbers."""
     own = {"unseen_bonus": 0, "graph_search": False, "graph_beam": 100, "graph_steps": 4, "mmr_weight": 1}
-    return SimpleNamespace(decoding=dict(own)), Config("RPG", "tiny", config_dict={**tiny_dataset, **own})
+    return Ranks(dict(own)), Config("RPG", "tiny", config_dict={**tiny_dataset, **own})
 
 
 def test_a_value_is_judged_by_the_settings_type_and_not_by_the_runs_own_value(rpg):
@@ -46,7 +52,7 @@ def test_a_value_out_of_the_settings_range_is_refused(rpg, given, message):
 @pytest.mark.parametrize("given", [{"beam_temperature": 0.0}, {"beam_temperature": -1.0}, {"group_penalty": -5.0}])
 def test_beams_are_not_turned_over(tiny_dataset, given):
     """A temperature of 0 empties every list, and one below it turns the order over."""
-    model = SimpleNamespace(decoding={"beam_temperature": 1.0, "group_penalty": 0.0})
+    model = Ranks({"beam_temperature": 1.0, "group_penalty": 0.0})
     with pytest.raises(UserError, match="must be a number"):
         set_decoding(model, given, Config("TIGER", "tiny", config_dict=tiny_dataset))
 

@@ -407,7 +407,7 @@ def test_an_exported_run_comes_back_the_same(run, tmp_path, capsys):
     assert not [name for name in files if name.endswith(".pth")]
     assert str(tmp_path) not in (tmp_path / "out/config.yaml").read_text()  # nothing of this machine
 
-    assert main(["import", str(tmp_path / "out"), "--to", str(tmp_path / "back")]) == 0
+    assert main(["import-run", str(tmp_path / "out"), "--to", str(tmp_path / "back")]) == 0
     assert_same(expected, Recommender.load(tmp_path / "back").recommend(SOME, 20))
     theirs, ours = (
         torch.load(folder / "finetune.pth", weights_only=True)["state_dict"] for folder in (run, tmp_path / "back")
@@ -459,18 +459,18 @@ def test_what_can_not_be_exported_or_imported(run, tmp_path, capsys):
     (tmp_path / "full/file").touch()
     assert main(["export", str(run), "--to", str(tmp_path / "full")]) == 2
     assert "not empty" in capsys.readouterr().err
-    assert main(["import", str(run), "--to", str(tmp_path / "back")]) == 2
+    assert main(["import-run", str(run), "--to", str(tmp_path / "back")]) == 2
     assert "is no exported run" in capsys.readouterr().err
     assert main(["export", str(run), "--to", str(tmp_path / "out")]) == 0
-    assert main(["import", str(tmp_path / "out"), "--to", str(run)]) == 2
+    assert main(["import-run", str(tmp_path / "out"), "--to", str(run)]) == 2
     assert "is there already" in capsys.readouterr().err
     weights = tmp_path / "out/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    assert main(["import", str(tmp_path / "out"), "--to", str(tmp_path / "back")]) == 2
+    assert main(["import-run", str(tmp_path / "out"), "--to", str(tmp_path / "back")]) == 2
     assert "can't be read as an exported run" in capsys.readouterr().err
     manifest = tmp_path / "out/recbole_specgr.json"
     manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 9'))
-    assert main(["import", str(tmp_path / "out"), "--to", str(tmp_path / "back")]) == 2
+    assert main(["import-run", str(tmp_path / "out"), "--to", str(tmp_path / "back")]) == 2
     assert "in format 9" in capsys.readouterr().err
     (run / "result.json").unlink()
     assert main(["export", str(run), "--to", str(tmp_path / "other")]) == 2
