@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recbole_specgr.runs.checks import check_ranks, read_record
-from recbole_specgr.runs.comparison import EVALUATION, differences, differences_of_taken
+from recbole_specgr.runs.comparison import EVALUATION, differences_of_records
 from recbole_specgr.runs.moments import moment
 from recbole_specgr.runs.record import RANKS, RESULT, read_columns, write_columns, write_json
 from recbole_specgr.settings.own_code import INNER_MODELS
@@ -125,7 +125,7 @@ def _add(result: Result, leaderboards: Path, replaces_others: bool) -> str:
                     f"[{theirs}]. Give the variant a name of its own: a file in baselines/ with `base: "
                     f"{result.record['base_model']}`, `{key}: {ours}` and a `display_name`."
                 )
-        found = _other_settings(there, result.record)
+        found = differences_of_records(there, result.record)
         others = _listed(found)
         if any(key.partition(".")[0] not in EVALUATION for key in found) and not replaces_others:
             raise UserError(
@@ -143,12 +143,6 @@ def _add(result: Result, leaderboards: Path, replaces_others: bool) -> str:
     write_columns(path.with_suffix(".npz"), own)
     write_json(path, result.record)
     return outcome
-
-
-def _other_settings(there: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The settings in which a record differs from the one that it replaces, and those of the runs that both took
-    parameters from: name -> both values, the older one's first."""
-    return differences(there["settings"], now["settings"]) | differences_of_taken(there, now)
 
 
 def _listed(found: dict[str, tuple[Any, Any]]) -> str:

@@ -337,10 +337,10 @@ class ScoresItems(ModelContract):
         return scores if scores.is_floating_point() else scores.float()
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
-        # No more users at a time than there is room for their scores.
-        parts = list(blocks(len(interaction), self.n_items))
-        tables = (of_all_items(self, self.score_all(interaction[part]), len(candidates)) for part in parts)
-        scores = [table.gather(1, items[part].clamp(min=0)) for table, part in zip(tables, parts, strict=True)]
+        scores = []
+        for part in blocks(len(interaction), self.n_items):  # no more users than there is room for their scores
+            of_part = of_all_items(self, self.score_all(interaction[part]), len(candidates))
+            scores.append(of_part.gather(1, items[part].clamp(min=0)))
         return torch.cat(scores).masked_fill(items < 0, -torch.inf)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:

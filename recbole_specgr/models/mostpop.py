@@ -46,5 +46,5 @@ class MostPop(TrainingFreeRecommender):
     def best(self, n: int, candidates: Tensor) -> Tensor:
         """The n best candidates, -1 where there are fewer: `[n]`. The last list is kept."""
         if self._best is None or len(self._best[1]) != n or not torch.equal(self._best[0], candidates):
-            self._best = candidates, rank_scores(self.counts[None].clone(), n, candidates)[0]
+            self._best = candidates, rank_scores(self.counts[None], n, candidates)[0]
         return self._best[1]

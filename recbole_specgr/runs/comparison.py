@@ -75,10 +75,15 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def alike_records(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Two records are of the same model: alike in their settings, and in those of the runs that they took parameters
     from, where both records name these. Records of version 0.1 do not."""
-    return alike(one["settings"], other["settings"]) and not differences_of_taken(one, other)
+    return not differences_of_records(one, other)
 
 
-def differences_of_taken(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def differences_of_records(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings in which two records differ, and those of the runs that both took parameters from."""
+    return differences(one["settings"], other["settings"]) | _differences_of_taken(one, other)
+
+
+def _differences_of_taken(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings in which the runs differ that two records took parameters from, where both records name these:
     `drafter_run: epochs` -> both values. Of a `trained_run` how it was evaluated and tuned does not count, for a run
     takes its training alone."""

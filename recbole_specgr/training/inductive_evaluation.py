@@ -129,10 +129,13 @@ class InductiveEvaluation(TrainerMixin):
             self.eval_collector.add(number, kept["rows"])
             seconds[number] = kept["seconds"]
         try:
-            name = self.config["model"]
-            with out_of_memory_advice(self.config, training=False), target_hidden_from(name, dataset):
+            with (
+                out_of_memory_advice(self.config, training=False),
+                target_hidden_from(self.config["model"], dataset),
+            ):
                 for number, batch in self.batches(eval_data, f"evaluate {dataset.phase}", show_progress, done):
-                    interaction, started = batch[0].to(self.device), self._now()
+                    started = self._now()
+                    interaction = batch[0].to(self.device)
                     ranked = ranker.rank(interaction, k, candidates)
                     seconds[number] = self._now() - started
                     if number == 0 and dataset.phase == "test":
