@@ -57,7 +57,7 @@ class ItemCoCount(TrainingFreeRecommender):
         lists, scores = [], []
         for part in blocks(len(users.interaction), self.n_items):
             interaction = users.interaction[part]
-            counts = self.common_users(interaction).scatter_(1, interaction[self.ITEM_SEQ], -torch.inf)
+            counts = self.common_users(interaction)
             places = rank_scores(counts[:, self.by_popularity], k, candidates[self.by_popularity])
             items = self.by_popularity[places.clamp(min=0)]
             scores.append((counts.gather(1, items) + self.popularity[items]).masked_fill(places == EMPTY, -torch.inf))

@@ -7,7 +7,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_specgr.evaluation.ranking import rank_scores
+from recbole_specgr.evaluation.ranking import EMPTY, rank_scores
 from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.training_free import TrainingFreeRecommender
 
@@ -38,10 +38,9 @@ class MostPop(TrainingFreeRecommender):
         return self.counts.repeat(len(interaction), 1)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
-        """The list for everyone, without what each user's history holds: the items are ranked once a phase."""
-        history = users.interaction[self.ITEM_SEQ]
-        items = self.best(k + history.size(1), candidates).expand(len(history), -1)
-        return RankedList(items, self.counts[items.clamp(min=0)]).without(history, k)
+        """The list for everyone: the items are ranked once a phase."""
+        items = self.best(k, candidates).expand(len(users.interaction), -1)
+        return RankedList(items, self.counts[items.clamp(min=0)].masked_fill(items == EMPTY, -torch.inf))
 
     def best(self, n: int, candidates: Tensor) -> Tensor:
         """The n best candidates, -1 where there are fewer: `[n]`. The last list is kept."""

@@ -23,7 +23,6 @@ class SemanticKNN(RanksByVectors, ItemTables, TrainingFreeRecommender):
 
     inductive = True
     compares_items = True
-    lists_history = False
     needs = ("text_vectors",)
     item_tables = ("features", "directions")
 

@@ -12,7 +12,7 @@ from recbole_specgr.models.contract import ScoresItems
 
 
 class TrainingFreeRecommender(ScoresItems, SequentialRecommender):
-    """Ranks by `scores`, which a subclass gives, and never what the history holds (no user gets an item twice)."""
+    """Ranks by `scores`, which a subclass gives. Whether lists hold the history is the protocol's (`repeatable`)."""
 
     input_type = InputType.POINTWISE
 
@@ -22,5 +22,5 @@ class TrainingFreeRecommender(ScoresItems, SequentialRecommender):
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items `[B, n_items]`; those of the history are -inf."""
-        return self.scores(interaction).scatter_(1, interaction[self.ITEM_SEQ], -torch.inf)
+        """Scores of all items `[B, n_items]`."""
+        return self.scores(interaction)

@@ -24,12 +24,10 @@ class RanksByVectors(ScoresItems):
 
     Attributes:
         temperature: what inner products are divided by.
-        lists_history: what the history holds may stand in the user's list.
         ranking_index: faiss' description of the index that finds the best items; None: all are compared.
     """
 
     temperature: float = 1.0
-    lists_history: bool = True
     ranking_index: str | None = None
     # With the candidates, the bonus and some vectors that it is made of.
     _index: tuple[Tensor, float, Tensor, NearestItems] | None = None
@@ -59,18 +57,14 @@ class RanksByVectors(ScoresItems):
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items `[B, n_items]`; -inf for the history's where it may not be listed. A softmax over the
-        candidates makes them the probabilities of a model that is trained by a softmax."""
-        scores = self.scores(self.user_vectors(interaction))
-        return scores if self.lists_history else scores.scatter_(1, interaction[self.ITEM_SEQ], -torch.inf)
+        """Scores of all items `[B, n_items]`. A softmax over the candidates makes them the probabilities of a model that
+        is trained by a softmax."""
+        return self.scores(self.user_vectors(interaction))
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         def ranked() -> RankedList:
             vectors = users.once("vectors", lambda: self.user_vectors(users.interaction))
-            if self.lists_history:
-                return self.nearest(vectors, k, candidates)
-            history = users.interaction[self.ITEM_SEQ]
-            return self.nearest(vectors, k + history.size(1), candidates).without(history, k)
+            return self.nearest(vectors, k, candidates)
 
         return users.once(("list", k, self.unseen_bonus), ranked)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -36,32 +35,28 @@ def train_interactions(view) -> list[tuple[int, int, int]]:
     return [(user, item, time) for user, item, time in rows if time < view.split.cuts[0]]
 
 
-def check(scores: list[float], history: list[int], expected) -> None:
-    """Items rank as `expected(item)` says; the history's are out."""
-    for item, score in enumerate(scores):
-        if item in history:
-            assert score == -math.inf
-        elif item:
-            assert score == pytest.approx(expected(item), abs=1e-5)
+def check(scores: list[float], expected) -> None:
+    """Every item, also one that the history holds, has the score that `expected(item)` says."""
+    assert scores[1:] == pytest.approx([expected(item) for item in range(1, len(scores))], abs=1e-5)
 
 
 def test_popularity_counts_training_interactions(tiny_dataset):
-    histories, scores, test, _ = scored("MostPop", tiny_dataset)
+    _, scores, test, _ = scored("MostPop", tiny_dataset)
     counts = Counter(item for _, item, _ in train_interactions(test))
-    for history, row in zip(histories, scores):
-        check(row, history, counts.__getitem__)
+    for row in scores:
+        check(row, counts.__getitem__)
 
 
 def test_recent_popularity_counts_the_window_then_all(tiny_dataset):
     days = 0.2
-    histories, scores, test, _ = scored("RecentPop", tiny_dataset, window_days=days)
+    _, scores, test, _ = scored("RecentPop", tiny_dataset, window_days=days)
     train = train_interactions(test)
     start = test.split.cuts[0] - days * 86_400
     recent = Counter(item for _, item, time in train if time >= start)
     ever = Counter(item for _, item, _ in train)
     assert 0 < recent.total() < ever.total()
-    for history, row in zip(histories, scores):
-        check(row, history, lambda item: recent[item] + ever[item] / (ever.total() + 1))
+    for row in scores:
+        check(row, lambda item: recent[item] + ever[item] / (ever.total() + 1))
     with pytest.raises(UserError, match="window_days"):
         scored("RecentPop", tiny_dataset, window_days=0)
 
@@ -73,7 +68,20 @@ def test_co_occurrence_counts_common_users_of_the_last_item(tiny_dataset):
     ever = Counter(item for _, item, _ in train)
     for history, row in zip(histories, scores):
         last = users[history[-1]]
-        check(row, history, lambda item, last=last: len(users[item] & last) + ever[item] / (ever.total() + 1))
+        check(row, lambda item, last=last: len(users[item] & last) + ever[item] / (ever.total() + 1))
+
+
+@pytest.mark.parametrize("name", ["MostPop", "RecentPop", "ItemCoCount", "SemanticKNN"])
+def test_whether_lists_hold_the_history_is_the_protocols(name, tiny_dataset):
+    config = Config(name, "tiny", config_dict={**tiny_dataset, "topk": [10], "valid_metric": "NDCG@10"})
+    train, _, test = InductiveDataset(config).build()
+    model, batch = model_of(config, train), test[torch.arange(len(test))]
+    listed = {}
+    for repeatable in (True, False):
+        items = Ranker(model, train.seen, "keep", repeatable).rank(batch, test.item_num - 1, test.candidates).items
+        listed[repeatable] = [set(row) - {-1} for row in items.tolist()]
+    for history, every, fewer in zip(batch["item_id_list"].tolist(), listed[True], listed[False]):
+        assert set(history) & every and fewer == every - set(history)
 
 
 class Counted:
@@ -127,4 +135,4 @@ def test_semantic_knn_is_the_cosine_to_the_mean_of_the_last_items(last_items, ti
         mean = features[history[-last_items:]].mean(0)
         norms = np.linalg.norm(features, axis=1) * np.linalg.norm(mean)
         cosine = features @ mean / np.maximum(norms, 1e-12)
-        check(row, history, cosine.__getitem__)
+        check(row, cosine.__getitem__)

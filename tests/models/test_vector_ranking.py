@@ -220,8 +220,9 @@ def test_the_record_of_speculation_has_the_recall_of_the_drafters_index(tiny_dat
     settings |= {"drafter": "SemanticKNN", "backbone": "TIGER", "tune": None, "ranking_index": "Flat"}
     by_index = run_recbole("SpecGR_Aux", "tiny", config_dict={**settings, "draft_pool": 20})["record"]
     (name, found), *others = by_index["approximation"].items()
-    assert (name, others) == ("drafter", []) and (found["index"], found["recall"]) == ("Flat", 1.0)
-    assert found["k"] == 20 + TINY_T5["MAX_ITEM_LIST_LENGTH"]  # SemanticKNN looks further, for it lists no history
+    assert (name, others) == ("drafter", []) and found["index"] == "Flat"
+    assert found["recall"] > 0.99  # not 1, where the last places' scores are equal but for their rounding
+    assert found["k"] == 20
     of_all = run_recbole("SpecGR_Aux", "tiny", config_dict=settings)["record"]
     assert "approximation" not in of_all  # all items may be drafted, by their exact scores
 
