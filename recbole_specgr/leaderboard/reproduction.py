@@ -11,9 +11,12 @@ from recbole_specgr.leaderboard.summary import Board, Row
 from recbole_specgr.leaderboard.table import shown_keys
 from recbole_specgr.leaderboard.taken import records_used, sources_named
 from recbole_specgr.runs.checks import read_record
-from recbole_specgr.runs.comparison import ENVIRONMENT, SOURCE
+from recbole_specgr.runs.comparison import ENVIRONMENT, EVALUATION, SOURCE, TRAINED_RUN
 from recbole_specgr.runs.launch import training_command, training_words
-from recbole_specgr.settings.arguments import parse
+from recbole_specgr.settings.arguments import Arguments, parse
+from recbole_specgr.settings.layer_files import merged, model_layers, tuning_grid
+from recbole_specgr.settings.presets import dotted, is_given, look_up
+from recbole_specgr.settings.registry import resolve
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
 
@@ -46,8 +49,9 @@ class Comparison:
 
 
 def command_of(record: dict[str, Any]) -> str:
-    """What makes the result again anywhere: without paths of this machine. What was taken from runs is trained by its
-    own settings, or comes from the rows that `rows_used` names."""
+    """What makes the result again anywhere: without paths of this machine, and with what the files of the baseline and
+    of the data set said when it was made, where they say something else today. What was taken from runs is trained by
+    its own settings, or comes from the rows that `rows_used` names."""
     words = training_words(record["command"])
     if words is None:
         return record["command"]
@@ -58,9 +62,30 @@ def command_of(record: dict[str, Any]) -> str:
         if key in KEPT or not (key in ENVIRONMENT or key.endswith(SOURCE) or key == "resume")
     }
     named = {"model": given.model or record["model"], "dataset": given.dataset or record["dataset"]}
+    settings |= _changed_since(record, given)
     words = [f"--{key}={_word(value)}" for key, value in {**named, **settings}.items()]
     files = ["--config_files", *given.config_files] if given.config_files else []
     return training_command([*words, *files], record["command"])
+
+
+def _changed_since(record: dict[str, Any], given: Arguments) -> dict[str, Any]:
+    """What the run had of the settings, by dotted names, that the files of its baseline and of its data set give
+    otherwise today, and that its command does not give. Nothing of a model that is gone."""
+    try:
+        layers = model_layers(resolve(record["model"]), record["dataset"])
+    except UserError:
+        return {}
+    had = record["settings"]
+    # A preset may change what the package's own files of models say; the run's preset did.
+    today = {**merged([layer for layer in layers if not layer.usual]), "tune": tuning_grid(layers)}
+    by_command = {*given.settings, *(f"tune.{key}" for key in given.settings)}
+    # How a run was trained that `trained_run` names, its own command says.
+    compared = EVALUATION & today.keys() if TRAINED_RUN in given.settings else today.keys()
+    return {
+        name: look_up(had, name)
+        for name in dotted({key: today[key] for key in today if key in compared and key in had})
+        if look_up(today, name) != look_up(had, name) and not is_given(name, by_command)
+    }
 
 
 def rows_used(record: dict[str, Any], board: Board) -> dict[str, str]:

@@ -57,8 +57,8 @@ class RanksByVectors(ScoresItems):
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items `[B, n_items]`. A softmax over the candidates makes them the probabilities of a model that
-        is trained by a softmax."""
+        """Scores of all items `[B, n_items]`. Of a model that is trained by a softmax, one over the candidates makes
+        them probabilities."""
         return self.scores(self.user_vectors(interaction))
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:

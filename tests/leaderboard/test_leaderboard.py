@@ -681,6 +681,30 @@ def test_commands_are_without_this_machine():
     assert nested == "python run_recbole.py --model=TIGER --dataset=tiny '--topk=[10, 50]' --tokenizer.levels=2"
 
 
+def test_commands_make_the_run_as_it_was_where_files_say_something_else_today(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tuned = tmp_path / "properties" / "tuned" / "tiny"
+    tuned.mkdir(parents=True)
+    had = {"epochs": 5, "learning_rate": 0.003, "dropout": 0.1, "tokenizer": {"levels": 2, "method": "opq"}}
+    had |= {"tune": {"num_beams": [5, 10]}}
+
+    def command(said: str, words: str = "", model: str = "TIGER") -> str:
+        (tuned / "TIGER.yaml").write_text(said)
+        made = make_result(settings=had, model=model).record
+        return command_of({**made, "command": f"run_recbole.py --model=TIGER --dataset=tiny{words}"})
+
+    plain = "python run_recbole.py --model=TIGER --dataset=tiny"
+    same = "epochs: 5\ntokenizer: {levels: 2}\nnewer_setting: 1\ntune: {num_beams: [5, 10]}\n"
+    assert command(same) == plain
+    assert command(same + "dropout: 0.4\n") == f"{plain} --dropout=0.1"
+    assert command(same.replace("levels: 2", "levels: 3")) == f"{plain} --tokenizer.levels=2"
+    assert command(same.replace("[5, 10]", "[5]")) == f"{plain} '--tune.num_beams=[5, 10]'"
+    assert command(same.replace("5\n", "9\n", 1), " --epochs=5") == f"{plain} --epochs=5"
+    taken = command(same.replace("5\n", "9\n", 1).replace("[5, 10]", "[5]"), " --trained_run=runs/x")
+    assert taken == f"{plain} '--tune.num_beams=[5, 10]'", "how it was trained, the other row's command says"
+    assert command("epochs: 9\n", model="Gone") == plain
+
+
 def test_a_row_names_the_rows_that_it_takes_parameters_from():
     """By the digests of their records; where a record of version 0.1 has none, by model and seed."""
     tiger = [make_result(model="TIGER", seed=seed) for seed in (1, 2)]
