@@ -22,7 +22,14 @@ from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import LAST, checkpoint_of, read_config, write_config
 from recbole_specgr.runs.new_folder import run_folder
 from recbole_specgr.runs.record import RESULT, write_result
-from recbole_specgr.runs.report import describe_data, few_new_items, how_to_show, next_to_no_drafts, three_part_table
+from recbole_specgr.runs.report import (
+    describe_data,
+    few_new_items,
+    how_to_show,
+    next_to_no_drafts,
+    none_can_be_listed,
+    three_part_table,
+)
 from recbole_specgr.runs.trained_before import check_trained_alike, training_of, use_own_inference
 from recbole_specgr.runs.trained_out import remark
 from recbole_specgr.runs.unread import check_given, tell_of, unread
@@ -209,6 +216,8 @@ def _test(run: Run) -> dict[str, float]:
     config = run.config
     result = run.trainer.evaluate(run.data.test, load_best_model=False, show_progress=config["show_progress"])
     getLogger().info("test\n" + three_part_table(result, config["metrics"], config["topk"]))
+    if none_can := none_can_be_listed(config["model"], run.trainer.model.inductive, result):
+        getLogger().info(none_can)
     return result
 
 

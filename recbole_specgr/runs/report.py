@@ -42,6 +42,24 @@ def three_part_table(result: dict[str, float], metrics: list[str], topk: list[in
     return plain_table(rows, headers, width=width)
 
 
+def none_can_be_listed(model: str, inductive: bool, result: Mapping[str, float]) -> str:
+    """The sentence that tells an unseen metric of 0 that says nothing of the model's quality from one that does; ""
+    where the model ranks new items, or no target is new.
+
+    Args:
+        model: its name.
+        inductive: it ranks items that training did not have.
+        result: of an evaluation.
+    """
+    if inductive or not result["unseen_count"]:
+        return ""
+    return (
+        f"{model} ranks items of its training data only. So its results on unseen targets are 0 by its making, and "
+        f"{result['unseen_count'] / (result['in_sample_count'] + result['unseen_count']):.0%} of the targets are "
+        f"beyond its reach."
+    )
+
+
 def describe_data(train: InductiveDataset, valid: InductiveDataset, test: InductiveDataset) -> str:
     """The phases' rows and the items in a line."""
 

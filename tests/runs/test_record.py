@@ -1,6 +1,7 @@
 """Result records: what a run writes comes back, and what can't be trusted is refused with the reason."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from conftest import ROOT
 from leaderboard_records import make_ranks, make_record, make_result, save_run, saved
 
 from recbole_specgr.leaderboard.archive import collect, find_runs, latest, read_archive, read_run, run_folders
+from recbole_specgr.quick_start import run_recbole
 from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.collecting import environment
 from recbole_specgr.runs.record import digest, protocol_hash, ranks_digest, write_result
-from recbole_specgr.runs.report import three_part_table
+from recbole_specgr.runs.report import none_can_be_listed, three_part_table
 from recbole_specgr.system.errors import UserError
 
 
@@ -230,3 +232,16 @@ def test_a_part_without_targets_is_a_dash():
         {"recall@5": 0.5, "in_sample_recall@5": 0.5, "in_sample_count": 4, "unseen_count": 0}, ["Recall"], [5]
     )
     assert [line.split()[-2:] for line in table.splitlines()[2:]] == [["4", "0.5000"], ["4", "0.5000"], ["0", "-"]]
+
+
+@pytest.mark.parametrize("model", ["MostPop", "SemanticKNN"])
+def test_a_run_says_where_zeros_on_new_targets_are_the_models_making(model, tiny_dataset, caplog):
+    with caplog.at_level(logging.INFO):
+        test = run_recbole(model, "tiny", config_dict={**tiny_dataset, "topk": [5], "valid_metric": "NDCG@5"})[
+            "test_result"
+        ]
+    share = test["unseen_count"] / (test["unseen_count"] + test["in_sample_count"])
+    said = "MostPop ranks items of its training data only. So its results on unseen targets are 0 by its making, and "
+    assert (said + f"{share:.0%} of the targets are beyond its reach." in caplog.text) == (model == "MostPop")
+    everything_seen = {**test, "unseen_count": 0}
+    assert none_can_be_listed("MostPop", False, everything_seen) == ""
