@@ -44,7 +44,7 @@ def run(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     more = "Any other --key=value is added to the command: --data_path, --gpu_id, ..."
     parser = new_parser("reproduce", ABOUT, EXAMPLES, more)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="MODEL-seedN, or MODEL for its first seed")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="as --list names it, or MODEL for its first seed")
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--all", action="store_true", help="every row")
     parser.add_argument("--list", action="store_true", help="show the rows and their commands")

@@ -51,7 +51,7 @@ class Comparison:
 def command_of(record: dict[str, Any]) -> str:
     """What makes the result again anywhere: without paths of this machine, and with what the files of the baseline and
     of the data set said when it was made, where they say something else today. What was taken from runs is trained by
-    its own settings, or comes from the rows that `rows_used` names."""
+    its own settings, or comes from the rows that the matrix names."""
     words = training_words(record["command"])
     if words is None:
         return record["command"]
@@ -88,23 +88,38 @@ def _changed_since(record: dict[str, Any], given: Arguments) -> dict[str, Any]:
     }
 
 
-def rows_used(record: dict[str, Any], board: Board) -> dict[str, str]:
-    """The rows that the runs are of which a result took parameters from: the setting that named each run -> the row.
-
-    A run that is not on the board has no row.
-    """
-    results = [(_name(row, result), result.record) for row in board.rows for result in row.results]
-    name_of = {other["digest"]: name for name, other in results}
-    used = records_used(record, [other for _, other in results])
-    return {key: name_of[other["digest"]] for key, other in used.items()}
-
-
 def rows_yaml(boards: list[Board]) -> str:
-    """The matrix, a function of the records."""
-    rows = {
-        _name(row, result): {
+    """The matrix, a function of the records and of today's property files. A row of the first board is MODEL-seedN; one
+    of another board also has the protocol's hash in its name."""
+    rows: dict[str, dict[str, Any]] = {}
+    for board in boards:
+        of_board = "" if board is boards[0] else f"@{board.record['protocol_hash']}"
+        rows |= _rows_of(board, of_board)
+    return HEAD + yaml.safe_dump(rows, sort_keys=False, width=200, allow_unicode=True)
+
+
+def _rows_of(board: Board, of_board: str) -> dict[str, dict[str, Any]]:
+    """A board's rows of the matrix.
+
+    Args:
+        of_board: what their names end with.
+    """
+
+    def name(result: Result) -> str:
+        return f"{result.record['model']}-seed{result.record['seed']}{of_board}"
+
+    results = [result for row in board.rows for result in row.results]
+    name_of = {result.record["digest"]: name(result) for result in results}
+
+    def uses(record: dict[str, Any]) -> dict[str, str]:
+        """The setting that named a run -> the row that it is of; nothing of a run that is not on the board."""
+        used = records_used(record, [result.record for result in results])
+        return {key: name_of[other["digest"]] for key, other in used.items()}
+
+    return {
+        name(result): {
             "command": command_of(result.record),
-            **({"uses": used} if (used := rows_used(result.record, board)) else {}),
+            **({"uses": used} if (used := uses(result.record)) else {}),
             "protocol": result.record["protocol_hash"],
             "expected": {
                 key: {"score": result.record["metrics"]["test"][key], "tolerance": _tolerance(row, key)}
@@ -112,11 +127,9 @@ def rows_yaml(boards: list[Board]) -> str:
                 if key in result.record["metrics"]["test"]
             },
         }
-        for board in boards[:1]
         for row in board.rows
         for result in row.results
     }
-    return HEAD + yaml.safe_dump(rows, sort_keys=False, width=200, allow_unicode=True)
 
 
 def read_rows(leaderboards: Path, dataset: str) -> dict[str, dict[str, Any]]:
@@ -152,10 +165,6 @@ def compare(row: dict[str, Any], result: Path) -> list[Comparison]:
         Comparison(key, test.get(key), expected["score"], expected["tolerance"])
         for key, expected in row["expected"].items()
     ]
-
-
-def _name(row: Row, result: Result) -> str:
-    return f"{row.model}-seed{result.record['seed']}"
 
 
 def _tolerance(row: Row, key: str) -> float:

@@ -737,6 +737,25 @@ def test_a_row_names_the_rows_that_it_takes_parameters_from():
         assert least == 0.002, "what it takes over is trained, though it is not"
 
 
+def test_rows_of_every_board_can_be_made_again():
+    """The first board's by model and seed, the others' with the protocol in their names, and what each takes from its
+    own board."""
+    first = [make_result(model=model) for model in ("TIGER", "SASRec")]
+    other = make_result(model="TIGER", repeatable=False)
+    part = {"backbone_run": {"record": other.record["digest"], "settings": {}}}
+    taking = make_result(model="TIGER_C", repeatable=False)
+    taking = replace(taking, record={**taking.record, "taken": part})
+    boards = summarise([*first, other, taking, make_result(model="DSI")])
+    rows = yaml.safe_load(rows_yaml(boards))
+    of_other = f"@{other.record['protocol_hash']}"
+    names = ["TIGER-seed1", "SASRec-seed1", "DSI-seed1", f"TIGER-seed1{of_other}", f"TIGER_C-seed1{of_other}"]
+    assert sorted(rows) == sorted(names) and list(rows)[3:] == names[3:]
+    assert rows[f"TIGER_C-seed1{of_other}"]["uses"] == {"backbone_run": f"TIGER-seed1{of_other}"}
+    assert rows[f"TIGER-seed1{of_other}"]["protocol"] == other.record["protocol_hash"]
+    assert find_row(rows, "TIGER") == "TIGER-seed1" and find_row(rows, names[4]) == names[4]
+    assert find_row(rows, "TIGER_C") == names[4], "a model that only another board has"
+
+
 def test_seeds_made_of_other_runs_are_not_averaged():
     def made_of(seed: int, epochs: int) -> Result:
         result = make_result(model="SpecGR_Aux", seed=seed)
