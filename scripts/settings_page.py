@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
+from recbole_specgr.settings.foreign import RECBOLE_WORDS  # noqa: E402
 from recbole_specgr.settings.reference import (  # noqa: E402
     Described,
     introduction,
@@ -29,6 +30,11 @@ file for `--config_files`, in a baseline file, or in `properties/` of the workin
 refused before anything is read or written, with one sentence that names it, where it came from and what it must be.
 Editors that know [yaml-language-server](https://github.com/redhat-developer/yaml-language-server) complete names and
 check values in files whose first line names a schema, as ours do.
+
+**What lies over what**, lowest first: `properties/overall.yaml`, `dataset/<dataset>/<dataset>.yaml` (what the importer found),
+`properties/dataset/<dataset>.yaml`, `properties/model/<model>.yaml`, `baselines/<model>.yaml`,
+`properties/tuned/<dataset>/<model>.yaml`, `--config_files`, `--name=value`. Folders `properties` and `baselines` of the working
+directory go over the package's own.
 """
 
 
@@ -40,7 +46,7 @@ def page() -> str:
         INTRODUCTION,
         "## All models\n\n" + _table(settings_of(defaults, shared)),
         "## RecBole's own\n\nHanded on to RecBole, which has the defaults.\n\n"
-        + _table(without_default(shared, defaults)),
+        + _table(without_default(shared, {*defaults, *RECBOLE_WORDS})),
         "## RecBole's sequential models\n\nEach has some of them; `--model=NAME --help` shows which, with defaults.\n\n"
         + _table(without_default(read_schema(PROPERTIES / "recbole_models.schema.json"), [])),
     ]

@@ -15,7 +15,7 @@ Trains a model, evaluates it overall, on in-sample and on unseen items, and writ
   --model, -m NAME        what to train; --list-models shows the names
   --dataset, -d NAME      ml-100k when not given; `recbole-specgr import-data` makes others
   --config_files FILE...  YAML files of settings; a later file goes over an earlier one
-  --KEY=VALUE             any setting, VALUE as in YAML: --epochs=20  --topk=[10,50]  --launch_holdout=None
+  --KEY=VALUE             any setting, VALUE as in YAML: --epochs=20  '--topk=[10,50]'  --launch_holdout=None
                           a dot reaches into a group: --tokenizer.codebook_size=32
                           without a value it is True: --reproducibility
 
@@ -40,7 +40,7 @@ working directory go over the package's own.
 examples:
   {program} --model=SpecGRPP
   {program} --model=SASRec --epochs=5 --seed=1
-  {program} --model=TIGER --dataset=my_data --timestamp_split=[0.8,0.9]
+  {program} --model=TIGER --dataset=my_data '--timestamp_split=[0.8,0.9]'
   torchrun --nproc_per_node=4 {torchrun} --model=SpecGRPP
 """
 
