@@ -31,10 +31,10 @@ refused before anything is read or written, with one sentence that names it, whe
 Editors that know [yaml-language-server](https://github.com/redhat-developer/yaml-language-server) complete names and
 check values in files whose first line names a schema, as ours do.
 
-**What lies over what**, lowest first: `properties/overall.yaml`, `dataset/<dataset>/<dataset>.yaml` (what the importer found),
-`properties/dataset/<dataset>.yaml`, `properties/model/<model>.yaml`, `baselines/<model>.yaml`,
-`properties/tuned/<dataset>/<model>.yaml`, `--config_files`, `--name=value`. Folders `properties` and `baselines` of the working
-directory go over the package's own.
+**What lies over what**, lowest first: `properties/overall.yaml`, `dataset/<dataset>/<dataset>.yaml` (what the
+importer found), `properties/dataset/<dataset>.yaml`, `properties/model/<model>.yaml`, `baselines/<model>.yaml`,
+`properties/tuned/<dataset>/<model>.yaml`, `--config_files`, `--name=value`. Folders `properties` and `baselines` of the
+working directory go over the package's own.
 """
 
 

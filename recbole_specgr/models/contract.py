@@ -26,6 +26,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_specgr.decoding.left_out import among
 from recbole_specgr.evaluation.ranking import EMPTY, blocks, check_ranked, rank_scores
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.system.errors import UserError
@@ -84,15 +85,15 @@ class RankedList:
         return RankedList(self.items.gather(1, places), self.scores.gather(1, places), round_of)
 
     def without(self, left_out: Tensor, k: int) -> RankedList:
-        """The first k of each list that are not among the user's `left_out` `[B, S]`; `[B, k]`, or shorter where the
-        list is."""
-        stays = (self.items != EMPTY) & ~(self.items[:, :, None] == left_out[:, None, :]).any(2)
+        """The first k of each list that are not among the user's `left_out` `[B, S]`: `[B, k]`."""
+        stays = (self.items != EMPTY) & ~among(self.items, left_out)
         order = stays.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :k]
-        left, gone = self.at(order), ~stays.gather(1, order)
+        left, gone, missing = self.at(order), ~stays.gather(1, order), (0, k - order.size(1))
+        round_of = None if left.round_of is None else left.round_of.masked_fill(gone, -1)
         return RankedList(
-            left.items.masked_fill(gone, EMPTY),
-            left.scores.masked_fill(gone, -torch.inf),
-            None if left.round_of is None else left.round_of.masked_fill(gone, -1),
+            torch.nn.functional.pad(left.items.masked_fill(gone, EMPTY), missing, value=EMPTY),
+            torch.nn.functional.pad(left.scores.masked_fill(gone, -torch.inf), missing, value=-torch.inf),
+            None if round_of is None else torch.nn.functional.pad(round_of, missing, value=-1),
         )
 
     @classmethod
@@ -275,8 +276,9 @@ class ModelContract:
     def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
         """`rank_users` of lists that leave some items out, which differ from user to user.
 
-        The default takes what is left of a longer list. A model whose list of k is not the beginning of its longer
-        ones, such as one that is composed of two lists, says how it is made.
+        Where nothing is left out, these are the lists of `rank_users`. The default takes what is left of a longer list.
+        A model whose list of k is not the beginning of its longer ones says how it is made: one that searches or
+        speculates until it has k, or that is composed of two lists.
 
         Args:
             left_out: items `[B, S]`, 0 in places that are empty.

@@ -137,21 +137,28 @@ class LIGER(GenerativeRecommender):
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The scores are the dense ones."""
+        nothing = users.interaction[self.ITEM_SEQ][:, :0]
+        return self.rank_without(users, k, candidates, nothing)
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """Others are generated in the place of what is left out."""
         assert isinstance(users, EncodedUsers)
-        index = self.index(candidates)
-        n, num_beams = self.decoding["num_generated"], max(self.decoding["num_beams"], self.decoding["num_generated"])
-        generated = users.once(
-            (n, num_beams),
-            lambda: self.beam_search(users, index, n, num_beams)[0],
-        )
+        index, n, spare = self.index(candidates), self.decoding["num_generated"], left_out.size(1)
+        num_beams = max(self.decoding["num_beams"], n)
+        found = users.once((n + spare, num_beams), lambda: self.beam_search(users, index, n + spare, num_beams)[0])
+        generated = RankedList.unscored(found).without(left_out, n).items
         vectors, new = self.user_vectors(users.tokens, users.encoded), candidates & ~self.seen
 
-        def scores(items: slice) -> Tensor:
-            allowed = new[items].repeat(len(vectors), 1)
-            inside = (generated >= max(items.start, 1)) & (generated < items.stop)  # -1 where fewer were generated
-            row, place = inside.nonzero(as_tuple=True)
-            allowed[row, generated[row, place] - items.start] = True
-            return (vectors @ self.item_vectors(items).T).masked_fill(~allowed, -torch.inf)
+        def places(items: Tensor, block: slice) -> tuple[Tensor, Tensor]:
+            """Rows and columns of the items `[B, n]` in a block; -1 and 0 are no items."""
+            row, place = ((items >= max(block.start, 1)) & (items < block.stop)).nonzero(as_tuple=True)
+            return row, items[row, place] - block.start
+
+        def scores(block: slice) -> Tensor:
+            allowed = new[block].repeat(len(vectors), 1)
+            allowed[places(generated, block)] = True
+            allowed[places(left_out, block)] = False
+            return (vectors @ self.item_vectors(block).T).masked_fill(~allowed, -torch.inf)
 
         return RankedList(*rank_blocks(scores, len(vectors), k, candidates))
 

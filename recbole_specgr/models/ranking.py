@@ -52,6 +52,10 @@ class Ranker:
             self._last = candidates, rankable(self.model, candidates, self.seen)
         return self._last[1]
 
+    def left_out(self, interaction: Interaction) -> Tensor | None:
+        """What the protocol leaves out of each user's list `[B, S]`, 0 in places that are empty; None: nothing."""
+        return None if self.repeatable else interaction[self.model.ITEM_SEQ]
+
     @torch.no_grad()
     def rank(self, interaction: Interaction, k: int, candidates: Tensor, left_out: Tensor | None = None) -> RankedList:
         """The k best candidates of every user.
@@ -84,8 +88,8 @@ class Ranker:
         self, users: Users, interaction: Interaction, k: int, candidates: Tensor, left_out: Tensor | None = None
     ) -> RankedList:
         allowed = self.rankable(candidates)
-        if not self.repeatable:
-            history = interaction[self.model.ITEM_SEQ]
+        history = self.left_out(interaction)
+        if history is not None:
             left_out = history if left_out is None else torch.cat([history, left_out], dim=1)
         weight = self.model.decoding.get("mmr_weight", 0.0)
         pool = max(k, self.model.decoding["mmr_pool"]) if weight else k

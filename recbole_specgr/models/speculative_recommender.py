@@ -15,7 +15,8 @@ from recbole_specgr.decoding.all_rounds import AllRounds, all_rounds
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
-from recbole_specgr.evaluation.ranking import comparable
+from recbole_specgr.decoding.left_out import among
+from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Draft, Reasons
 from recbole_specgr.models.verifying import ReadUsers, Verifier
@@ -73,20 +74,29 @@ class SpeculativeRecommender(RanksByList):
         return replace(users, draft_scores=comparable(self.draft_scores(interaction, users)))
 
     @torch.no_grad()
-    def speculate(self, interaction: Interaction, k: int, candidates: Tensor) -> DraftVerifyResult:
+    def speculate(
+        self, interaction: Interaction, k: int, candidates: Tensor, left_out: Tensor | None = None
+    ) -> DraftVerifyResult:
         """Ranked lists with their scores, rounds and acceptance."""
-        return self._draft_verify(self.encode_users(interaction), k, candidates)
+        return self._draft_verify(self.encode_users(interaction), k, candidates, left_out)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The k best candidates by draft and verify. Where work is shared the lists come without their scores."""
+        return self._ranked(users, k, candidates, None)
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """What is left out is not drafted, and does not fill up: it takes no place, and accepts nothing."""
+        return self._ranked(users, k, candidates, left_out)
+
+    def _ranked(self, users: Users, k: int, candidates: Tensor, left_out: Tensor | None) -> RankedList:
         assert isinstance(users, ReadUsers)
         if users.shared is None:
-            result = self._draft_verify(users, k, candidates)
+            result = self._draft_verify(users, k, candidates, left_out)
             return RankedList(result.items, result.scores, result.round_of)
         settings = self.draft_verify_settings
         rounds = users.once(
-            ("all_rounds", k, settings.of_rounds),
-            lambda: self.all_rounds(users, k, candidates),
+            ("all_rounds", k, settings.of_rounds, left_out is None),  # users are asked without the same items always
+            lambda: self.all_rounds(users, k, candidates, left_out),
         )
         return RankedList.unscored(rounds.lists(k, settings))
 
@@ -127,32 +137,38 @@ class SpeculativeRecommender(RanksByList):
         settings = self.draft_verify_settings.for_verification(items.size(1))
         return self.verifier.log_likelihood(interaction, items, candidates, settings)
 
-    def all_rounds(self, users: ReadUsers, k: int, candidates: Tensor) -> AllRounds:
+    def all_rounds(self, users: ReadUsers, k: int, candidates: Tensor, left_out: Tensor | None = None) -> AllRounds:
         """What the lists of all thresholds can be read off, under the settings in `decoding`."""
         model, settings = self.verifier, self.draft_verify_settings
-        for_verification = settings.for_verification(k)
+        for_verification = settings.for_verification(k, spare=0 if left_out is None else left_out.size(1))
         verification = users.once(
             "verification", lambda: model.verification(users.memory, candidates, for_verification)
         )
         nearest, scores = users.once("draftable", lambda: self.draftable(users, candidates))
-        pool = draft_pool(nearest, scores, model.candidate_items(candidates), model.seen, settings)
-        return all_rounds(verification.restart(for_verification), pool, settings)
+        pool = draft_pool(nearest, scores, left_out, model.candidate_items(candidates), model.seen, settings)
+        return all_rounds(verification.restart(for_verification), pool, settings, left_out)
 
-    def _draft_verify(self, users: ReadUsers, k: int, candidates: Tensor) -> DraftVerifyResult:
+    def _draft_verify(
+        self, users: ReadUsers, k: int, candidates: Tensor, left_out: Tensor | None = None
+    ) -> DraftVerifyResult:
         model, settings = self.verifier, self.draft_verify_settings
         items, seen = model.candidate_items(candidates), model.seen
         nearest, scores = self.draftable(users, candidates)
         users_leave = not model.records_decoding and scores.device.type == "cpu"
 
-        def decode(memory: Any, scores: Tensor, nearest: Tensor | None = None) -> tuple[Tensor, ...]:
-            verification = model.verification(memory, candidates, settings.for_verification(k), static=not users_leave)
-            pool = draft_pool(nearest, scores, items, seen, settings)
-            result = draft_verify(verification, pool, k, settings, users_leave)
+        given = {"nearest": nearest, "left_out": left_out}
+        inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
+        for_verification = settings.for_verification(k, spare=0 if left_out is None else left_out.size(1))
+
+        def decode(memory: Any, scores: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
+            now = dict(zip(inputs, more, strict=True))
+            verification = model.verification(memory, candidates, for_verification, static=not users_leave)
+            pool = draft_pool(now.get("nearest"), scores, now.get("left_out"), items, seen, settings)
+            result = draft_verify(verification, pool, k, settings, users_leave, now.get("left_out"))
             return tuple(getattr(result, field.name) for field in fields(result))
 
-        inputs = (scores,) if nearest is None else (scores, nearest)
-        constants = "draft_verify", items, seen, k, settings
-        result = DraftVerifyResult(*model.run_decoding(decode, users, constants, *inputs))
+        constants = "draft_verify", items, seen, k, settings, *inputs
+        result = DraftVerifyResult(*model.run_decoding(decode, users, constants, scores, *inputs.values()))
         result.check()
         return result
 
@@ -170,19 +186,29 @@ def _order(settings: DraftVerifySettings) -> str:
 
 
 def draft_pool(
-    nearest: Tensor | None, scores: Tensor, candidates: Tensor, seen: Tensor, settings: DraftVerifySettings
+    nearest: Tensor | None,
+    scores: Tensor,
+    left_out: Tensor | None,
+    candidates: Tensor,
+    seen: Tensor,
+    settings: DraftVerifySettings,
 ) -> DraftPool:
     """What may be drafted.
 
     Args:
         nearest: the items that may be `[B, M]`, -1 where there are fewer; None: all candidates.
         scores: the drafter's of these `[B, M]`, or of all items `[B, n_items]`.
+        left_out: what may not be, for each user `[B, S]`, 0 in places that are empty; None: nothing.
         candidates: items `[n]`.
         seen: items of the training data `[n_items]`.
     """
     if nearest is None:
+        if left_out is not None:
+            scores = scores.scatter(1, left_out, -torch.inf)
         pool = DraftPool.of_candidates(candidates, scores)
     else:
+        if left_out is not None:
+            nearest = nearest.masked_fill(among(nearest, left_out), EMPTY)
         pool = DraftPool.of_nearest(candidates, nearest, scores)
     if settings.drafting_bonus:
         pool = pool.favouring(~seen, settings.drafting_bonus)

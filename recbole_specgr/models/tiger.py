@@ -26,17 +26,22 @@ class TIGER(GenerativeRecommender):
     def digit_scale(self) -> DigitScale:
         return DigitScale(self.decoding["normalizer"], self.decoding["beam_temperature"])
 
-    def generate(self, users: EncodedUsers, k: int, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """The k most probable candidates, -1 where the beams reach fewer, and the mean log-probabilities of their
-        digits, `[B, k]`."""
+    def generate(self, users: EncodedUsers, k: int, candidates: Tensor, spare: int = 0) -> RankedList:
+        """The `k + spare` most probable candidates that the beams of a list of k reach, -1 where these are fewer, with
+        the mean log-probabilities of their digits."""
         num_beams = max(self.decoding["num_beams"], k)
         settings = self.digit_scale, self.decoding["beam_groups"], self.decoding["group_penalty"]
         items, total = users.once(
-            ("generated", k, num_beams, *settings),
-            lambda: self.beam_search(users, self.index(candidates), k, num_beams, *settings),
+            ("generated", k + spare, num_beams, *settings),
+            lambda: self.beam_search(users, self.index(candidates), k + spare, num_beams, *settings),
         )
-        return items, total / len(self.digit_columns)
+        return RankedList(items, total / len(self.digit_columns))
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         assert isinstance(users, EncodedUsers)
-        return RankedList(*self.generate(users, k, candidates))
+        return self.generate(users, k, candidates)
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """The same beams are searched, and only the last step keeps more items."""
+        assert isinstance(users, EncodedUsers)
+        return self.generate(users, k, candidates, spare=left_out.size(1)).without(left_out, k)

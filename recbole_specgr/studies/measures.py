@@ -68,7 +68,10 @@ def acceptance(trial: Trial, rows: int | None = None) -> Measured:
     if not isinstance(model, SpeculativeRecommender):
         raise UserError(f"{trial.name} can't be measured by [acceptance]: it does not draft and verify.")
     size = trial.trainer.config["eval_batch_size"]
-    parts = [model.speculate(batch, trial.k, trial.candidates) for batch in trial.batches(size, rows)]
+    parts = [
+        model.speculate(batch, trial.k, trial.candidates, trial.ranker.left_out(batch))
+        for batch in trial.batches(size, rows)
+    ]
     rounds = torch.cat([part.rounds for part in parts]).float()
     drafted, accepted = (torch.cat([getattr(part, name) for part in parts]).sum(0) for name in ("drafted", "accepted"))
     return {

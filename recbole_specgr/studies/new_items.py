@@ -191,16 +191,25 @@ def first_round(trial: Trial, drafts: int, rows: int | None = None) -> FirstRoun
     size = trial.trainer.config["eval_batch_size"]
     found: list[tuple[np.ndarray, ...]] = []
     for batch in trial.batches(size, rows):
-        parts = (*draft_and_score(trial.model, batch, trial.candidates, drafts), batch[trial.view.iid_field])
+        left_out = trial.ranker.left_out(batch)
+        scored = draft_and_score(trial.model, batch, trial.candidates, drafts, left_out)
+        parts = (*scored, batch[trial.view.iid_field])
         found.append(tuple(part.cpu().numpy() for part in parts))
     return FirstRound(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 @torch.no_grad()
 def draft_and_score(
-    model: SpeculativeRecommender, interaction: Interaction, candidates: Tensor, drafts: int
+    model: SpeculativeRecommender,
+    interaction: Interaction,
+    candidates: Tensor,
+    drafts: int,
+    left_out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a model drafts first and the verifier's likelihoods of it, `drafts` and `likelihoods` of `FirstRound`.
+
+    Args:
+        left_out: what is not drafted for each user `[B, S]`, 0 in places that are empty; None: nothing.
 
     Raises:
         ValueError: a score of the drafter or of the verifier is NaN.
@@ -209,7 +218,7 @@ def draft_and_score(
     settings = replace(model.draft_verify_settings, draft_size=drafts, unseen_bonus=0.0)
     verification = verifier.verification(users.memory, candidates, settings.for_verification(drafts))
     nearest, scores = model.draftable(users, candidates)
-    pool = draft_pool(nearest, scores, verifier.candidate_items(candidates), verifier.seen, settings)
+    pool = draft_pool(nearest, scores, left_out, verifier.candidate_items(candidates), verifier.seen, settings)
     items = draft(pool, verification, settings)
     likelihoods = verification.log_likelihood(items, -torch.inf)
     check_draft_scores(pool.is_nan)

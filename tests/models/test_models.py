@@ -22,9 +22,10 @@ from tiny_runs import TINY_SPECGR, TINY_T5, lists, run
 
 from recbole_specgr.backbones import T5, DecoderOnly
 from recbole_specgr.decoding.replay import Replay
+from recbole_specgr.decoding.left_out import among
 from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
-from recbole_specgr.models.ranking import Ranker
+from recbole_specgr.models.ranking import Ranker, rankable
 from recbole_specgr.models.speculative_recommender import OF_PREFIXES
 from recbole_specgr.quick_start import load_data_and_model
 from recbole_specgr.runs.folder import read_config
@@ -67,6 +68,7 @@ class ModelCase:
     recommends_new_items = False
     later_items_are_as_the_first = True
     is_trained = True
+    has_ties = False  # items of equal digits have equal scores, and either may stand in the list
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -96,6 +98,25 @@ class ModelCase:
         assert (ranked[:, 0] > 0).all()
         assert bool(unseen.any()) == self.recommends_new_items
         assert ranked.shape == (len(test._dataset), 10)
+
+    @torch.no_grad()
+    def test_what_is_left_out_takes_no_place(self, trained) -> None:
+        """Without anything to leave out the lists are the usual ones, whatever room there is for it. Of the user's
+        history a list has nothing, and only a search with few beams may find nothing else in its place."""
+        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        view, k = test._dataset, 10
+        model.eval()
+        batch = view[torch.arange(len(view))]
+        history, candidates = batch["item_id_list"], rankable(model, view.candidates, view.seen)
+        usual = model.rank_users(model.encode_users(batch), k, candidates)
+        same = model.rank_without(model.encode_users(batch), k, candidates, torch.zeros_like(history))
+        torch.testing.assert_close(same.scores, usual.scores, equal_nan=True)
+        if not self.has_ties:
+            assert torch.equal(same.items, usual.items)
+        without = model.rank_without(model.encode_users(batch), k, candidates, history)
+        assert not among(without.items, history).any() and without.items.shape == usual.items.shape
+        others = (usual.items > 0) & ~among(usual.items, history)
+        assert ((without.items > 0).sum(1) >= others.sum(1)).all()
 
     def test_a_loaded_run_gives_the_same_lists_and_metrics(self, trained) -> None:
         first, result = lists(trained["run_dir"])
@@ -305,7 +326,7 @@ class TestTIGER_C(GenerativeCase):
         batch, candidates = view[torch.arange(len(view))], view.candidates
         history = batch["item_id_list"]
         found = Ranker(model, view.seen, "keep", repeatable=False).rank(batch, k, candidates)
-        generated, _ = model.generate(model.encode_users(batch), k + history.size(1), candidates)
+        generated = model.generate(model.encode_users(batch), k, candidates, spare=history.size(1)).items
         items = candidates.nonzero().squeeze(1).tolist()
         for row, left_out in enumerate(history.tolist()):
             stays = [item for item in generated[row].tolist() if item > 0 and item not in left_out][:k]
@@ -530,6 +551,7 @@ class TestRPG(ModelCase):
 
 class TestSpecGRPP_RPG(ModelCase):
     model = "SpecGRPP_RPG"
+    has_ties = True
     settings = {
         **TestRPG.settings,
         "map_size": 16,
@@ -576,6 +598,7 @@ class TestSpecGRPP_RPG(ModelCase):
 
 class TestSpecGR_AuxOnRPG(ModelCase):
     model = "SpecGR_Aux"
+    has_ties = True
     settings = {
         **TestRPG.settings,
         "backbone": "RPG",
