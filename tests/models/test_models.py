@@ -21,8 +21,8 @@ from serving_oracles import assert_same_up_to_ties, forget_unseen
 from tiny_runs import TINY_SPECGR, TINY_T5, lists, run
 
 from recbole_specgr.backbones import T5, DecoderOnly
-from recbole_specgr.decoding.replay import Replay
 from recbole_specgr.decoding.left_out import among
+from recbole_specgr.decoding.replay import Replay
 from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.models.ranking import Ranker, rankable
