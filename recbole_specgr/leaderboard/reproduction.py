@@ -1,5 +1,6 @@
 """The reproduction matrix, `leaderboards/<dataset>/rows.yaml`: each result's command, its scores, how near is near."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,21 @@ from recbole_specgr.runs.checks import read_record
 from recbole_specgr.runs.comparison import ENVIRONMENT, EVALUATION, SOURCE, TRAINED_RUN
 from recbole_specgr.runs.launch import training_command, training_words
 from recbole_specgr.settings.arguments import Arguments, parse
-from recbole_specgr.settings.layer_files import merged, model_layers, tuning_grid
-from recbole_specgr.settings.presets import dotted, is_given, look_up
+from recbole_specgr.settings.following import following
+from recbole_specgr.settings.layer_files import (
+    backbone_layers,
+    layer_of,
+    layer_of_file,
+    merged,
+    model_layers,
+    overall_settings,
+    property_files,
+    recboles_file,
+    settings_name,
+    tuning_grid,
+)
+from recbole_specgr.settings.precedence import deep_merge
+from recbole_specgr.settings.presets import dotted, is_given, look_up, open_keys
 from recbole_specgr.settings.registry import resolve
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.system.errors import UserError, did_you_mean
@@ -26,6 +40,13 @@ TRAINED = 0.002  # least tolerance of what does: another processor's rounding le
 # They change nothing in a record's settings, but the command does not make the same run without them: `preset` decides
 # what settings follow from the data, `strict` whether one that nothing reads is an error.
 KEPT = {"seed", "preset", "strict"}
+# What a run is called, and columns of the data, which the file beside the data names.
+NAMES = {"model", "base", "base_model", "display_name", "group", "selected_features", "item_attribute"}
+# The settings of training that all models share.
+TRAINING = {
+    *("epochs", "train_on", "train_batch_size", "learning_rate", "weight_decay", "schedule", "warmup_steps"),
+    *("clip_grad_norm", "eval_step", "stopping_step", "precision", "train_neg_sample_args", "tokenizer"),
+}
 HEAD = "# Rendered from the records by scripts/leaderboard.py --all; scripts/reproduce.py runs a row again.\n"
 
 
@@ -48,10 +69,14 @@ class Comparison:
         return f"{mark} {self.name}: {found}, expected {self.expected:.4f} ± {self.tolerance:.4f}"
 
 
-def command_of(record: dict[str, Any]) -> str:
-    """What makes the result again anywhere: without paths of this machine, and with what the files of the baseline and
-    of the data set said when it was made, where they say something else today. What was taken from runs is trained by
-    its own settings, or comes from the rows that the matrix names."""
+def command_of(record: dict[str, Any], made: Collection[str] = ()) -> str:
+    """What makes the result again anywhere: without paths of this machine, and with what the property files said when
+    it was made, where they say something else today. What was taken from runs is trained by its own settings, or comes
+    from the rows that the matrix names.
+
+    Args:
+        made: the settings that name a run which another row makes.
+    """
     words = training_words(record["command"])
     if words is None:
         return record["command"]
@@ -62,29 +87,45 @@ def command_of(record: dict[str, Any]) -> str:
         if key in KEPT or not (key in ENVIRONMENT or key.endswith(SOURCE) or key == "resume")
     }
     named = {"model": given.model or record["model"], "dataset": given.dataset or record["dataset"]}
-    settings |= _changed_since(record, given)
+    settings |= _changed_since(record, given, made)
     words = [f"--{key}={_word(value)}" for key, value in {**named, **settings}.items()]
     files = ["--config_files", *given.config_files] if given.config_files else []
     return training_command([*words, *files], record["command"])
 
 
-def _changed_since(record: dict[str, Any], given: Arguments) -> dict[str, Any]:
-    """What the run had of the settings, by dotted names, that the files of its baseline and of its data set give
-    otherwise today, and that its command does not give. Nothing of a model that is gone."""
+def _changed_since(record: dict[str, Any], given: Arguments, made: Collection[str]) -> dict[str, Any]:
+    """What the run had of the settings of model, training and evaluation, by dotted names, that the property files
+    give otherwise today, and that its command does not give. Nothing of a model that is gone.
+
+    What the importer wrote beside the data is not looked at, for boards are drawn without the data; neither are the
+    files of the models that a composite one trains for itself, but for its backbone's.
+    """
+    dataset = record["dataset"]
     try:
-        layers = model_layers(resolve(record["model"]), record["dataset"])
+        entry = resolve(record["model"])
+        of_model = model_layers(entry, dataset)
+        below = [] if "backbone_run" in made else backbone_layers(of_model, [], dataset, (entry.name,))
     except UserError:
         return {}
-    had = record["settings"]
-    # A preset may change what the package's own files of models say; the run's preset did.
-    today = {**merged([layer for layer in layers if not layer.usual]), "tune": tuning_grid(layers)}
-    by_command = {*given.settings, *(f"tune.{key}" for key in given.settings)}
-    # How a run was trained that `trained_run` names, its own command says.
-    compared = EVALUATION & today.keys() if TRAINED_RUN in given.settings else today.keys()
+    recboles, of_data = recboles_file(settings_name(entry.model_class)), property_files(f"dataset/{dataset}")
+    of_models = [*(layer_of_file(file) for file in (recboles,) if file.is_file()), *below, *of_model]
+    shared = [layer_of(overall_settings(), "overall.yaml"), *map(layer_of_file, of_data)]
+    now = merged([*shared, *of_models])
+    now |= {"tune": tuning_grid([*shared, *below, *of_model]), "stages": now["stages"] or {}}
+    by_command = {*dotted(given.settings), *(f"tune.{key}" for key in given.settings)}
+    preset = given.settings.get("preset", now["preset"])
+    own = [name for layer in (*shared[1:], *of_models) if not layer.usual for name in dotted(layer.values)]
+    now |= following(deep_merge(now, layer_of(given.settings, "the command").values), [*by_command, *own])
+    open_to_it, tuned = open_keys(preset, now, [*by_command, *own]), record["settings"].get("tune") or {}
+    compared = {*EVALUATION} if TRAINED_RUN in made else {*EVALUATION, *merged(of_models)}
+    compared = (compared if made else compared | TRAINING) & now.keys() - NAMES - tuned.keys()
+    had = {key: value for key, value in record["settings"].items() if key in compared}
     return {
         name: look_up(had, name)
-        for name in dotted({key: today[key] for key in today if key in compared and key in had})
-        if look_up(today, name) != look_up(had, name) and not is_given(name, by_command)
+        for name in dotted(had)
+        if look_up(now, name) != look_up(had, name)
+        and not (is_given(name, by_command) or is_given(name, open_to_it))
+        and name in {*dotted(now), *(f"tune.{key}" for key in tuned), "tune"}
     }
 
 
@@ -118,8 +159,8 @@ def _rows_of(board: Board, of_board: str) -> dict[str, dict[str, Any]]:
 
     return {
         name(result): {
-            "command": command_of(result.record),
-            **({"uses": used} if (used := uses(result.record)) else {}),
+            "command": command_of(result.record, used := uses(result.record)),
+            **({"uses": used} if used else {}),
             "protocol": result.record["protocol_hash"],
             "expected": {
                 key: {"score": result.record["metrics"]["test"][key], "tolerance": _tolerance(row, key)}

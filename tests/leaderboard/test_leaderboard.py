@@ -47,6 +47,7 @@ from recbole_specgr.leaderboard.views import views
 from recbole_specgr.runs.comparison import alike_records
 from recbole_specgr.runs.record import digest, ranks_digest
 from recbole_specgr.settings.registry import resolve
+from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.spec import list_studies, read_study
 from recbole_specgr.system.errors import UserError
 
@@ -676,7 +677,7 @@ def test_commands_are_without_this_machine():
         found = command_of({**record, "command": words})
         assert found == "python run_recbole.py --model=TIGER --dataset=tiny --seed=3 --epochs=5"
     kept = "run_recbole.py --model=TIGER --dataset=tiny --preset=paper --strict=false"
-    assert command_of({**record, "command": f"{kept} --gpu_id=1"}) == f"python {kept}"
+    assert command_of({**record, "command": f"{kept} --gpu_id=1"}) == f"python {kept} --epochs=5", "of the record"
     nested = command_of({**record, "command": "run_recbole.py --model=TIGER '--topk=[10, 50]' --tokenizer.levels=2"})
     assert nested == "python run_recbole.py --model=TIGER --dataset=tiny '--topk=[10, 50]' --tokenizer.levels=2"
 
@@ -685,24 +686,43 @@ def test_commands_make_the_run_as_it_was_where_files_say_something_else_today(tm
     monkeypatch.chdir(tmp_path)
     tuned = tmp_path / "properties" / "tuned" / "tiny"
     tuned.mkdir(parents=True)
-    had = {"epochs": 5, "learning_rate": 0.003, "dropout": 0.1, "tokenizer": {"levels": 2, "method": "opq"}}
+    had = {"epochs": 5, "learning_rate": 0.003, "dropout": 0.1, "tokenizer": {"levels": 2, "method": "rqvae"}}
     had |= {"tune": {"num_beams": [5, 10]}}
 
-    def command(said: str, words: str = "", model: str = "TIGER") -> str:
+    def command(said: str, words: str = "", model: str = "TIGER", made=(), **more) -> str:
         (tuned / "TIGER.yaml").write_text(said)
-        made = make_result(settings=had, model=model).record
-        return command_of({**made, "command": f"run_recbole.py --model=TIGER --dataset=tiny{words}"})
+        record = make_result(settings={**had, **more}, model=model).record
+        words = f"--preset=paper{words}" if words else "--preset=paper"
+        found = command_of({**record, "command": f"run_recbole.py --model={model} --dataset=tiny {words}"}, made)
+        start = f"python run_recbole.py --model={model} --dataset=tiny --preset=paper"
+        assert found.startswith(start)
+        return found.removeprefix(start).strip()
 
-    plain = "python run_recbole.py --model=TIGER --dataset=tiny"
-    same = "epochs: 5\ntokenizer: {levels: 2}\nnewer_setting: 1\ntune: {num_beams: [5, 10]}\n"
-    assert command(same) == plain
-    assert command(same + "dropout: 0.4\n") == f"{plain} --dropout=0.1"
-    assert command(same.replace("levels: 2", "levels: 3")) == f"{plain} --tokenizer.levels=2"
-    assert command(same.replace("[5, 10]", "[5]")) == f"{plain} '--tune.num_beams=[5, 10]'"
-    assert command(same.replace("5\n", "9\n", 1), " --epochs=5") == f"{plain} --epochs=5"
-    taken = command(same.replace("5\n", "9\n", 1).replace("[5, 10]", "[5]"), " --trained_run=runs/x")
-    assert taken == f"{plain} '--tune.num_beams=[5, 10]'", "how it was trained, the other row's command says"
-    assert command("epochs: 9\n", model="Gone") == plain
+    same = "epochs: 5\nlearning_rate: 0.003\ntokenizer: {levels: 2}\nnewer_setting: 1\ntune: {num_beams: [5, 10]}\n"
+    assert command(same) == ""
+    assert command(same + "dropout_rate: 0.4\n", dropout_rate=0.1) == "--dropout_rate=0.1"
+    assert command(same.replace("levels: 2", "levels: 4")) == "--tokenizer.levels=2"
+    assert command(same.replace("[5, 10]", "[5]")) == "'--tune.num_beams=[5, 10]'"
+    other = same.replace("5\n", "9\n", 1)
+    assert command(other, " --epochs=5") == "--epochs=5"
+    assert command(other, " --trained_run=runs/x") == "--epochs=5", "the run is no row, so it is trained"
+    of_row = command(other.replace("[5, 10]", "[5]"), " --trained_run=runs/x", made=["trained_run"])
+    assert of_row == "'--tune.num_beams=[5, 10]'", "how it was trained, the other row's command says"
+    # What is no longer there, or what the command gives a part of.
+    assert command(same.replace("learning_rate: 0.003\n", "")) == "--learning_rate=0.003"
+    of_group = command(same.replace("levels: 2", "levels: 2, codebook_size: 8"), " '--tokenizer={levels: 2}'")
+    assert of_group == "'--tokenizer={levels: 2}'", "a member that the record lacks is none of its"
+    fewer = {"tokenizer": {"levels": 2, "codebook_size": 16}}
+    of_group = command(same.replace("levels: 2", "levels: 2, codebook_size: 8"), " '--tokenizer={levels: 2}'", **fewer)
+    assert of_group == "'--tokenizer={levels: 2}' --tokenizer.codebook_size=16"
+    # A preset says it for all data, and did so then.
+    assert "--epochs=5" in command(same.replace("epochs: 5\n", ""))
+    # The backbone's file is below that of SpecGR++; where it is trained by another row, that row has it.
+    own = {"backbone": "TIGER", "tune": read_mapping(ROOT / "properties" / "model" / "TIGER_C.yaml")["tune"]}
+    assert command(other, model="TIGER_C", **own) == "--epochs=5"
+    assert command(other, model="TIGER_C", made=["backbone_run"], **own) == ""
+    plain = "run_recbole.py --model=Gone --dataset=tiny"
+    assert command_of({**make_result(model="Gone").record, "command": plain}) == f"python {plain}"
 
 
 def test_a_row_names_the_rows_that_it_takes_parameters_from():
