@@ -55,9 +55,11 @@ def _recommend(arguments: argparse.Namespace) -> None:
     candidates = None
     if arguments.candidates:
         candidates = read_items_file(arguments.candidates, recommender.catalogue.item_field)
-    without_history = arguments.exclude_history or (
-        recommender.catalogue.repeats is False and not arguments.include_history
-    )
+    if arguments.include_history:
+        recommender.config["repeatable"] = True  # the rule by which the run was measured may leave it out
+    by_data = recommender.catalogue.repeats is False and not arguments.include_history
+    by_rule = not recommender.config["repeatable"]
+    without_history = arguments.exclude_history or by_data
     users = unknown = empty = 0
     bar = tqdm(desc="recommend", unit="user", disable=None if arguments.out else True, dynamic_ncols=True)
     with bar, recommendations_file(arguments.out) as write:
@@ -76,9 +78,10 @@ def _recommend(arguments: argparse.Namespace) -> None:
             bar.total = round(users / max(piece.done, 1e-9))
             bar.update(len(found))
     notes = [f"users: {users:,}"]
-    if without_history and not arguments.exclude_history:
-        dataset = recommender.config["dataset"]
-        notes.append(f"lists leave out the history, for no user of {dataset} comes back to an item (--include-history)")
+    if (by_data or by_rule) and not arguments.exclude_history:
+        of_data = f"for no user of {recommender.config['dataset']} comes back to an item"
+        why = of_data if by_data else "as those that the run was measured by do"
+        notes.append(f"lists leave out the history, {why} (--include-history)")
     notes += [f"unknown items left out of their histories: {unknown:,}"] if unknown else []
     notes += [f"users without any known item, whose lists are empty: {empty:,}"] if empty else []
     print("; ".join(notes) + (f": {arguments.out}" if arguments.out else ""), file=sys.stderr)

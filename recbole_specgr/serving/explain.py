@@ -16,6 +16,7 @@ from recbole_specgr.system.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from recbole_specgr.serving.state import State
 
+IN_HISTORY = "It is in the history, and lists of this run leave out what the history holds (repeatable: False)."
 ALIKE = "Items less like those before them took its place (mmr_weight)."
 
 
@@ -137,6 +138,9 @@ def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k
         facts |= _reasons(state, ranker.model.reasons(ranker.as_read(interaction), row, k, allowed), row)
     explanation = Explanation(**facts)
     diverse = bool(ranker.model.decoding.get("mmr_weight"))
+    left_out = ranker.left_out(interaction)
+    if left_out is not None and bool((left_out == row).any()):
+        return replace(explanation, reason=IN_HISTORY)
     return replace(explanation, reason=_reason(explanation, bool(state.allowed[row]), diverse))
 
 

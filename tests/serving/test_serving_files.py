@@ -25,6 +25,7 @@ from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import check_finished
 from recbole_specgr.serving import Recommender
 from recbole_specgr.serving.changes import CHANGES
+from recbole_specgr.serving.explain import IN_HISTORY
 from recbole_specgr.serving.history_files import read_histories
 from recbole_specgr.serving.show import user_page
 from recbole_specgr.settings.config import Config
@@ -97,6 +98,25 @@ def test_a_list_leaves_out_the_history_where_nobody_comes_back_to_an_item(tiny_r
         lists = [json.loads(line)["items"] for line in printed.out.splitlines()]
         assert lists == recommender.recommend(SOME, 5, exclude=exclude).items
         assert ("lists leave out the history, for no user of tiny" in printed.err) is not bool(more)
+
+
+def test_a_run_whose_rule_leaves_out_the_history_can_be_asked_for_it(tiny_runs, tmp_path, capsys):
+    run, histories = shutil.copytree(tiny_runs / "SASRec", tmp_path / "run"), write_histories(tmp_path / "h.csv")
+    settings = (run / "config.yaml").read_text()
+    assert "repeatable: true" in settings
+    (run / "config.yaml").write_text(settings.replace("repeatable: true", "repeatable: false"))
+    replace(Catalogue.load(run / ITEMS), repeats=True).save(run / ITEMS)  # so that only the rule leaves it out
+    usual, words = Recommender.load(tiny_runs / "SASRec"), ["--histories", str(histories), "--k", "5"]
+    for more, exclude in (([], "history"), (["--include-history"], None)):
+        assert main(["recommend", str(run), *words, *more]) == 0
+        printed = capsys.readouterr()
+        lists = [json.loads(line)["items"] for line in printed.out.splitlines()]
+        assert lists == usual.recommend(SOME, 5, exclude=exclude).items
+        assert ("leave out the history, as those that the run was measured by do" in printed.err) is not bool(more)
+    recommender, history = Recommender.load(run), next(history for history in SOME if history)
+    assert recommender.explain(history, history[-1], 5).reason == IN_HISTORY
+    other = recommender.recommend([history], 5).items[0][0]
+    assert recommender.explain(history, other, 5).reason == "It stands at place 1 of 5."
 
 
 @pytest.mark.parametrize("repeats", [None, True])  # None: a run of an earlier version does not say
