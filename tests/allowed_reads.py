@@ -31,7 +31,6 @@ ALLOWED = {
     "models/histories.py: longest": LONGEST,
     "models/generative_recommender.py: index": CANDIDATES,
     "models/parallel_recommender.py: candidate_items": CANDIDATES,
-    "models/liger.py: scores": "once a batch: which candidates are unseen",
     "models/mostpop.py: best": CANDIDATES,
     "models/itemcocount.py: entries": "twice a batch: how many users the last items have, and how many items these",
     "decoding/unseen_mix.py: append_unseen": "once a batch: which candidates are unseen",

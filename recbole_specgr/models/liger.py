@@ -149,15 +149,15 @@ class LIGER(GenerativeRecommender):
         generated = RankedList.unscored(found).without(left_out, n).items
         vectors, new = self.user_vectors(users.tokens, users.encoded), candidates & ~self.seen
 
-        def places(items: Tensor, block: slice) -> tuple[Tensor, Tensor]:
-            """Rows and columns of the items `[B, n]` in a block; -1 and 0 are no items."""
-            row, place = ((items >= max(block.start, 1)) & (items < block.stop)).nonzero(as_tuple=True)
-            return row, items[row, place] - block.start
+        def columns(items: Tensor, block: slice) -> Tensor:
+            """Where items `[B, n]` stand in a block; the column behind it for those that do not, and for -1 and 0."""
+            inside = (items >= max(block.start, 1)) & (items < block.stop)
+            return torch.where(inside, items - block.start, len(new[block]))
 
         def scores(block: slice) -> Tensor:
-            allowed = new[block].repeat(len(vectors), 1)
-            allowed[places(generated, block)] = True
-            allowed[places(left_out, block)] = False
+            allowed = F.pad(new[block], (0, 1)).repeat(len(vectors), 1)
+            allowed = allowed.scatter(1, columns(generated, block), True)
+            allowed = allowed.scatter(1, columns(left_out, block), False)[:, :-1]
             return (vectors @ self.item_vectors(block).T).masked_fill(~allowed, -torch.inf)
 
         return RankedList(*rank_blocks(scores, len(vectors), k, candidates))

@@ -200,9 +200,12 @@ class ModelCase:
                 recommender.add_items(table.head(3).assign(**{"item_id:token": ["n1", "n2", "n3"]}))
                 recommender.remove_items(["n2"])
             lists = recommender.recommend(histories, 10)
-            served.append((lists, [recommender.explain(histories[0], item, 10) for item in lists.items[0][:3]]))
-        (expected, reasons), (found, theirs) = served
+            without = recommender.recommend(histories, 10, exclude="history")
+            why = [recommender.explain(histories[0], item, 10) for item in lists.items[0][:3]]
+            served.append((lists, without, why))
+        (expected, shorter, reasons), (found, also_shorter, theirs) = served
         assert_same_up_to_ties(expected, found, gpu.tolerance)
+        assert_same_up_to_ties(shorter, also_shorter, gpu.tolerance)
         assert [why.place for why in theirs] == [why.place for why in reasons]
         assert [len(why.digits) for why in theirs] == [len(why.digits) for why in reasons]
 
