@@ -94,19 +94,15 @@ def test_the_demo_ends_in_the_small_table(tmp_path, monkeypatch, capsys):
 
 
 def test_its_numbers_are_those_of_the_leaderboards():
-    """The Recall@50 of each row, by its model, overall, in-sample and unseen, of both data sets; a dash where the
-    board has no such row."""
+    """The Recall@50 of each row, by its model, overall, in-sample and unseen, of the largest board of both data sets;
+    a dash where that has no such row."""
     rows = re.findall(r"^\| `(\w+)` \| ((?:(?:\**\d\.\d{4}\**|-) \| ?){6})", README, re.MULTILINE)
     assert len(rows) == 9
     boards = []
     for dataset in ("ml-100k", "ifdb_played"):
-        (file,) = (
-            path
-            for path in ROOT.glob(f"leaderboards/{dataset}/tables/*.csv")
-            if re.fullmatch(r"[0-9a-f]{16}", path.stem)
-        )
-        with file.open() as lines:
-            boards.append({row["model"]: row for row in csv.DictReader(lines)})
+        files = ROOT.glob(f"leaderboards/{dataset}/tables/*.csv")
+        found = [path.read_text().splitlines() for path in files if re.fullmatch(r"[0-9a-f]{16}", path.stem)]
+        boards.append({row["model"]: row for row in csv.DictReader(max(found, key=len))})
     for name, cells in rows:
         expected = [
             f"{float(board[name][f'{part}recall@50']):.4f}" if name in board else "-"
