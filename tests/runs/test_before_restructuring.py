@@ -25,6 +25,8 @@ FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "before_restructuri
 EXPECTED = json.loads((FIXTURE / "expected.json").read_text(encoding="utf-8"))
 MODELS = list(EXPECTED["runs"])
 RUNS = Path("runs/tiny")
+# Models without training, and what is made of them, left the history out of their lists whatever the protocol said.
+LEFT_OUT_THE_HISTORY = ("MostPop", "SemanticKNN", "ScoreEnsemble")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,8 @@ def contents(folder: Path) -> set[str]:
     return {file.relative_to(folder).as_posix() for file in folder.rglob("*")}
 
 
-def assert_recommends(run: Path, expected: dict[str, Any]) -> None:
-    found = Recommender.load(run).recommend(EXPECTED["histories"], k=EXPECTED["k"])
+def assert_recommends(run: Path, expected: dict[str, Any], exclude: str | None = None) -> None:
+    found = Recommender.load(run).recommend(EXPECTED["histories"], k=EXPECTED["k"], exclude=exclude)
     assert found.items == expected["lists"]
     np.testing.assert_allclose(found.scores, np.array(expected["scores"], dtype=float), rtol=0, atol=1e-4)
     assert found.rounds.tolist() == expected["rounds"]
@@ -62,7 +64,8 @@ def test_a_run_from_before_the_setting_cleans_texts_as_it_did(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_loads_and_is_measured_as_before(model):
-    config, network, *_, test = load_data_and_model(finished(model))
+    rule = {"repeatable": False} if model in LEFT_OUT_THE_HISTORY else {}
+    config, network, *_, test = load_data_and_model(finished(model), rule)
     assert config["model"] == model and type(network).__name__ == config["base_model"]
     result = make_trainer(config, network).evaluate(test, load_best_model=False)
     assert result == EXPECTED["runs"][model]["test"]
@@ -71,7 +74,8 @@ def test_a_run_loads_and_is_measured_as_before(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_recommends_as_before(model):
-    assert_recommends(finished(model), EXPECTED["runs"][model])
+    exclude = "history" if model in LEFT_OUT_THE_HISTORY else None
+    assert_recommends(finished(model), EXPECTED["runs"][model], exclude)
 
 
 def test_the_records_are_those_of_a_leaderboard():
