@@ -196,3 +196,11 @@ def test_lists_without_the_history_are_another_protocol(model, tiny_dataset, tmp
     runs = [run_recbole(model, "tiny", config_dict={**settings, "repeatable": value}) for value in (True, False)]
     protocols = [run["record"]["protocol"] for run in runs]
     assert "repeatable" not in protocols[0] and protocols[1] == {**protocols[0], "repeatable": False}
+
+
+def test_a_list_without_some_items_is_as_long_as_was_asked_for():
+    """Also where the list that it is taken from is shorter than that."""
+    listed = RankedList(torch.tensor([[5, 3, 9]]), torch.tensor([[0.9, 0.5, 0.1]]), torch.tensor([[0, -1, 1]]))
+    found = listed.without(torch.tensor([[3, 0]]), 5)
+    assert found.items.tolist() == [[5, 9, -1, -1, -1]] and found.round_of.tolist() == [[0, 1, -1, -1, -1]]
+    assert found.scores.tolist() == [[pytest.approx(0.9), pytest.approx(0.1), *[-torch.inf] * 3]]
