@@ -120,12 +120,13 @@ def _changed_since(record: dict[str, Any], given: Arguments, made: Collection[st
     compared = {*EVALUATION} if TRAINED_RUN in made else {*EVALUATION, *merged(of_models)}
     compared = (compared if made else compared | TRAINING) & now.keys() - NAMES - tuned.keys()
     had = {key: value for key, value in record["settings"].items() if key in compared}
+    exist = {*dotted(now), *(f"tune.{key}" for key in tuned), "tune"}  # the others went with an older version
     return {
         name: look_up(had, name)
         for name in dotted(had)
-        if look_up(now, name) != look_up(had, name)
+        if name in exist
+        and look_up(now, name) != look_up(had, name)
         and not (is_given(name, by_command) or is_given(name, open_to_it))
-        and name in {*dotted(now), *(f"tune.{key}" for key in tuned), "tune"}
     }
 
 

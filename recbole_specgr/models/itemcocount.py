@@ -39,7 +39,9 @@ class ItemCoCount(TrainingFreeRecommender):
         ):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
-    def scores(self, interaction: Interaction) -> Tensor:
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`."""
         return self.common_users(interaction) + self.popularity
 
     def common_users(self, interaction: Interaction) -> Tensor:

@@ -34,7 +34,9 @@ class MostPop(TrainingFreeRecommender):
         """
         return np.bincount(items, minlength=self.n_items)
 
-    def scores(self, interaction: Interaction) -> Tensor:
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items `[B, n_items]`."""
         return self.counts.repeat(len(interaction), 1)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:

@@ -15,7 +15,7 @@ from recbole_specgr.decoding.all_rounds import AllRounds, all_rounds
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
-from recbole_specgr.decoding.left_out import among
+from recbole_specgr.decoding.left_out import among, spare
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Draft, Reasons
@@ -140,7 +140,7 @@ class SpeculativeRecommender(RanksByList):
     def all_rounds(self, users: ReadUsers, k: int, candidates: Tensor, left_out: Tensor | None = None) -> AllRounds:
         """What the lists of all thresholds can be read off, under the settings in `decoding`."""
         model, settings = self.verifier, self.draft_verify_settings
-        for_verification = settings.for_verification(k, spare=0 if left_out is None else left_out.size(1))
+        for_verification = settings.for_verification(k, spare(left_out))
         verification = users.once(
             "verification", lambda: model.verification(users.memory, candidates, for_verification)
         )
@@ -158,7 +158,7 @@ class SpeculativeRecommender(RanksByList):
 
         given = {"nearest": nearest, "left_out": left_out}
         inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
-        for_verification = settings.for_verification(k, spare=0 if left_out is None else left_out.size(1))
+        for_verification = settings.for_verification(k, spare(left_out))
 
         def decode(memory: Any, scores: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
             now = dict(zip(inputs, more, strict=True))

@@ -62,11 +62,8 @@ class RanksByVectors(ScoresItems):
         return self.scores(self.user_vectors(interaction))
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
-        def ranked() -> RankedList:
-            vectors = users.once("vectors", lambda: self.user_vectors(users.interaction))
-            return self.nearest(vectors, k, candidates)
-
-        return users.once(("list", k, self.unseen_bonus), ranked)
+        vectors = users.once("vectors", lambda: self.user_vectors(users.interaction))
+        return users.once(("list", k, self.unseen_bonus), lambda: self.nearest(vectors, k, candidates))
 
     def nearest(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
         """The k candidates of the best scores for each user's vector `[B, d]`."""
