@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_specgr.backbones.attention import attend_causally, merge_heads, split_heads
+from recbole_specgr.backbones.blocks import Dropout
 
 
 class CausalTransformer(nn.Module):
@@ -41,7 +42,7 @@ class CausalTransformer(nn.Module):
         if width % heads:
             raise ValueError(f"a width of {width} can't be divided among {heads} heads")
         self.positions = nn.Parameter(torch.empty(longest, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(CausalLayer(width, heads, inner_size, dropout) for _ in range(layers))
         self.input_norm = nn.LayerNorm(width) if norms_inputs else nn.Identity()
         self.norm = nn.LayerNorm(width)
@@ -62,7 +63,7 @@ class CausalLayer(nn.Module):
         self.attention_norm, self.ff_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.inner, self.outer = nn.Linear(width, inner_size), nn.Linear(inner_size, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for linear in (self.qkv, self.output, self.inner, self.outer):
             nn.init.normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)

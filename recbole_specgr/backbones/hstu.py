@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_specgr.backbones.attention import merge_heads, split_heads
+from recbole_specgr.backbones.blocks import Dropout
 
 GROWTH = 1.35  # each bucket of intervals reaches so many times as far as the one before it
 LONGEST_INTERVAL = 2**31  # seconds, 68 years; whatever is longer is in the last bucket
@@ -42,7 +43,7 @@ class HSTUEncoder(nn.Module):
         self.scale = width**0.5
         self.positions = nn.Parameter(torch.empty(longest, width))
         nn.init.normal_(self.positions, std=0.02)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.register_buffer("edges", interval_edges(), persistent=False)
         buckets = len(self.edges) + 1 if relative_time else 0
         self.layers = nn.ModuleList(HSTULayer(width, heads, longest, buckets, dropout) for _ in range(layers))
@@ -79,7 +80,7 @@ class HSTULayer(nn.Module):
         self.heads = heads
         self.norm, self.read_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.uvqk, self.output = nn.Linear(width, 4 * width), nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.position_bias = nn.Parameter(torch.empty(longest))
         self.time_bias = nn.Parameter(torch.empty(buckets)) if buckets else None
         for linear in (self.uvqk, self.output):

@@ -11,6 +11,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_specgr.backbones import T5
+from recbole_specgr.backbones.blocks import Dropout
 from recbole_specgr.evaluation.ranking import blocks, rank_blocks
 from recbole_specgr.models.contract import RankedList, Users
 from recbole_specgr.models.generative_recommender import EncodedUsers, GenerativeRecommender
@@ -52,7 +53,7 @@ class LIGER(GenerativeRecommender):
         self.projection = projection(features.size(1), config["projection_sizes"], d_model, config["input_dropout"])
         self.item_position = nn.Embedding(self.max_seq_length, d_model)
         self.digit_position = nn.Embedding(self.tokens.size(1), d_model)
-        self.input_norm, self.input_dropout = nn.LayerNorm(d_model), nn.Dropout(config["embedding_dropout"])
+        self.input_norm, self.input_dropout = nn.LayerNorm(d_model), Dropout(config["embedding_dropout"])
         self._projected: Tensor | None = None
 
     # -- vectors -------------------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ class Scale:
 def projection(d_in: int, hidden: list[int], d_out: int, dropout: float) -> nn.Sequential:
     """Text vectors to the width of the model, through hidden layers."""
     sizes = [d_in, *hidden]
-    layers: list[nn.Module] = [nn.Dropout(dropout)]
+    layers: list[nn.Module] = [Dropout(dropout)]
     for n, m in pairwise(sizes):
         layers += [nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], d_out))

@@ -37,7 +37,7 @@ def contrastive_loss(
         of_owner[owners, targets] = True
         others = torch.where(of_owner[owners], 0.0, rows)
     weights = others.log().scatter(1, targets[:, None], 0.0)
-    return F.cross_entropy(users @ items.T / temperature + weights, targets)
+    return F.cross_entropy((users / temperature) @ items.T + weights, targets)
 
 
 def batch_contrast(
@@ -72,7 +72,8 @@ def ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: flo
         targets: rows of `items` `[B]`.
         temperature: tau.
     """
-    return F.cross_entropy(users @ items.T / temperature, targets)
+    # Users are divided, for they are few, and the matrix of all scores is large.
+    return F.cross_entropy((users / temperature) @ items.T, targets)
 
 
 def sampled_ranking_loss(users: Tensor, items: Tensor, targets: Tensor, temperature: float, negatives: int) -> Tensor:

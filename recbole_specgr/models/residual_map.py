@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_specgr.backbones.blocks import Dropout
+
 
 class ResidualMap(nn.Module):
     """`linear(x) + second(gelu(first(x)))` of centred text vectors x of unit length.
@@ -26,7 +28,7 @@ class ResidualMap(nn.Module):
         super().__init__()
         self.linear = nn.Linear(d_in, d_out)
         self.first, self.second = nn.Linear(d_in, d_inner), nn.Linear(d_inner, d_out)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.register_buffer("centre", torch.zeros(d_in))
 
     def forward(self, features: Tensor) -> Tensor:

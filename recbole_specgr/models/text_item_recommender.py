@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from recbole_specgr.models.contract import cosines
 from recbole_specgr.models.histories import ReadsHistories
 from recbole_specgr.models.learned_positions import learned_positions
+from recbole_specgr.models.losses import ranking_loss
 from recbole_specgr.models.seen_rows import NOT_SEEN
 from recbole_specgr.models.text_item_table import TextItemTable
 from recbole_specgr.models.vector_ranking import ALL, RanksByVectors
@@ -65,7 +66,7 @@ class TextItemRecommender(RanksByVectors, TextItemTable, ReadsHistories):
 
     def item_loss(self, users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
         """The loss of projected users `[n, d]` whose targets `[n]` are rows of the projected items `[m, d]`."""
-        return F.cross_entropy(users @ items.T / self.temperature, targets)
+        return ranking_loss(users, items, targets, self.temperature)
 
     def map_text(self, features: Tensor) -> Tensor:
         """Text vectors `[n, d_text]` -> `[n, hidden_size]`."""

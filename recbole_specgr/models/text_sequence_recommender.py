@@ -9,6 +9,7 @@ from recbole.data.interaction import Interaction
 from recbole.model.layers import TransformerEncoder
 from torch import Tensor, nn
 
+from recbole_specgr.backbones.blocks import Dropout
 from recbole_specgr.models.text_item_recommender import TextItemRecommender
 
 
@@ -33,7 +34,7 @@ class TextSequenceRecommender(TextItemRecommender):
             layer_norm_eps=config["layer_norm_eps"],
         )
         self.LayerNorm = nn.LayerNorm(self.hidden_size, eps=config["layer_norm_eps"])
-        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+        self.dropout = Dropout(config["hidden_dropout_prob"])
 
     def _init_weights(self, module: nn.Module) -> None:
         """As RecBole's SASRec: normal matrices, biases 0."""

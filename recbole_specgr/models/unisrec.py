@@ -11,6 +11,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
+from recbole_specgr.backbones.blocks import Dropout
 from recbole_specgr.models.contract import Pretrained
 from recbole_specgr.models.text_sequence_recommender import TextSequenceRecommender
 from recbole_specgr.system.errors import UserError
@@ -104,7 +105,7 @@ class MoEAdaptor(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_experts, d_in))
         self.gate = nn.Parameter(torch.zeros(d_in, n_experts))
         self.noise = nn.Parameter(torch.zeros(d_in, n_experts))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.normal_(self.weight, std=0.02)
 
     def forward(self, features: Tensor) -> Tensor:
