@@ -1,7 +1,6 @@
 """`recbole-specgr reproduce`: make rows of a leaderboard again and hold them against its scores."""
 
 import argparse
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from recbole_specgr.leaderboard.published import read_about
 from recbole_specgr.leaderboard.reproduction import compare, find_row, read_rows
 from recbole_specgr.runs.launch import training_program, training_words
 from recbole_specgr.runs.record import RESULT
+from recbole_specgr.system.child import run_child
 from recbole_specgr.system.errors import UserError
 
 ABOUT = """\
@@ -98,12 +98,9 @@ class _Remaking:
         self.arguments.runs.mkdir(parents=True, exist_ok=True)
         runs = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.arguments.runs))
         print(f"{name}: {row['command']}", flush=True)
-        done = subprocess.run([*training_program(), *words, *self.settings, f"--runs_path={runs}"], check=False)
-        if done.returncode == 130:
-            raise KeyboardInterrupt
-        if done.returncode:
+        if status := run_child([*training_program(), *words, *self.settings, f"--runs_path={runs}"]):
             about = read_about(self.arguments.leaderboards, self.arguments.dataset)
-            print(f"[FAIL] {name}: the command ended with status {done.returncode}", flush=True)
+            print(f"[FAIL] {name}: the command ended with status {status}", flush=True)
             if about.get_it:
                 print(f"       (the data set comes with: {about.get_it})", flush=True)
             return None

@@ -12,6 +12,7 @@ from recbole_specgr.leaderboard.render import render_all, study_data, study_fold
 from recbole_specgr.leaderboard.study_view import study_grids
 from recbole_specgr.leaderboard.terminal import WIDE, to_terminal
 from recbole_specgr.studies.spec import Study, list_studies, read_study
+from recbole_specgr.system.interruption import Terminated
 
 ABOUT = """\
 Run a study of properties/study on a data set, show its table, and draw its files; run it again to go on.
@@ -40,7 +41,7 @@ def run(words: list[str]) -> int:
     studies = [read_study(name) for name in names]
     try:
         faults = _measure(studies, arguments, given)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         print("Interrupted; the same command goes on from here.", file=sys.stderr)
         raise
     render_all(arguments.leaderboards)

@@ -13,6 +13,7 @@ from recbole_specgr.studies.table_rows import table_rows
 from recbole_specgr.studies.trained import RunFailed, TrainedRuns
 from recbole_specgr.studies.wanted import Wanted
 from recbole_specgr.system.errors import UserError
+from recbole_specgr.system.interruption import Terminated
 
 ABOUT = """\
 Train every row of the leaderboard and collect its results as they come; run it again to go on where it stopped.
@@ -33,7 +34,7 @@ def run(words: list[str]) -> int:
         failed = [
             fault for number, job in enumerate(jobs, 1) if (fault := _make(number, len(jobs), *job, runs, arguments))
         ]
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         print("Interrupted; the same command goes on from here.", file=sys.stderr)
         raise
     render_all(arguments.leaderboards)

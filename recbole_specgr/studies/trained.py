@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from logging import getLogger
@@ -20,6 +19,7 @@ from recbole_specgr.runs.record import RESULT
 from recbole_specgr.settings.config import Config, Settings
 from recbole_specgr.settings.yaml_values import read_mapping
 from recbole_specgr.studies.wanted import Wanted
+from recbole_specgr.system.child import run_child
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.fingerprint import content_key
 
@@ -139,10 +139,7 @@ class TrainedRuns:
 
 def run_training(words: list[str]) -> None:
     """Train a model with these words, in a process of its own, on this terminal."""
-    status = subprocess.run([*training_program(), *words], check=False).returncode
-    if status == 130:
-        raise KeyboardInterrupt
-    if status:
+    if status := run_child([*training_program(), *words]):
         raise RunFailed(f"`{shlex.join(['recbole-specgr', 'train', *words])}` ended with status {status}")
 
 
