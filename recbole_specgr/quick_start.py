@@ -28,6 +28,7 @@ from recbole_specgr.runs.report import (
     how_to_show,
     next_to_no_drafts,
     none_can_be_listed,
+    places_lost_to_the_history,
     three_part_table,
 )
 from recbole_specgr.runs.trained_before import check_trained_alike, training_of, use_own_inference
@@ -241,8 +242,11 @@ def _end(run: Run, record: dict[str, Any]) -> list[str]:
     """Say what makes the result less than it looks, and where it is. Returns the names of settings that were given and
     that nothing read."""
     logger, config, trainer = getLogger(), run.config, run.trainer
-    if no_drafts := next_to_no_drafts(trainer.drafted_share, trainer.model.decoding):
+    listed = trainer.listed
+    if listed and (no_drafts := next_to_no_drafts(listed.drafted, trainer.model.decoding)):
         logger.warning(no_drafts)
+    if listed and (lost := places_lost_to_the_history(listed.in_history, listed.targets_in_history)):
+        logger.info(lost)
     if not_trained_out := remark(record, {stage: key for stage, (key, _) in run.epochs.items()}):
         logger.warning(not_trained_out)
     never_read = unread(config)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # records are read without torch
     from recbole_specgr.data.dataset import InductiveDataset
 
 FEW_DRAFTS = 0.01  # a share of the listed items below which drafting is as good as off
+FEW_HAD = 0.01  # a share of the listed items that changes no result
 
 
 def three_part_table(result: dict[str, float], metrics: list[str], topk: list[int], width: int | None = None) -> str:
@@ -149,6 +150,22 @@ def next_to_no_drafts(share: float | None, decoding: Mapping[str, Any]) -> str:
         f"[accept_threshold: {decoding['accept_threshold']}]. Give a lower --accept_threshold; -99 accepts whatever is "
         f"drafted. The thresholds of SpecGR_Aux are made for TIGER: for RPG as the verifier, take "
         f"--model=SpecGR_RPG or SpecGR_RPG_in_place."
+    )
+
+
+def places_lost_to_the_history(listed: float, targets: float) -> str:
+    """The sentences for lists that hold what their users have had, where no target is among that; "" where they hold
+    next to nothing of it.
+
+    Args:
+        listed: the share of the listed items that are in their user's history.
+        targets: the share of the targets that are.
+    """
+    if targets or listed < FEW_HAD:
+        return ""
+    return (
+        f"{listed:.0%} of the items in the lists are in their user's history, and no target is. "
+        f"--repeatable=False leaves them out: another protocol, with a table of its own."
     )
 
 

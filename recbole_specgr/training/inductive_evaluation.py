@@ -13,12 +13,11 @@ from tqdm import tqdm
 
 from recbole_specgr.evaluation import Evaluator, RankCollector, check_topk
 from recbole_specgr.evaluation.collector import evaluated_rows
-from recbole_specgr.evaluation.ranking import EMPTY
-from recbole_specgr.models.contract import RankedList
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes, world
 from recbole_specgr.training.hidden_target import target_hidden_from, without_target
+from recbole_specgr.training.listed_items import ListedItems, ListedShares
 from recbole_specgr.training.memory import out_of_memory_advice
 from recbole_specgr.training.mixin import TrainerMixin
 from recbole_specgr.training.shards import EvaluationShards
@@ -49,31 +48,12 @@ class Latency:
         }
 
 
-class DraftedItems:
-    """How many of the listed items were drafted and accepted, counted where the lists are: no value is read before
-    `share`."""
-
-    def __init__(self) -> None:
-        self._counts: list[Tensor] = []  # of a batch: listed items, and of these the drafted ones `[2]`
-
-    def add(self, ranked: RankedList) -> None:
-        """Count the lists of a batch; those of a model that does not draft count nothing."""
-        if ranked.round_of is not None:
-            self._counts.append(torch.stack([(ranked.items != EMPTY).sum(), (ranked.round_of >= 0).sum()]))
-
-    def share(self) -> float | None:
-        """Of all items that the processes have listed; None from a model that does not draft."""
-        counts = torch.stack(self._counts).sum(0).tolist() if self._counts else [0, 0]
-        listed, drafted = (sum(of_process) for of_process in zip(*from_all_processes(counts)))
-        return drafted / listed if listed else None
-
-
 class InductiveEvaluation(TrainerMixin):
     """Mixin over any RecBole trainer.
 
-    After `evaluate`, `rows` holds what the collector kept of each row, `latency` the times of its batches, and
-    `drafted_share` which share of the listed items was drafted and accepted: None of a model that does not draft.
-    Batches that an interrupted evaluation had ranked before are not in it.
+    After `evaluate`, `rows` holds what the collector kept of each row, `latency` the times of its batches, and `listed`
+    what the lists were made of. It is None where they hold nothing, and leaves out batches that an interrupted
+    evaluation had ranked before.
 
     Attributes:
         evaluation_folder: where the batches of an evaluation are kept until it is finished; None keeps nothing.
@@ -81,7 +61,7 @@ class InductiveEvaluation(TrainerMixin):
 
     rows: dict[str, Tensor]
     latency: Latency
-    drafted_share: float | None
+    listed: ListedShares | None
     evaluation_folder: Path | None
 
     def _init_evaluation(self) -> None:
@@ -124,7 +104,7 @@ class InductiveEvaluation(TrainerMixin):
         )
         earlier, done = shards.found()
         seconds: dict[int, float] = {}
-        drafted = DraftedItems()
+        listed = ListedItems()
         for number, kept in earlier.items():
             self.eval_collector.add(number, kept["rows"])
             seconds[number] = kept["seconds"]
@@ -140,7 +120,7 @@ class InductiveEvaluation(TrainerMixin):
                     seconds[number] = self._now() - started
                     if number == 0 and dataset.phase == "test":
                         warn_of_unsteady_lists(ranker, interaction, ranked, candidates)
-                    drafted.add(ranked)
+                    listed.add(ranked, interaction[self.model.ITEM_SEQ], batch[3].to(self.device))
                     rows = self.eval_collector.rows(ranked.items, batch[0], *batch[2:])
                     self.eval_collector.add(number, rows)
                     shards.add(number, rows, seconds[number])
@@ -152,7 +132,7 @@ class InductiveEvaluation(TrainerMixin):
             raise
         self.rows = self.eval_collector.collected()
         self.latency = self._latency(seconds, eval_data)
-        self.drafted_share = drafted.share()
+        self.listed = listed.shares()
         shards.clear()
         return self.evaluator.evaluate(evaluated_rows(self.rows, dataset))
 

@@ -139,12 +139,12 @@ def test_a_verifier_that_accepts_next_to_no_draft_is_told_of(aux, folder, caplog
         config, model, *_, test = load_data_and_model(result["run_dir"])
         trainer = make_trainer(config, model)
         trainer.evaluate(test, load_best_model=False)
-        assert (trainer.drafted_share == 0) is said
+        assert (trainer.listed.drafted == 0) is said
         assert (told in caplog.text) is said
         assert ("[accept_threshold: 0.0]. Give a lower --accept_threshold" in caplog.text) is said
     batches = [model.speculate(batch[0], 10, test._dataset.candidates) for batch in test]
     listed = sum(int((batch.items >= 0).sum()) for batch in batches)
-    assert trainer.drafted_share == sum(int((batch.round_of >= 0).sum()) for batch in batches) / listed > 0.01
+    assert trainer.listed.drafted == sum(int((batch.round_of >= 0).sum()) for batch in batches) / listed > 0.01
 
 
 def test_any_drafter_on_any_backbone_by_name(folder) -> None:
