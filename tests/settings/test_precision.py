@@ -35,6 +35,10 @@ def test_auto_is_what_the_device_computes_in(tiny_dataset, monkeypatch, caplog, 
     assert config["precision"] == expected and not caplog.text
     saved = yaml.safe_load(yaml.safe_dump(config.to_dict()))
     assert saved["precision"] == expected
+    assert (
+        Config("TIGER", "tiny", config_dict={**tiny_dataset, "decoding_precision": "auto"})["decoding_precision"]
+        == expected
+    )
     stages = {"stages.pretrain.precision": "auto"}
     assert (
         Config("S3Rec", "tiny", config_dict={**tiny_dataset, **stages})["stages"]["pretrain"]["precision"] == expected
