@@ -140,6 +140,8 @@ class ModelContract:
             `unseen_history` says whether they stay in the histories that it reads. Read by `models.ranking`.
         needs: what its constructor is handed of the items, by keyword: names of attributes of `items.Items`, such as
             `text_vectors`, `semantic_ids` and `attributes`. Read by `building`.
+        reads_histories: its lists depend on what a user has had. One that recommends the same to everyone sets False,
+            and then has a list for users of whom nothing is known. Read by `serving`.
         reads_interactions: its constructor reads the interactions of the train view, so that a finished run of it can't
             be loaded without its data set. Read by `building`.
         parts_in_order: names of the models that it is made of, as they are trained. The setting of the same name says
@@ -169,6 +171,7 @@ class ModelContract:
 
     inductive: bool = False
     needs: tuple[str, ...] = ()
+    reads_histories: bool = True
     reads_interactions: bool = False
     parts_in_order: tuple[str, ...] = ()
     inheriting_parts: tuple[str, ...] = ()

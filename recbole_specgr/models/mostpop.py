@@ -15,6 +15,7 @@ from recbole_specgr.models.training_free import TrainingFreeRecommender
 class MostPop(TrainingFreeRecommender):
     """The items with the most interactions in training, for everyone."""
 
+    reads_histories = False
     reads_interactions = True
 
     def __init__(self, config: Config, dataset: Dataset) -> None:

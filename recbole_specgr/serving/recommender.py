@@ -181,10 +181,11 @@ class Recommender:
         ranker = self._ranker(state, model)
 
         lengths, spare = np.array([len(rows) for rows in items], dtype=int), places_to_spare(per_user, len(items))
+        listed = (lengths > 0) | (not model.reads_histories)
         n_allowed = int(allowed.sum())
         shape = len(histories), min(k, n_allowed)
         ranked, scores, rounds = np.full(shape, EMPTY), np.full(shape, np.nan), np.full(shape, NOT_SPECULATED)
-        for users in _batches(lengths, spare, batch_size):
+        for users in _batches(listed, lengths, spare, batch_size):
             at = None if seconds is None else [seconds[user] for user in users]
             interaction = self.interaction(state, [items[user] for user in users], at)
             left_out = None
@@ -193,7 +194,7 @@ class Recommender:
             found = ranker.rank(interaction, shape[1], allowed, left_out)
             ranked[users], scores[users], rounds[users] = as_arrays(found)
 
-        empty = tuple(np.flatnonzero(lengths == 0).tolist())
+        empty = tuple(np.flatnonzero(~listed).tolist())
         if empty:
             getLogger().warning(f"{len(empty)} of {len(histories)} histories hold no known item: their lists are empty")
         tokens = state.catalogue.item_tokens[ranked]
@@ -210,14 +211,14 @@ class Recommender:
             times: when the user had each item of the history, as `recommend` takes them.
 
         Raises:
-            UserError: an item that is not known, or a history of which nothing is.
+            UserError: an item that is not known, or a history of which nothing is, where the model reads it.
         """
         state = self._state
         check_arguments(k, "drop", 1)
         histories = as_histories([history])
         seconds = self._times(state, None if times is None else [times], histories)
         rows, seconds, _ = self._rows(state, histories, seconds, "drop")
-        if not rows[0]:
+        if not rows[0] and state.model.reads_histories:
             raise UserError("The history holds no item that the run knows: there is nothing to explain.")
         model = self._ready(state)
         set_decoding(model, decoding, self.config)
@@ -252,7 +253,7 @@ class Recommender:
                     f"{did_you_mean(missing[0], state.row_of)} Add them with add_items, or let them be dropped "
                     f"(on_unknown: drop)."
                 )
-            if on_unknown == "error" and not rows:
+            if on_unknown == "error" and not rows and state.model.reads_histories:
                 raise UserError(f"History {number} is empty: there is nothing to recommend from.")
             unknown += len(rows) - len(known)
             found.append(known[-longest:])
@@ -411,11 +412,11 @@ def _compute_in(model: SequentialRecommender, precision: torch.dtype) -> None:
     restore_caches(model, {name: cache.to(precision) for name, cache in caches(model).items()})
 
 
-def _batches(lengths: np.ndarray, spare: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Users with a history, at most `size` at a time, those of similar lengths together and those of unequal `spare`
-    never."""
+def _batches(listed: np.ndarray, lengths: np.ndarray, spare: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The users that get a list, at most `size` at a time, those of similar lengths together and those of unequal
+    `spare` never."""
     order = np.lexsort((lengths, spare))
-    order = order[lengths[order] > 0]
+    order = order[listed[order]]
     for group in np.split(order, np.flatnonzero(np.diff(spare[order])) + 1):
         for start in range(0, len(group), size):
             yield group[start : start + size]

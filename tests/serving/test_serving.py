@@ -171,6 +171,19 @@ def test_unknown_items_are_dropped_and_counted_or_an_error(specgr):
         specgr.recommend([["i1"]], 3, candidates=["i2", "i999"], on_unknown="error")
 
 
+def test_popularity_has_a_list_for_users_of_whom_nothing_is_known(tiny_dataset):
+    settings = {**tiny_dataset, "topk": [5], "valid_metric": "NDCG@5"}
+    popular = Recommender.load(run_recbole("MostPop", "tiny", config_dict=settings)["run_dir"])
+    found = popular.recommend([[], ["i1"], ["nope"], []], 5, on_unknown="drop")
+    assert found.empty == () and found.unknown == 1
+    assert found.items[0] == found.items[2] == found.items[3] and len(found.items[0]) == 5
+    assert popular.recommend([[]], 5, on_unknown="error").items == found.items[:1]
+    assert popular.recommend([[], []], 5).items == [found.items[0]] * 2  # nobody has a history
+    without = popular.recommend([[], ["i1"]], 5, exclude=[found.items[0][:1], []])
+    assert without.items[0][:4] == found.items[0][1:]
+    assert popular.explain([], found.items[0][2], 5).place == 3
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
