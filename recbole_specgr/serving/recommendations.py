@@ -43,7 +43,7 @@ class Recommendations(Sequence):
             are fewer.
         rounds: int [N, n], as `Recommendation.round`.
         unknown: entries of the histories that were left out because there is no such item.
-        empty: positions of the histories of which nothing is known, from a model that reads them; their lists are empty.
+        empty: positions of the histories of which nothing is known, where the model reads them; their lists are empty.
     """
 
     items: list[list[str]]
