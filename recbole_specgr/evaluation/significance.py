@@ -12,6 +12,7 @@ RESAMPLES = 2000  # of an interval
 # standard error of a third, 100,000 of a tenth.
 PERMUTATIONS = 100_000
 _CHUNK = 2**24  # numbers drawn at once
+_IN_CACHE = 4096  # exchanges whose sums are added up while they are in the processor's cache
 
 
 def by_user(values: np.ndarray, users: np.ndarray) -> np.ndarray:
@@ -66,12 +67,26 @@ def paired_test(differences: np.ndarray, permutations: int = PERMUTATIONS, seed:
     if users < 60 and 2**users <= permutations:
         signs = 1.0 - 2 * ((np.arange(2**users)[:, None] >> np.arange(users)) & 1)
         return np.asarray((np.abs(signs @ active) >= observed).mean(0))
-    rng, extreme = np.random.default_rng(seed), np.zeros(columns)
+    rng, extreme, tables = np.random.default_rng(seed), np.zeros(columns), _sums_by_byte(active)
     for part in _chunks(permutations, users):
-        bits = np.unpackbits(rng.integers(256, size=(part, -(-users // 8)), dtype=np.uint8), axis=1, count=users)
-        signs = 1.0 - 2 * bits
-        extreme += (np.abs(signs @ active) >= observed).sum(0)
+        drawn = rng.integers(256, size=(part, len(tables)), dtype=np.uint8)
+        for rows in np.split(drawn, range(_IN_CACHE, part, _IN_CACHE)):
+            sums = np.zeros((len(rows), columns))
+            for table, byte in zip(tables, np.ascontiguousarray(rows.T)):
+                sums += table.take(byte, axis=0, mode="clip")
+            extreme += (np.abs(sums) >= observed).sum(0)
     return (1 + extreme) / (1 + permutations)
+
+
+def _sums_by_byte(values: np.ndarray) -> np.ndarray:
+    """What eight users' values [U, C] add up to for every choice of their signs: [U / 8, 256, C]. A byte is a choice;
+    its highest bit is the first user's, and 1 is minus. To look up sums is several times faster than to multiply."""
+    users, columns = values.shape
+    eights = np.zeros((-(-users // 8) * 8, columns))
+    eights[:users] = values
+    signs = 1.0 - 2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    sums: np.ndarray = signs @ eights.reshape(-1, 8, columns)
+    return sums
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

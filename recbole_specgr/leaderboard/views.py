@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from recbole_specgr.leaderboard.grid import Cell, Column, Grid, number
 from recbole_specgr.leaderboard.plots.plot import Axis, Plot, Series
@@ -39,7 +40,7 @@ class View:
 def views(board: Board) -> Iterator[View]:
     """Every metric that is shown at every cut-off, of all seeds together and of each; the first is the one to open
     with: the first metric at the largest cut-off."""
-    for seeds, of_seeds in [(MEAN, board), *_by_seed(board)]:
+    for seeds, of_seeds in chain([(MEAN, board)], _by_seed(board)):  # no seed's board is made before it is asked for
         for k in reversed(board.topk):
             for metric in board.metrics:
                 yield View(of_seeds, metric, k, seeds)

@@ -1,6 +1,8 @@
 """YAML as the settings are written in: safe, and with the numbers people type."""
 
 import re
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def parse_value(text: str, source: str) -> Any:
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping. Raises UserError on anything else."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+        values = deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -73,6 +75,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold `key: value` lines, but holds a {type(values).__name__}.")
     return values
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    """What is in YAML text. Property files are read again and again, and to parse one takes twenty milliseconds."""
+    return yaml.load(text, Loader=Loader)
 
 
 def plain(value: Any) -> Any:
