@@ -33,9 +33,9 @@ Trains a model, evaluates it overall, on in-sample and on unseen items, and writ
 `recbole-specgr --help` names the other commands: import-data, leaderboard, recommend, explain, ...
 
 Settings, lowest to highest: properties/overall.yaml, dataset/<dataset>/<dataset>.yaml (what the importer found),
-properties/dataset/<dataset>.yaml, properties/model/<model>.yaml, baselines/<model>.yaml,
-properties/tuned/<dataset>/<model>.yaml, --config_files, --KEY=VALUE. Folders `properties` and `baselines` of the
-working directory go over the package's own.
+properties/dataset/<dataset>.yaml, properties/model/<model>.yaml, properties/tuned/<dataset>/<base>.yaml of a baseline
+of another name than its base, baselines/<model>.yaml, properties/tuned/<dataset>/<model>.yaml, --config_files,
+--KEY=VALUE. Folders `properties` and `baselines` of the working directory go over the package's own.
 
 examples:
   {program} --model=SpecGRPP

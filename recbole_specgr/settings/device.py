@@ -1,12 +1,16 @@
 """The device and the place of this process among others, as torchrun's environment and `gpu_id` say."""
 
 import os
+from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.processes import join_processes
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")  # there on Linux where the driver is loaded
 
 
 def find_device(use_gpu: bool, gpu_id: Any, wait_minutes: float) -> dict[str, Any]:
@@ -36,6 +40,12 @@ def find_device(use_gpu: bool, gpu_id: Any, wait_minutes: float) -> dict[str, An
         if index >= torch.cuda.device_count():
             raise UserError(f"There is no GPU {index}: this machine shows {torch.cuda.device_count()}.")
         torch.cuda.set_device(device)
+    elif use_gpu and rank == 0 and NVIDIA_DRIVER.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
+        getLogger().warning(
+            f"This machine has an NVIDIA driver, but torch {torch.__version__} finds no GPU: everything is computed on "
+            f"the CPU. {'Look at nvidia-smi.' if torch.version.cuda else 'This torch was built without CUDA.'} How to "
+            f"install it with CUDA: docs/install.md. --use_gpu=False ends this warning."
+        )
     # nccl refuses processes that share a GPU; gloo sends their tensors by way of the CPU.
     join_processes(cuda and len(set(numbers)) == len(numbers), wait_minutes)
     return {

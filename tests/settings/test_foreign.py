@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings import device
 from recbole_specgr.settings.device import find_device
 from recbole_specgr.settings.foreign import RECBOLE_WORDS
 from recbole_specgr.system.errors import UserError
@@ -75,6 +76,20 @@ def test_several_gpus_are_of_several_processes(gpu_id):
 def test_what_is_no_gpu_is_named():
     with pytest.raises(UserError, match=r"\[gpu_id\].*\[first\]"):
         find_device(True, "first", 1)
+
+
+@pytest.mark.parametrize(
+    ("driver", "use_gpu", "visible", "said"),
+    [(True, True, None, True), (False, True, None, False), (True, False, None, False), (True, True, "", False)],
+)
+def test_a_gpu_that_torch_does_not_find_is_a_warning(driver, use_gpu, visible, said, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device, "NVIDIA_DRIVER", tmp_path if driver else tmp_path / "none")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert find_device(use_gpu, "", 1)["device"].type == "cpu"
+    assert ("finds no GPU: everything is computed on the CPU" in caplog.text) is said
 
 
 @pytest.mark.parametrize("gpu_id", ["", None, 0, "0", [0]])
