@@ -32,9 +32,10 @@ Editors that know [yaml-language-server](https://github.com/redhat-developer/yam
 check values in files whose first line names a schema, as ours do.
 
 **What lies over what**, lowest first: `properties/overall.yaml`, `dataset/<dataset>/<dataset>.yaml` (what the
-importer found), `properties/dataset/<dataset>.yaml`, `properties/model/<model>.yaml`, `properties/tuned/<dataset>/<base>.yaml` of a
-baseline of another name than its base, `baselines/<model>.yaml`, `properties/tuned/<dataset>/<model>.yaml`,
-`--config_files`, `--name=value`. Folders `properties` and `baselines` of the working directory go over the package's own.
+importer found), `properties/dataset/<dataset>.yaml`, `properties/model/<model>.yaml`,
+`properties/tuned/<dataset>/<base>.yaml` of a baseline of another name than its base, `baselines/<model>.yaml`,
+`properties/tuned/<dataset>/<model>.yaml`, `--config_files`, `--name=value`. Folders `properties` and `baselines` of the
+working directory go over the package's own.
 """
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from recbole_specgr.settings.config import Config
 from recbole_specgr.settings import device
+from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.device import find_device
 from recbole_specgr.settings.foreign import RECBOLE_WORDS
 from recbole_specgr.system.errors import UserError
