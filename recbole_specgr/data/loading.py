@@ -29,14 +29,21 @@ class LoadedDataset(SequentialDataset):
 
     Attributes:
         repeats: users came back to items, in the file or before its import; only the first time is kept.
+        without_number: field of numbers -> which items have none, bool `[n_items]`.
+        said: warnings about the files.
     """
 
+    without_number: dict[str, np.ndarray]
+    said: list[str]
     repeats: bool
-    inter_feat: Any  # a frame while it is loaded, an Interaction from `build` on
+    inter_feat: Any  # these three: frames while they are loaded, Interactions from `build` on
+    item_feat: Any
+    user_feat: Any
     fingerprint: str  # this and the split are made by InductiveDataset, when all is loaded
     split: Split
 
     def _from_scratch(self) -> None:
+        self.said = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # RecBole's own pandas calls, dozens of lines a run
             try:
@@ -70,7 +77,7 @@ class LoadedDataset(SequentialDataset):
         for path in (folder / f"{token}.{suffix}" for suffix in ("inter", "item", "user")):
             inside = lines_in_fields(path, self.config["field_separator"]) if path.is_file() else 0
             if inside:
-                getLogger().warning(
+                self._warn(
                     f"{path}: quoted fields put {inside:,} lines into the rows before them. If these should be rows of "
                     f"their own, write each quote twice and the field in quotes."
                 )
@@ -97,6 +104,39 @@ class LoadedDataset(SequentialDataset):
                 self.field2bucketnum[field] = 2
         return frame.rename(columns=fields, copy=False)
 
+    def _filter_nan_user_or_item(self) -> None:
+        """Only rows that say which user and which item they are of. RecBole takes labels for positions where rows were
+        dropped before, so that it drops others."""
+        users, items = self.uid_field, self.iid_field
+        self.inter_feat = self._complete(self.inter_feat, [users, items], "inter")
+        if self.user_feat is not None:
+            self.user_feat = self._complete(self.user_feat, [users], "user")
+        if self.item_feat is not None:
+            self.item_feat = self._complete(self.item_feat, [items], "item")
+
+    def _complete(self, feature: pd.DataFrame, fields: list[str], suffix: str) -> pd.DataFrame:
+        """The rows that have all of these fields."""
+        lacking = feature[fields].isnull().any(axis=1).to_numpy()
+        if lacking.any():
+            lines = ", ".join(f"{line:,}" for line in (np.flatnonzero(lacking)[:5] + 2).tolist())
+            self._warn(
+                f"{self.dataset_name}.{suffix}: {int(lacking.sum()):,} rows without {' or '.join(fields)} are left out "
+                f"(such as line {lines})."
+            )
+        return feature[~lacking]
+
+    def _fill_nan(self) -> None:
+        """RecBole's, which gives items without a number the mean of all: fit for a feature, but no part of a text."""
+        items = {} if self.item_feat is None else self.item_feat
+        numbers = [field for field in items if self.field2type[field] == FeatureType.FLOAT]
+        self.without_number = {field: items[field].isnull().to_numpy() for field in numbers}
+        super()._fill_nan()
+
+    def _warn(self, sentence: str) -> None:
+        """Say something of the files, now and whenever what they gave is read from the cache."""
+        self.said.append(sentence)
+        getLogger().warning(sentence)
+
     def _filter_by_inter_num(self) -> None:
         """RecBole's, which counts every interaction even where nothing is to be filtered."""
         if any(self.config[f"{side}_inter_num_interval"] not in NO_FILTER for side in ("user", "item")):
@@ -119,7 +159,7 @@ class LoadedDataset(SequentialDataset):
         super()._filter_inter_by_user_or_item()
         gone = before - len(self.inter_feat)
         if gone and not self.config["val_interval"]:  # which may have filtered the items
-            getLogger().warning(
+            self._warn(
                 f"{gone:,} of {before:,} interactions are left out: their items or users do not stand in "
                 f"{self.dataset_name}'s .item or .user file. Add them there, or keep the interactions with "
                 f"--filter_inter_by_user_or_item=False"

@@ -24,7 +24,7 @@ from recbole_specgr.system.array_folder import read_arrays, write_arrays
 from recbole_specgr.system.fingerprint import content_key
 from recbole_specgr.system.npz import pack, unpack
 
-_FORMAT = 2  # raise it whenever loading makes something else of the same files and settings, or this file writes it so
+_FORMAT = 3  # raise it whenever loading makes something else of the same files and settings, or this file writes it so
 WORTH = 32 * 2**20  # bytes of interactions from which on the cache is faster than anyone minds waiting
 SETTINGS = (
     *dataset_arguments,  # RecBole's own list of what its loading reads
@@ -99,7 +99,10 @@ class Kept:
             arrays |= {f"{name}/{field}": feature[field].numpy() for field in feature}
         for field, names in dataset.field2id_token.items():
             arrays[f"tokens/{field}"] = pack(names.tolist()) if field in texts else names
+        arrays |= {f"without_number/{field}": lacking for field, lacking in dataset.without_number.items()}
         facts = {
+            "said": dataset.said,
+            "without_number": list(dataset.without_number),
             "features": {name: list(feature) for name, feature in features.items()},
             "split": {name: value for name, value in split.items() if not isinstance(value, np.ndarray)},
             "tokens": list(dataset.field2id_token),
@@ -133,6 +136,10 @@ class Kept:
         dataset.alias = {name: np.array(fields) for name, fields in facts["alias"].items()}
         dataset._rest_fields = np.array(facts["rest_fields"])
         dataset.feat_name_list = dataset._build_feat_name_list()
+        dataset.without_number = {field: arrays[f"without_number/{field}"] for field in facts["without_number"]}
+        dataset.said = facts["said"]
+        for sentence in dataset.said:
+            getLogger().warning(sentence)
         dataset.fingerprint, dataset.repeats = facts["fingerprint"], facts["repeats"]
         of_split = {name: arrays[f"split/{name}"] for name in self._split_arrays}
         dataset.split = split_class(dataset.config["split"]).restored({**facts["split"], **of_split})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_specgr.data.times import TIME_UNITS, readable_time, time_unit
-from recbole_specgr.importing.timestamps import parse_moment
+from recbole_specgr.importing.timestamps import is_date_number, parse_moment
 from recbole_specgr.system.errors import UserError
 
 CORE_NOTE = (
@@ -66,6 +66,11 @@ class Filters:
             moment = parse_moment(text, flag)
             return -(-moment * TIME_UNITS[unit] // TIME_UNITS["us"])
         bound = int(text)
+        if is_date_number(text) and not times.min() <= bound <= times.max():
+            raise UserError(
+                f"{flag} [{text}] looks like a date written as a whole number, and would be taken for {unit}. Write it "
+                f"as a text, such as 2014-07-01 or 2014-07-01T12:30:00."
+            )
         if not times.min() <= bound <= times.max() and time_unit([bound]) != unit:
             raise UserError(
                 f"{flag} [{text}] looks like {time_unit([bound])}, but the times run from "

@@ -219,3 +219,11 @@ def _refuse(column: pd.Series, wrong: np.ndarray | pd.Series, where: str, what: 
         f"{where}: {int(wrong.sum()):,} of {len(column):,} values are {what}; the first is "
         f"{shown(column.iloc[first])} in data row {column.index[first] + 1}."
     )
+
+
+def is_date_number(text: str) -> bool:
+    """Whether digits read as a date of these years that is written as one number, such as 201407 or 2014070112."""
+    form = _DATE_NUMBERS.get(len(text))
+    if form is None or not text.isdecimal() or not _DATE_YEARS[0] <= int(text[:4]) <= _DATE_YEARS[1]:
+        return False
+    return bool(pd.notna(pd.to_datetime(text[:14], format=form[0], errors="coerce")))

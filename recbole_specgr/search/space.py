@@ -56,8 +56,8 @@ class Space:
         for name, kind in self.distributions.items():
             value = settings[name]
             if isinstance(kind, CategoricalDistribution):
-                value = json.dumps(value)
-            if not _contains(kind, value):
+                value = next((choice for choice in kind.choices if _same(json.loads(str(choice)), value)), None)
+            if value is None or not _contains(kind, value):
                 return None
             found[name] = value
         return found
@@ -167,10 +167,15 @@ def _of_range(kind: FloatDistribution) -> tuple[float, ...]:
     return kind.low, between, kind.high
 
 
+def _same(one: Any, other: Any) -> bool:
+    """Equal, as 0 and 0.0 are; but True is not 1."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
 def _contains(kind: BaseDistribution, value: Any) -> bool:
     if isinstance(kind, CategoricalDistribution):
         return value in kind.choices
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    on_step = kind.step is None or abs((value - kind.low) / kind.step % 1.0) < 1e-9
-    return kind.low <= value <= kind.high and on_step
+    steps = 0.0 if kind.step is None else (value - kind.low) / kind.step
+    return kind.low <= value <= kind.high and abs(steps - round(steps)) < 1e-9

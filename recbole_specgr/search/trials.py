@@ -183,6 +183,8 @@ def _prepare(study: optuna.Study, search: Search) -> int:
     present = search.space.sampled({name: _value(config, name) for name in search.space.distributions})
     if present is not None:
         study.enqueue_trial(present, skip_if_exists=True)
+    elif not study.trials:
+        print("The settings as they are lie outside of these ranges: they are not among the trials.")
     return max(0, search.trials - len(finished(study)))
 
 

@@ -18,6 +18,7 @@ from recbole_specgr.semantic_ids.codes import SemanticIds
 from recbole_specgr.semantic_ids.table_files import read_semantic_ids
 from recbole_specgr.semantic_ids.tokenizers.contract import Tokenizer
 from recbole_specgr.settings import named_classes
+from recbole_specgr.settings.file_digests import places
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write
 from recbole_specgr.system.fingerprint import content_key
@@ -195,10 +196,10 @@ def _called(features: np.ndarray | Callable[[], np.ndarray]) -> np.ndarray:
 
 
 def _find(name: str, dataset: Dataset) -> Path:
-    """The file that `semantic_ids` names, from the working directory or in the data set's folder."""
-    places = [Path(name), Path(dataset.dataset_path) / name]
-    for place in places:
+    """The file that `semantic_ids` names, in the data set's folder or from the working directory."""
+    looked = places(name, Path(dataset.dataset_path))
+    for place in looked:
         path = place / IDS if place.is_dir() else place
         if path.is_file():
             return path
-    raise UserError(f"semantic_ids names {name}, but there are no ids at {' or '.join(map(str, places))}.")
+    raise UserError(f"semantic_ids names {name}, but there are no ids at {' or '.join(map(str, looked))}.")

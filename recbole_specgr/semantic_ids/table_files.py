@@ -149,7 +149,12 @@ def _read_csv(path: Path) -> CodeTable:
     header = next(records, None)
     if header is None or len(header.cells) < 2:
         raise UserError("its first line should name the columns: item_id,code_1,code_2,...")
-    columns = [cell.strip().lower() for cell in header.cells[1:]]
+    first, *columns = (cell.strip().lower() for cell in header.cells)
+    if not first or "item_id" in columns:
+        raise UserError(
+            f"its first column is [{first}], where the items belong: item_id,code_1,code_2,... A table that pandas "
+            f"wrote has its index there: to_csv(..., index=False)."
+        )
     _check_columns(columns)
     tokens, rows = [], []
     for record in records:

@@ -158,8 +158,18 @@ def _parquet_rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[l
 def _json_rows(path: Path, columns: list[str], size: int) -> Iterator[tuple[list[tuple], float]]:
     total, position = max(1, path.stat().st_size), [0]
     objects = read_objects(path, progress=lambda at: position.__setitem__(0, at))
-    while rows := [tuple(row.get(name) for name in columns) for row in islice(objects, size)]:
-        yield rows, min(1.0, position[0] / total)
+    others = {*HISTORY_COLUMNS, *USER_COLUMNS, *TIME_COLUMNS} - {name.partition(":")[0] for name in columns}
+    count = 0
+    while found := list(islice(objects, size)):
+        for number, row in enumerate(found, count + 1):
+            late = [name for name in row if name.partition(":")[0] in others]
+            if late and number > _NAMES_IN:
+                raise UserError(
+                    f"{path}, row {number:,} has [{late[0]}], which none of the first {_NAMES_IN} rows has: it would "
+                    f"be passed over. Give it to one of these, if only as null."
+                )
+        count += len(found)
+        yield [tuple(row.get(name) for name in columns) for row in found], min(1.0, position[0] / total)
 
 
 # -- what is written ---------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from recbole_specgr.serving.request import (
     named,
     padded,
     places_to_spare,
+    read_once,
     set_decoding,
     warn_of_short,
 )
@@ -172,6 +173,7 @@ class Recommender:
         batch_size = self.config["eval_batch_size"] if batch_size is None else batch_size
         check_arguments(k, on_unknown, batch_size)
         histories = as_histories(histories)
+        exclude = read_once(exclude)
         per_user = excluded_by_user(exclude, histories, state.row_of)
         allowed = allowed_items(state, candidates, None if per_user is not None else exclude, on_unknown)
         seconds = self._times(state, times, histories)

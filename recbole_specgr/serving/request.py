@@ -134,6 +134,11 @@ def as_times(times: object, histories: list[list[str]], unit: str | None) -> lis
     return np.split(seconds, np.cumsum([len(own) for own in lists])[:-1]) if lists else []
 
 
+def read_once(exclude: Any) -> Any:
+    """`exclude` as something that may be read again and again: an iterator is used up by whoever reads it first."""
+    return list(exclude) if isinstance(exclude, Iterable) and not isinstance(exclude, str) else exclude
+
+
 def excluded_by_user(exclude: Any, histories: list[list[str]], row_of: Mapping[str, int]) -> list[list[int]] | None:
     """The rows of the items that each history's list must not hold; None where `exclude` says the same for all."""
     if exclude is None:
@@ -143,10 +148,10 @@ def excluded_by_user(exclude: Any, histories: list[list[str]], row_of: Mapping[s
             raise UserError(f'exclude [{exclude}] must be "history", item tokens, or a list of them for each history.')
         exclude = histories
     else:
-        exclude = list(exclude)
-        if all(isinstance(token, str) or not isinstance(token, Iterable) for token in exclude):
+        tokens = [isinstance(entry, str | bytes) or not isinstance(entry, Iterable) for entry in exclude]
+        if all(tokens):
             return None
-        if not all(isinstance(tokens, Iterable) and not isinstance(tokens, str) for tokens in exclude):
+        if any(tokens):
             raise UserError("exclude must be item tokens, or a list of them for each history, not a mixture of both.")
         if len(exclude) != len(histories):
             raise UserError(f"exclude names items for {len(exclude)} histories, but there are {len(histories)}.")

@@ -34,14 +34,22 @@ def naming_files(settings: Mapping[str, Any]) -> list[str]:
     return known + sorted(name for name in whole if Path(settings[name]).is_file())
 
 
+def places(value: str, data_folder: Path) -> list[Path]:
+    """Where the file that a setting names may be, the first one first. A bare name is looked for beside the data before
+    it is looked for in the working directory: the importer writes such names, and means what it wrote. `./NAME` is in
+    the working directory alone."""
+    path = Path(value)
+    return [path] if path.is_absolute() or value.startswith("./") else [data_folder / value, path]
+
+
 def file_digest(name: str, value: str, data_folder: Path) -> str | None:
     """16 hexadecimal digits, of the content of what a setting names; None where it names no file.
 
     Args:
         name: the setting's dotted name.
-        value: a path from the working directory or, where there is none, from `data_folder`; or no path at all.
+        value: a path, looked for in `places`; or no path at all.
     """
-    for place in (Path(value), data_folder / value):
+    for place in places(value, data_folder):
         if place.is_file():
             beside = place.with_suffix(".items.txt")  # the items of an .npy
             return _digest([place, beside] if place.suffix == ".npy" and beside.is_file() else [place], place.parent)

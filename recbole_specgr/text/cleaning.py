@@ -15,14 +15,21 @@ _BLANKS = re.compile(r" +")
 _NON_ASCII = re.compile(r"[^\x00-\x7F]")
 #: A tag or a comment, and not what only looks like the start of one, as in `1 < 2 > 0` or `I <3 you`.
 _MARKUP = re.compile(r"<!--.*?-->|<[/!?]?[A-Za-z][^<>]*>", re.DOTALL)
+#: Tags between which text stands apart: paragraphs, lines, entries of lists, cells.
+_APART = re.compile(
+    r"</?(?:br|hr|p|div|section|article|blockquote|pre|h[1-6]|ul|ol|li|dl|dt|dd|table|thead|tbody|tr|td|th)\b[^<>]*>",
+    re.IGNORECASE,
+)
 #: Blanks of all kinds, control characters, halves of characters (lone surrogates), and byte order marks.
 _NOT_TEXT = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff]+")
 
 
 def clean_unicode(text: str) -> str:
     """Text of any language: HTML entities resolved, tags and control characters out, characters in the composed form
-    of Unicode (NFC), so that an accented letter is the same however it was typed."""
-    return _NOT_TEXT.sub(" ", unicodedata.normalize("NFC", _MARKUP.sub("", html.unescape(text)))).strip()
+    of Unicode (NFC), so that an accented letter is the same however it was typed. What stands on lines, in entries or
+    in cells of its own is kept apart by a blank."""
+    plain = _MARKUP.sub("", _APART.sub(" ", html.unescape(text)))
+    return _NOT_TEXT.sub(" ", unicodedata.normalize("NFC", plain)).strip()
 
 
 def clean_ascii(text: str) -> str:

@@ -1,5 +1,6 @@
 """Text vectors of all items: TF-IDF + SVD, a sentence-transformers model, or a ready file keyed by item token."""
 
+import filecmp
 import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 
 from recbole_specgr.data.feature_files import read_feature_file
+from recbole_specgr.settings.file_digests import places
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.system.files import atomic_write, link_or_copy
 from recbole_specgr.system.fingerprint import content_key
@@ -169,11 +171,16 @@ def _read_file(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _find_file(name: str, dataset: Dataset) -> Path:
-    places = [Path(name), Path(dataset.dataset_path) / name]
-    for path in places:
-        if path.is_file():
-            return path
-    raise UserError(f"text_encoder names the file {name}, but there is none at {' or '.join(map(str, places))}.")
+    looked = places(name, Path(dataset.dataset_path))
+    found = [path for path in looked if path.is_file()]
+    if not found:
+        raise UserError(f"text_encoder names the file {name}, but there is none at {' or '.join(map(str, looked))}.")
+    if len(found) == 2 and not filecmp.cmp(found[0], found[1], shallow=False):
+        getLogger().warning(
+            f"The text vectors are those of {found[0]}. Another file {name} is in the working directory: to take that "
+            f"one, give --text_encoder=./{name}"
+        )
+    return found[0]
 
 
 def _rows_of_items(dataset: Dataset, tokens: np.ndarray, features: np.ndarray, name: str) -> np.ndarray:

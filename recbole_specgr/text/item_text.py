@@ -207,7 +207,8 @@ def _field_texts(dataset: Dataset, field: str, values: np.ndarray, clean: Callab
             return [_ended(clean(" ".join(row)), " ") for row in rows]
         return _joined(rows, clean)
     if kind == FeatureType.FLOAT:
-        return [_ended(_number(value), ". ") for value in values]
+        lacking = dataset.without_number[field]
+        return ["" if lacks else _ended(_number(value), ". ") for value, lacks in zip(values, lacking, strict=True)]
     return _joined(values, _number)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from recbole.data.dataset import Dataset
 
-from recbole_specgr.data import arrow_reader, loading
+from recbole_specgr.data import arrow_reader, loading, loading_cache
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
@@ -158,3 +158,30 @@ def test_a_column_type_that_there_is_not_is_recboles_error(tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace("rating:float", "rating:number"), encoding="utf-8")
     with pytest.raises(UserError, match="Type number from field rating"):
         InductiveDataset(config_of(tmp_path))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_rows_that_lack_a_user_or_an_item_are_those_that_go(kept, tmp_path, caplog, monkeypatch):
+    """RecBole takes labels for positions once rows are gone, and would drop d's row in place of c's. The cache says
+    what loading said."""
+    monkeypatch.setattr(loading_cache, "WORTH", 0 if kept else 10**9)
+    folder = tmp_path / "log"
+    folder.mkdir()
+    pairs = [("a", "x"), ("", "y"), ("b", "z"), ("c", ""), ("d", "y"), ("e", "w"), ("", "")]
+    lines = [f"{user}\t{item}\t{number}" for number, (user, item) in enumerate(pairs, 1)]
+    (folder / "log.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
+    (folder / "log.item").write_text("item_id:token\ttitle:token\nx\tX\n\tnone\ny\tY\ny\tYY\nz\tZ\nw\tW\n")
+    for _ in range(2):
+        caplog.clear()
+        loaded = InductiveDataset(config_of(tmp_path, load_col=None, timestamp_split=[3, 5], text_fields=["title"]))
+        rows = [
+            loaded.field2id_token[field][np.asarray(loaded.inter_feat[field])].tolist()
+            for field in ("user_id", "item_id")
+        ]
+        assert set(zip(*rows, strict=True)) == {("a", "x"), ("b", "z"), ("d", "y"), ("e", "w")}
+        titles = loaded.field2id_token["title"][np.asarray(loaded.item_feat["title"]).astype(int)]
+        assert dict(zip(loaded.field2id_token["item_id"], titles, strict=True)) == {
+            **{"[PAD]": "[PAD]", "x": "X", "y": "Y", "z": "Z", "w": "W"}
+        }
+        assert "log.inter: 3 rows without user_id or item_id are left out (such as line 3, 5, 8)" in caplog.text
+        assert "log.item: 1 rows without item_id are left out (such as line 3)" in caplog.text

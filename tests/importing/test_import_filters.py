@@ -141,6 +141,8 @@ def test_the_period_comes_before_repeats_and_the_core(tmp_path):
         ({"until": "31.12.2020"}, r"--to \[31\.12\.2020\] is neither a date"),
         ({"since": "2020-05-01", "until": "2020-04-01"}, r"--from \[2020-05-01\] must be before --to"),
         ({"since": str(START * 1000)}, r"looks like ms, but the times run from .* in s"),
+        ({"since": "202004"}, r"--from \[202004\] looks like a date written as a whole number"),
+        ({"until": "2030070112"}, r"--to \[2030070112\] looks like a date"),
         ({"since": "2022-01-01"}, r"No interaction .* is left by --from 2022-01-01"),
         ({"min_interactions": 100}, r"is left by --min-interactions 100"),
         ({"min_interactions": 0}, r"--min-interactions \[0\] must be 1 or more"),

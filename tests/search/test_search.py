@@ -70,8 +70,19 @@ def test_a_parameter_file_is_read_as_recbole_reads_it(parameters):
     inside = {"learning_rate": 0.001, "hidden_dropout_prob": 0.5, "train_batch_size": 128, "hidden_size": 8}
     inside["stages"] = {"train": {}}
     assert space.settings(space.sampled(inside)) == inside
+    assert space.sampled({**inside, "hidden_size": 8.0})["hidden_size"] == "8"
     for key, value in (("learning_rate", 1.0), ("train_batch_size", 100), ("hidden_size", 9), ("learning_rate", None)):
         assert space.sampled({**inside, key: value}) is None
+
+
+def test_present_settings_on_a_step_or_among_the_choices_are_found(parameters):
+    """0.3 is 0.1 + 2 * 0.1, and 0.0 is 0, though neither is so to the last bit or letter; True is not 1."""
+    space = read_space(parameters("a quniform 0.1,0.5,0.1\nb choice [0, 0.1]\nc quniform 0,1,0.05\n"))
+    for a, b, c in [(0.3, 0.0, 0.15), (0.1, 0, 0.6), (0.5, 0.1, 1.0)]:
+        found = space.settings(space.sampled({"a": a, "b": b, "c": c}))
+        assert found == {"a": a, "b": b, "c": c}
+    for other in ({"a": 0.35}, {"b": False}, {"c": 0.16}):
+        assert space.sampled({"a": 0.3, "b": 0, "c": 0.15, **other}) is None
 
 
 def test_choices_alone_have_all_combinations(parameters):

@@ -194,6 +194,11 @@ LINES = ["item_id,a,b", *(f"item {i},{i % 3},{i % 5}" for i in range(1, N + 1))]
         ([*LINES[:3], "item 3,1,two"], "line 4 is no item and its codes: item 3,1,two"),
         ([*LINES[:3], "item 3,1,-2", *LINES[4:]], "item 3 has code -2 on level 2"),
         ([*LINES[:3], "item 3,1,5000000", *LINES[4:]], "item 3 has code 5000000 on level 2"),
+        (
+            [",item_id,code_1", *(f"{n},{n},3" for n in range(60))],
+            "first column is .., where the items belong.*index=False",
+        ),
+        (["a,item_id,code_1", *(f"{n},{n},3" for n in range(60))], "first column is .a., where the items belong"),
         (["item_id,a,identification", *LINES[1:]], "cannot be used: 60 items have only 15 distinct"),
         ([], "first line should name the columns"),
         ([*LINES[:3], f"item 3,1,{10**20}", *LINES[4:]], "cannot be used: "),
@@ -228,5 +233,5 @@ def test_files_that_are_no_tables(tmp_path):
     np.save(tmp_path / "alone.npy", CODES)
     with pytest.raises(UserError, match=r"needs its items, one a line, in .*alone\.items\.txt"):
         read_semantic_ids(tmp_path / "alone.npy", NAMES, SEEN)
-    with pytest.raises(UserError, match="there are no ids at absent"):
+    with pytest.raises(UserError, match=r"there are no ids at .*absent or absent\."):
         take_ids(config(tmp_path) | {"semantic_ids": "absent"}, dataset(tmp_path), CODES)

@@ -108,7 +108,11 @@ def test_candidates_and_exclusions_cut_the_whole_ranking(sasrec):
             stay = [item for item in ranking if item not in out and (chosen is None or item in chosen)]
             assert items == stay[:8]
     each = [ranking[:3] for ranking in whole]
-    assert sasrec.recommend(HISTORIES, 4, exclude=each).items == [ranking[3:7] for ranking in whole]
+    for given in (each, iter(each), [[item.encode() for item in items] for items in each]):
+        assert sasrec.recommend(HISTORIES, 4, exclude=given).items == [ranking[3:7] for ranking in whole]
+    without = sasrec.recommend(HISTORIES[:1], 4, exclude=candidates).items
+    for given in (iter(candidates), (item for item in candidates), [item.encode() for item in candidates]):
+        assert sasrec.recommend(HISTORIES[:1], 4, exclude=given).items == without
 
 
 def test_nothing_excluded_is_recommended_by_specgr(specgr):

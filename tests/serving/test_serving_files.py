@@ -150,6 +150,16 @@ def test_lists_are_printed_where_no_file_is_named(tiny_runs, tmp_path, expected,
     assert all(set(line["items"]) == {"i1", "i2", "i3"} and set(line["rounds"]) == {1} for line in printed)
 
 
+def test_a_column_that_comes_late_in_json_lines_is_not_passed_over(tmp_path):
+    path = tmp_path / "h.jsonl"
+    rows = [json.dumps({"history": ["i1"], **({"times": [3]} if number == 150 else {})}) for number in range(200)]
+    path.write_text("\n".join(rows))
+    with pytest.raises(UserError, match=r"row 151 has \[times\], which none of the first 100 rows has"):
+        list(read_histories(path, 70))
+    path.write_text("\n".join(rows[100:]))  # row 51 of this file, among those that are looked at
+    assert [len(piece.times) for piece in read_histories(path, 70)] == [70, 30]
+
+
 @pytest.mark.parametrize("end", ["jsonl", "csv", "csv.gz"])
 def test_a_file_is_read_as_it_is_used(end, tmp_path):
     """Its first users come before its end is read, which is broken here."""

@@ -11,6 +11,7 @@ import torch
 
 from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.settings.config import Config
+from recbole_specgr.settings.file_digests import file_digest
 from recbole_specgr.system.errors import UserError
 from recbole_specgr.text import features as text_features
 from recbole_specgr.text.cleaning import clean_ascii, clean_unicode
@@ -85,6 +86,9 @@ def test_clean_ascii(raw, clean):
         ("\u041a\u043d\u0438\u0433\u0430 1984", "\u041a\u043d\u0438\u0433\u0430 1984"),
         ("\u0939\u093f\u0928\u094d\u0926\u0940 \U0001f600", "\u0939\u093f\u0928\u094d\u0926\u0940 \U0001f600"),
         ("a\0b\x85c\ud800d\ufeff", "a b c d"),
+        ("<ul><li>USB cable</li><li>Power</li></ul>", "USB cable Power"),
+        ("Fast.<br>Light.<br/>H<sub>2</sub>O<P class='x'>Quiet", "Fast. Light. H2O Quiet"),
+        ("<pre>a</pre><present>b", "a b"),
         ("1 < 2 > 0, I <3 you", "1 < 2 > 0, I <3 you"),
         ("", ""),
     ],
@@ -112,6 +116,16 @@ def test_sentences_by_hand(written, caplog):
         "i5": "Alien 1. Horror, Sequel.",
     }
     assert not caplog.records
+
+
+def test_an_item_without_a_number_is_not_described_by_the_mean(written):
+    """Which RecBole gives it as a feature. An item that is added later has no number either."""
+    path = written.folder / "written.item"
+    path.write_text(path.read_text(encoding="utf-8").replace("Heat\t2", "Heat\t"), encoding="utf-8")
+    _, dataset = written.make()
+    texts = by_token(dataset, item_texts(dataset, ["title", "price"]))
+    assert texts["i4"] == "Heat" and texts["i5"] == "Alien 1."
+    assert by_token(dataset, dataset.item_feat["price"].tolist())["i4"] == pytest.approx((19.5 + 7 + 3.25 + 1) / 4)
 
 
 def test_text_cleaning_is_a_setting_and_keeps_every_language_by_default(written):
@@ -312,6 +326,19 @@ def test_malformed_files(written, tmp_path):
         with pytest.raises(UserError, match=message) as error:
             load_text_features(*written.make(text_encoder=name))
         assert name in str(error.value)
+
+
+def test_of_two_files_of_one_name_the_data_sets_own_is_read(written, tmp_path, caplog):
+    items = [f"i{number}" for number in range(1, 6)]
+    for folder, value in ((tmp_path, 1.0), (written.folder, 2.0)):
+        save_features(folder / "both.npz", items, np.full((5, 2), value))
+    for name, value in (("both.npz", 2), ("./both.npz", 1), (str(tmp_path / "both.npz"), 1)):
+        caplog.clear()
+        config, dataset = written.make(text_encoder=name)
+        assert load_text_features(config, dataset)[1, 0] == value
+        assert ("to take that one, give --text_encoder=./both.npz" in caplog.text) is (value == 2)
+        file = (written.folder if value == 2 else tmp_path) / "both.npz"
+        assert file_digest("text_encoder", name, written.folder) == file_digest("text_encoder", str(file), tmp_path)
 
 
 # ---- sentence-transformers ----
