@@ -4,6 +4,7 @@ Published results and the runs of whoever looks are never mixed: a run is a row 
 and changes nothing about them.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,13 +18,14 @@ from recbole_specgr.evaluation.known_metrics import rank_metrics, smaller_is_bet
 from recbole_specgr.evaluation.significance import bootstrap_interval, by_user, holm, paired_test
 from recbole_specgr.leaderboard.archive import Result, latest
 from recbole_specgr.leaderboard.taken import records_used
-from recbole_specgr.runs.comparison import alike_records
+from recbole_specgr.runs.comparison import alike_records, differences_of_records
 from recbole_specgr.runs.trained_out import improving_stages
 from recbole_specgr.settings.registry import GROUPS
 from recbole_specgr.settings.result_keys import PARTS, split_key
 
 OURS = GROUPS[-1]  # the group whose models are held against the best of all others
 ALPHA = 0.05
+PRECISION = re.compile(r"(^|[. ])(decoding_)?precision$")  # a setting's name, with its stage's or part's before it
 Matrix = np.ndarray
 
 
@@ -82,6 +84,11 @@ class Row:
     used: list[dict[str, Any]] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
+
+    @property
+    def mixes_precisions(self) -> bool:
+        """Its seeds were not all computed in the same precision."""
+        return any(differences_of_records(result.record, self.record) for result in self.results)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -275,14 +282,20 @@ def _shown_metrics(record: dict[str, Any]) -> tuple[list[str], str]:
 
 
 def _row(model: str, results: list[Result]) -> Row:
-    """A model's results, all with the settings of the one that finished last."""
+    """A model's results, all with the settings of the one that finished last. In what precision they were computed may
+    differ: that is the machine's doing (`precision: auto`), and matters less than the seed."""
     last = max(results, key=lambda result: result.finished).record
-    same = [alike_records(result.record, last) for result in results]
+    same = [not _beyond_precision(differences_of_records(result.record, last)) for result in results]
     return Row(
         model,
         [result for result, kept in zip(results, same) if kept],
         [result for result, kept in zip(results, same) if not kept],
     )
+
+
+def _beyond_precision(found: Iterable[str]) -> list[str]:
+    """The names of settings that are none of precision, of whichever stage or part."""
+    return [name for name in found if not PRECISION.search(name)]
 
 
 def _local_rows(results: list[Result]) -> list[Row]:

@@ -61,6 +61,8 @@ def remarks(board: Board) -> list[str]:
     found = (
         [f"Left out, for their settings are not those of the latest run: {'; '.join(left_out)}."] if left_out else []
     )
+    if mixed := [row.name for row in board.rows if row.mixes_precisions]:
+        found.append(f"Seeds computed in fp32 and in bf16, as their machines are: {', '.join(mixed)}.")
     if any(row.improving for row in board.rows):
         found.append(
             f"{NOT_TRAINED_OUT}: not trained out. The limit of epochs ended its training, or that of a model that it "

@@ -159,6 +159,26 @@ def test_results_of_other_settings_are_left_out_of_the_mean():
     assert "Left out" in text and "TIGER (seed 1, 2)" in text
 
 
+def test_seeds_of_machines_of_other_precisions_are_one_row():
+    """Also of the runs that parameters were taken from. What else differs keeps them apart, as everything does."""
+
+    def result(seed, precision, part, **settings):
+        made = make_result("SpecGR_RPG", seed, 0.9, settings={"precision": precision, **settings})
+        taken = {"drafter_run": {"record": None, "settings": {"precision": part, "epochs": 3}}}
+        return replace(made, record={**made.record, "taken": taken})
+
+    said = "Seeds computed in fp32 and in bf16, as their machines are: SpecGR_RPG."
+    one = result(1, "bf16", "bf16")
+    for other in (result(2, "fp32", "bf16"), result(2, "bf16", "fp32")):
+        (board,) = summarise([one, other])
+        assert len(board.rows[0].results) == 2 and said in remarks(board)
+    (board,) = summarise([one, result(2, "bf16", "bf16")])
+    assert len(board.rows[0].results) == 2 and said not in remarks(board)
+    for key, values in {"d_model": (8, 64), "text_precision": ("fp32", "fp16")}.items():
+        seeds = [result(seed, "bf16", "bf16", **{key: value}) for seed, value in enumerate(values)]
+        assert len(summarise(seeds)[0].rows[0].results) == 1
+
+
 def test_what_finished_last_is_told_across_time_zones():
     evening = make_result("TIGER", 1, 0.9, finished="2026-02-01T20:00:00-0800")  # 04:00 of the next day in UTC
     night = make_result("TIGER", 1, 0.3, finished="2026-02-02T01:00:00+0000")
