@@ -41,7 +41,7 @@ ALLOWED = {
     # once an evaluation, a run, a catalogue
     "evaluation/collector.py: collected": "the ranks of all rows, once an evaluation",
     "training/steadiness.py": "how many lists came out otherwise, once a test phase",
-    "training/inductive_evaluation.py: share": "how many listed items were drafted, once an evaluation",
+    "training/listed_items.py: shares": "how many listed items were drafted, or are in histories, once an evaluation",
     "semantic_ids/prefix_index.py": "once a set of candidates: how many prefixes there are",
     "quick_start.py": "once a run: what is kept of each item",
     # given items

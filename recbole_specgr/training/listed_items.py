@@ -45,11 +45,11 @@ class ListedItems:
         """
         items, rounds = ranked.items, ranked.round_of
         counts = [
-            items.new_tensor(-1) if rounds is None else (rounds >= 0).sum(),
+            items.new_full((), -1) if rounds is None else (rounds >= 0).sum(),
             among(items, history).sum(),
             (items != EMPTY).sum(),
             among(targets[:, None], history).sum(),
-            items.new_tensor(len(targets)),
+            items.new_full((), len(targets)),
         ]
         self._counts.append(torch.stack(counts))
 
