@@ -850,20 +850,18 @@ def test_the_rows_that_a_row_uses_are_made_first_and_once(tmp_path, monkeypatch,
     (tmp_path / "leaderboards" / "tiny" / "rows.yaml").write_text(yaml.safe_dump(matrix))
     commands = []
 
-    def train(words, check):
+    def train(words):
         given = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
         folder = save_run(Path(given["runs_path"]), make_result(model=given["model"]))
         commands.append({**given, "made": str(folder)})
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr("recbole_specgr.commands.reproduce.subprocess.run", train)
+    monkeypatch.setattr("recbole_specgr.commands.reproduce.run_child", train)
     places = ["--dataset=tiny", f"--leaderboards={tmp_path / 'leaderboards'}", f"--runs={tmp_path / 'runs'}"]
     assert reproduce(["TIGER_C-seed1", "TIGER-seed1", *places]) == 0
     assert [command["model"] for command in commands] == ["TIGER", "TIGER_C"]
     assert commands[1]["backbone_run"] == commands[0]["made"] and "backbone_run" not in commands[0]
-    monkeypatch.setattr(
-        "recbole_specgr.commands.reproduce.subprocess.run", lambda *_, **__: SimpleNamespace(returncode=1)
-    )
+    monkeypatch.setattr("recbole_specgr.commands.reproduce.run_child", lambda words: 1)
     assert reproduce(["TIGER_C-seed1", *places]) == 1
     assert "TIGER_C-seed1 takes parameters from TIGER-seed1, which could not be made" in capsys.readouterr().out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -50,7 +51,10 @@ def test_a_signal_ends_the_command_too_which_saves_its_work(
 ) -> None:
     """`kill` and `timeout` reach the starter alone, a scheduler and Ctrl-C the whole group."""
     begun, saved = tmp_path / "begun", tmp_path / "saved"
-    starter = subprocess.Popen([PYTHON, "-c", STARTER, WORK, begun, saved], start_new_session=True)
+    words = [PYTHON, "-c", STARTER, WORK, begun, saved]
+    # A shell that starts something in the background has it ignore Ctrl-C, and what that starts inherits it.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    starter = subprocess.Popen(words, start_new_session=True, preexec_fn=heeding)
     until = time.monotonic() + 60
     while not begun.exists() and time.monotonic() < until:
         time.sleep(0.05)
