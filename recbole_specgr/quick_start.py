@@ -28,7 +28,7 @@ from recbole_specgr.runs.report import (
     how_to_show,
     next_to_no_drafts,
     none_can_be_listed,
-    places_lost_to_the_history,
+    places_lost,
     three_part_table,
 )
 from recbole_specgr.runs.trained_before import check_trained_alike, training_of, use_own_inference
@@ -245,7 +245,7 @@ def _end(run: Run, record: dict[str, Any]) -> list[str]:
     listed = trainer.listed
     if listed and (no_drafts := next_to_no_drafts(listed.drafted, trainer.model.decoding)):
         logger.warning(no_drafts)
-    if listed and (lost := places_lost_to_the_history(listed.in_history, listed.targets_in_history)):
+    if listed and (lost := places_lost(listed.had)):
         logger.info(lost)
     if not_trained_out := remark(record, {stage: key for stage, (key, _) in run.epochs.items()}):
         logger.warning(not_trained_out)

@@ -21,6 +21,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from scipy.sparse import spmatrix
 
+from recbole_specgr.data.earlier_items import earlier_field, earlier_items
 from recbole_specgr.data.ids import check_ids
 from recbole_specgr.data.loading import NO_FILTER, LoadedDataset
 from recbole_specgr.data.loading_cache import LoadingCache
@@ -39,6 +40,7 @@ FILTERS = (
     "item_inter_num_interval",
 )
 RULES = {"ties": "line of the interaction file", "repeats": "first of every (user, item)"}
+LISTED = PHASES[1:]  # phases whose users get lists
 Index = int | slice | list | np.ndarray | torch.Tensor
 
 
@@ -230,7 +232,8 @@ class InductiveDataset(LoadedDataset):
 
     def __getitem__(self, index: Index, join: bool = True) -> Interaction:
         """The rows of `index` as one batch: user_id, item_id [B], item_id_list [B, L] padded right, item_length [B],
-        and timestamp_list [B, L], the times of the history's interactions in whole seconds."""
+        and timestamp_list [B, L], the times of the history's interactions in whole seconds. Where lists are made, in
+        valid and test, also earlier_item_id_list [B, S], all that the user has had before, in the history or not."""
         index = _as_tensor_index(index, len(self))
         batch = _take(self.inter_feat, index)
         place, inside, length = self._history_places(index)
@@ -239,6 +242,9 @@ class InductiveDataset(LoadedDataset):
             self.item_list_length_field: length,
             self.time_list_field: self._history_times[place].where(inside, 0),
         }
+        if self.phase in LISTED:
+            end, start = self.rows[index], self.starts[index]
+            history[earlier_field(self.item_id_list_field)] = earlier_items(self._history_items, start, end)
         batch.update(Interaction(history))
         return self.join(batch) if join else batch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -12,4 +13,8 @@ def spare(left_out: Tensor | None) -> int:
 
 def among(items: Tensor, left_out: Tensor) -> Tensor:
     """Which of each user's `items` `[B, n]` are among the user's `left_out` `[B, S]`: bool `[B, n]`."""
-    return (items[:, :, None] == left_out[:, None, :]).any(2)
+    if not left_out.size(1):
+        return torch.zeros_like(items, dtype=torch.bool)
+    ordered = left_out.sort(1).values
+    place = torch.searchsorted(ordered, items.contiguous()).clamp(max=ordered.size(1) - 1)
+    return ordered.gather(1, place) == items

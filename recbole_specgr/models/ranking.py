@@ -9,6 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_specgr.data.earlier_items import earlier_field
 from recbole_specgr.data.unseen_history import without_unseen
 from recbole_specgr.decoding.mmr import maximal_marginal_relevance
 from recbole_specgr.evaluation.ranking import EMPTY, check_ranked, comparable
@@ -29,15 +30,16 @@ class Ranker:
     """A model that is asked for lists and scores under the rules of the protocol.
 
     A model that is not inductive ranks and scores seen items only. `unseen_history: drop` takes unseen items out of the
-    histories that it reads. `repeatable: False`, RecBole's setting, leaves out of a user's list what the history in the
-    batch holds. `mmr_weight`, a setting of inference of models that compare items, makes lists whose items are not all
-    alike: they are chosen from the first `mmr_pool` items of a longer list.
+    histories that it reads. `repeatable: False`, RecBole's setting, leaves out of a user's list all that the user has
+    had, also what the history that a model reads is too short to hold. `mmr_weight`, a setting of inference of models
+    that compare items, makes lists whose items are not all alike: they are chosen from the first `mmr_pool` items of a
+    longer list.
 
     Args:
         model: ranks, in evaluation mode.
         seen: items of the training data, BoolTensor [n_items] on the model's device.
         unseen_history: `keep` or `drop`.
-        repeatable: what the history holds may be recommended again.
+        repeatable: what a user has had may be recommended again.
     """
 
     def __init__(self, model: ModelContract, seen: Tensor, unseen_history: str, repeatable: bool = True) -> None:
@@ -54,7 +56,7 @@ class Ranker:
 
     def left_out(self, interaction: Interaction) -> Tensor | None:
         """What the protocol leaves out of each user's list `[B, S]`, 0 in places that are empty; None: nothing."""
-        return None if self.repeatable else interaction[self.model.ITEM_SEQ]
+        return None if self.repeatable else interaction[earlier_field(self.model.ITEM_SEQ)]
 
     @torch.no_grad()
     def rank(self, interaction: Interaction, k: int, candidates: Tensor, left_out: Tensor | None = None) -> RankedList:
@@ -88,9 +90,9 @@ class Ranker:
         self, users: Users, interaction: Interaction, k: int, candidates: Tensor, left_out: Tensor | None = None
     ) -> RankedList:
         allowed = self.rankable(candidates)
-        history = self.left_out(interaction)
-        if history is not None:
-            left_out = history if left_out is None else torch.cat([history, left_out], dim=1)
+        earlier = self.left_out(interaction)
+        if earlier is not None:
+            left_out = earlier if left_out is None else torch.cat([earlier, left_out], dim=1)
         weight = self.model.decoding.get("mmr_weight", 0.0)
         pool = max(k, self.model.decoding["mmr_pool"]) if weight else k
         if left_out is None:

@@ -25,6 +25,8 @@ from recbole_specgr.runs.unread import unread
 from recbole_specgr.settings.config import Config
 from recbole_specgr.settings.resources import PACKAGE
 
+# A record with `repeatable: False` alone is older: its lists left out the history that a model reads, and no more.
+WITHOUT_EARLIER_ITEMS = {"repeatable": False, "left_out": "all that the user has had"}
 PACKAGES = ("torch", "recbole", "numpy", "pandas", "faiss-cpu")
 
 
@@ -49,7 +51,7 @@ def build_record(
         **dataset.protocol,
         "metrics": sorted(metric.lower() for metric in config["metrics"]),
         "topk": sorted(config["topk"]),
-        **({} if config["repeatable"] else {"repeatable": False}),
+        **({} if config["repeatable"] else WITHOUT_EARLIER_ITEMS),
     }
     return {
         "schema": SCHEMA,

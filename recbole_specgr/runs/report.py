@@ -153,19 +153,19 @@ def next_to_no_drafts(share: float | None, decoding: Mapping[str, Any]) -> str:
     )
 
 
-def places_lost_to_the_history(listed: float, targets: float) -> str:
-    """The sentences for lists that hold what their users have had, where no target is among that; "" where they hold
-    next to nothing of it.
+def places_lost(had: float) -> str:
+    """The sentences for lists that hold what their users have had; "" where they hold next to nothing of it.
+
+    No target is among that: of repeated interactions with an item only the first counts.
 
     Args:
-        listed: the share of the listed items that are in their user's history.
-        targets: the share of the targets that are.
+        had: the share of the listed items that their user has had.
     """
-    if targets or listed < FEW_HAD:
+    if had < FEW_HAD:
         return ""
     return (
-        f"{listed:.0%} of the items in the lists are in their user's history, and no target is. "
-        f"--repeatable=False leaves them out: another protocol, with a table of its own."
+        f"{had:.0%} of the items in the lists are such as their user has had, and no target is. --repeatable=False "
+        f"leaves them out: another protocol, with a table of its own."
     )
 
 

@@ -98,11 +98,14 @@ class Explanation:
 
 
 @torch.no_grad()
-def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k: int) -> Explanation:
+def explain(
+    state: State, ranker: Ranker, interaction: Interaction, item: str, k: int, left_out: Tensor | None = None
+) -> Explanation:
     """Why `item` stands in the list of k of the one user in `interaction`, or why not.
 
     Args:
         ranker: of the state's model, with the settings of inference to explain.
+        left_out: what the run's rule leaves out of the list `[1, S]`; None: nothing.
 
     Raises:
         UserError: an item that is not known.
@@ -113,7 +116,7 @@ def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k
     candidates = state.allowed.clone()
     candidates[row] = True  # an item that is no candidate is explained as if it were one
     allowed = ranker.rankable(candidates)
-    ranked = ranker.rank(interaction, k, candidates)
+    ranked = ranker.rank(interaction, k, candidates, left_out)
     found = (ranked.items[0] == row).nonzero()
     place = int(found[0]) if len(found) else None
     facts: dict[str, Any] = {
@@ -138,7 +141,6 @@ def explain(state: State, ranker: Ranker, interaction: Interaction, item: str, k
         facts |= _reasons(state, ranker.model.reasons(ranker.as_read(interaction), row, k, allowed), row)
     explanation = Explanation(**facts)
     diverse = bool(ranker.model.decoding.get("mmr_weight"))
-    left_out = ranker.left_out(interaction)
     if left_out is not None and bool((left_out == row).any()):
         return replace(explanation, reason=IN_HISTORY)
     return replace(explanation, reason=_reason(explanation, bool(state.allowed[row]), diverse))

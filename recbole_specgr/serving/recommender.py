@@ -176,6 +176,8 @@ class Recommender:
         exclude = read_once(exclude)
         per_user = excluded_by_user(exclude, histories, state.row_of)
         allowed = allowed_items(state, candidates, None if per_user is not None else exclude, on_unknown)
+        if (had := self._had(state, histories)) is not None:
+            per_user = had if per_user is None else [[*one, *other] for one, other in zip(per_user, had)]
         seconds = self._times(state, times, histories)
         items, seconds, unknown = self._rows(state, histories, seconds, on_unknown)
         model = self._ready(state)
@@ -225,8 +227,9 @@ class Recommender:
         model = self._ready(state)
         set_decoding(model, decoding, self.config)
         ranker, interaction = self._ranker(state, model), self.interaction(state, rows, seconds)
-        k = min(k, int(state.allowed.sum()))
-        return explain(state, ranker, interaction, read_ids([item], "item")[0], k)
+        k, had = min(k, int(state.allowed.sum())), self._had(state, histories)
+        left_out = None if had is None else padded(had, len(had[0])).to(self.config["device"])
+        return explain(state, ranker, interaction, read_ids([item], "item")[0], k, left_out)
 
     def _times(self, state: State, times: object, histories: list[list[str]]) -> list[np.ndarray] | None:
         """What `as_times` makes of the times. A warning says once where a model that reads them is given none."""
@@ -287,7 +290,11 @@ class Recommender:
 
     def _ranker(self, state: State, model: SequentialRecommender) -> Ranker:
         seen = state.catalogue.seen.to(self.config["device"])
-        return Ranker(model, seen, self.config["unseen_history"], self.config["repeatable"])
+        return Ranker(model, seen, self.config["unseen_history"])
+
+    def _had(self, state: State, histories: list[list[str]]) -> list[list[int]] | None:
+        """The rows that the run's rule leaves out of each history's list; None: nothing."""
+        return None if self.config["repeatable"] else excluded_by_user("history", histories, state.row_of)
 
     def _ready(self, state: State) -> SequentialRecommender:
         """A copy of the model for one call. What takes long to compute was computed once, for all calls.

@@ -11,6 +11,7 @@ from recbole.data.dataloader import FullSortEvalDataLoader
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_specgr.data.earlier_items import earlier_field
 from recbole_specgr.evaluation import Evaluator, RankCollector, check_topk
 from recbole_specgr.evaluation.collector import evaluated_rows
 from recbole_specgr.models.ranking import Ranker
@@ -52,8 +53,8 @@ class InductiveEvaluation(TrainerMixin):
     """Mixin over any RecBole trainer.
 
     After `evaluate`, `rows` holds what the collector kept of each row, `latency` the times of its batches, and `listed`
-    what the lists were made of. It is None where they hold nothing, and leaves out batches that an interrupted
-    evaluation had ranked before.
+    what the lists of test were made of. It is None of valid and where they hold nothing, and leaves out batches that an
+    interrupted evaluation had ranked before.
 
     Attributes:
         evaluation_folder: where the batches of an evaluation are kept until it is finished; None keeps nothing.
@@ -118,9 +119,10 @@ class InductiveEvaluation(TrainerMixin):
                     interaction = batch[0].to(self.device)
                     ranked = ranker.rank(interaction, k, candidates)
                     seconds[number] = self._now() - started
-                    if number == 0 and dataset.phase == "test":
-                        warn_of_unsteady_lists(ranker, interaction, ranked, candidates)
-                    listed.add(ranked, interaction[self.model.ITEM_SEQ], batch[3].to(self.device))
+                    if dataset.phase == "test":
+                        if number == 0:
+                            warn_of_unsteady_lists(ranker, interaction, ranked, candidates)
+                        listed.add(ranked, interaction[earlier_field(self.model.ITEM_SEQ)])
                     rows = self.eval_collector.rows(ranked.items, batch[0], *batch[2:])
                     self.eval_collector.add(number, rows)
                     shards.add(number, rows, seconds[number])

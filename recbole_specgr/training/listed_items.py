@@ -19,44 +19,38 @@ class ListedShares:
 
     Attributes:
         drafted: of the listed items, those that were drafted and accepted; None from a model that does not draft.
-        in_history: of the listed items, those that the user's history has.
-        targets_in_history: of the targets, those that the user's history has.
+        had: of the listed items, those that the user has had.
     """
 
     drafted: float | None
-    in_history: float
-    targets_in_history: float
+    had: float
 
 
 class ListedItems:
     """Counts lists batch by batch, on the lists' device: no value is read before `shares`."""
 
     def __init__(self) -> None:
-        # Of each batch: drafts, or -1 from a model that makes none; items that the history has; listed items; targets
-        # that the history has; targets.
+        # Of each batch: drafts, or -1 from a model that makes none; items that the user has had; listed items.
         self._counts: list[Tensor] = []
 
-    def add(self, ranked: RankedList, history: Tensor, targets: Tensor) -> None:
+    def add(self, ranked: RankedList, earlier: Tensor) -> None:
         """Count the lists of a batch.
 
         Args:
-            history: the users' items `[B, S]`, 0 in places that are empty.
-            targets: `[B]`.
+            earlier: what the users have had `[B, S]`, 0 in places that are empty.
         """
         items, rounds = ranked.items, ranked.round_of
         counts = [
             items.new_full((), -1) if rounds is None else (rounds >= 0).sum(),
-            among(items, history).sum(),
+            among(items, earlier).sum(),
             (items != EMPTY).sum(),
-            among(targets[:, None], history).sum(),
-            items.new_full((), len(targets)),
         ]
         self._counts.append(torch.stack(counts))
 
     def shares(self) -> ListedShares | None:
         """Of all that the processes have listed; None where nothing is."""
-        mine = torch.stack(self._counts).sum(0).tolist() if self._counts else [0] * 5
-        drafted, had, listed, targets_had, targets = (sum(counts) for counts in zip(*from_all_processes(mine)))
+        mine = torch.stack(self._counts).sum(0).tolist() if self._counts else [0] * 3
+        drafted, had, listed = (sum(counts) for counts in zip(*from_all_processes(mine)))
         if not listed:
             return None
-        return ListedShares(drafted / listed if drafted >= 0 else None, had / listed, targets_had / targets)
+        return ListedShares(drafted / listed if drafted >= 0 else None, had / listed)
