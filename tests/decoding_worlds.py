@@ -6,6 +6,7 @@ from typing import Any
 
 import decoding_oracles as oracle
 import torch
+from torch import Tensor
 
 from recbole_specgr.backbones import T5, DecoderOnly, DecoderOnlyConfig, T5Config
 from recbole_specgr.backbones.token_tree import Memory
@@ -67,8 +68,11 @@ class World:
     def memory(self) -> Memory:
         return self.backbone.memory(self.histories)
 
-    def beam_search(self, index: PrefixIndex, k: int, num_beams: int, *settings: Any) -> BeamSearchResult:
-        result = beam_search(self.backbone, self.memory, index, self.slices, k, num_beams, *settings)
+    def beam_search(
+        self, index: PrefixIndex, k: int, num_beams: int, *settings: Any, left_out: Tensor | None = None
+    ) -> BeamSearchResult:
+        sizes = k, num_beams, *settings
+        result = beam_search(self.backbone, self.memory, index, self.slices, *sizes, left_out=left_out)
         result.check()
         return result
 

@@ -12,12 +12,12 @@ def earlier_field(history_field: str) -> str:
 
 
 def earlier_items(items: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-    """Stretches of `items` `[N]`, from `starts` `[B]` to before `ends` `[B]`, as rows `[B, S]` with 0 behind each.
+    """Stretches of `items` `[N]`, from `starts` `[...]` to before `ends` `[...]`: `[..., S]` with 0 behind each.
 
     S is the longest stretch, rounded up to a power of two so that few shapes occur.
     """
     length = ends - starts
-    longest = int(length.max()) if len(length) else 0
+    longest = int(length.max()) if length.numel() else 0
     offset = torch.arange(1 << (longest - 1).bit_length() if longest else 0)
-    inside = offset < length[:, None]
-    return items[(starts[:, None] + offset).where(inside, 0)].where(inside, 0)
+    inside = offset < length[..., None]
+    return items[(starts[..., None] + offset).where(inside, 0)].where(inside, 0)

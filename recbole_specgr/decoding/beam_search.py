@@ -13,6 +13,7 @@ from recbole_specgr.backbones.contract import Backbone
 from recbole_specgr.backbones.token_tree import Memory, NewNodes, TokenTree
 from recbole_specgr.decoding.checks import check_probabilities
 from recbole_specgr.decoding.digit_scale import AS_TRAINED, DigitScale
+from recbole_specgr.decoding.left_out import among
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
 
 
@@ -64,7 +65,15 @@ class BeamSearchResult:
         check_probabilities(self.is_nan)
 
 
-def step(beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int, width: int) -> Beams:
+def step(
+    beams: Beams,
+    log_probs: Tensor,
+    index: PrefixIndex,
+    depth: int,
+    first_token: int,
+    width: int,
+    used_up: Tensor | None = None,
+) -> Beams:
     """The best `width` continuations of `beams` among the prefixes that exist.
 
     Args:
@@ -72,22 +81,30 @@ def step(beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_
         log_probs: of the next digit's tokens after each beam `[B, beams, level size]`.
         first_token: the token that the first column of `log_probs` stands for.
         width: number of beams to keep.
+        used_up: prefixes of the next depth that a user's beams do without `[B, S]`, -1 in places that are empty.
     """
-    child, _, scores = continuations(beams, log_probs, index, depth, first_token)
+    child, _, scores = continuations(beams, log_probs, index, depth, first_token, used_up)
     best, choice = scores.flatten(1).topk(min(width, scores[0].numel()), dim=1)
     return Beams(child.flatten(1).gather(1, choice), choice // child.size(2), best)
 
 
 def continuations(
-    beams: Beams, log_probs: Tensor, index: PrefixIndex, depth: int, first_token: int
+    beams: Beams,
+    log_probs: Tensor,
+    index: PrefixIndex,
+    depth: int,
+    first_token: int,
+    used_up: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All prefixes that continue the beams; arguments as in `step`.
 
     Returns:
         Their numbers in the prefix index, the columns of `log_probs` that are theirs, and their scores, -inf for those
-        that do not exist; each `[B, beams, children]`.
+        that do not exist or are used up; each `[B, beams, children]`.
     """
     child, exists = index.children(depth, beams.nodes)
+    if used_up is not None:
+        exists = exists & ~among(child.flatten(1), used_up).view_as(child)
     column = index.levels[depth + 1].token[child] - first_token
     log_probs_below = log_probs.gather(2, column).masked_fill(~exists, -torch.inf)
     return child, column, beams.scores[:, :, None] + log_probs_below
@@ -107,6 +124,7 @@ def grouped_step(
     first_token: int,
     sizes: Sequence[int],
     penalty: float,
+    used_up: Tensor | None = None,
 ) -> Beams:
     """The best continuations group by group: diverse beam search (Vijayakumar et al., AAAI 2018).
 
@@ -118,11 +136,12 @@ def grouped_step(
         beams: at `depth`, group after group; at depth 0 all groups continue the root.
         sizes: beams of each group; a group that has fewer is filled up with beams of the score -inf.
         penalty: in nats.
+        used_up: as in `step`.
 
     Returns:
         As many beams as all groups have, group after group.
     """
-    child, column, scores = continuations(beams, log_probs, index, depth, first_token)
+    child, column, scores = continuations(beams, log_probs, index, depth, first_token, used_up)
     used = scores.new_zeros(len(scores), log_probs.size(2))
     found, first = [], 0
     for size in sizes:
@@ -151,8 +170,11 @@ def beam_search(
     scale: DigitScale = AS_TRAINED,
     groups: int = 1,
     group_penalty: float = 0.0,
+    left_out: Tensor | None = None,
 ) -> BeamSearchResult:
     """The k most probable items of each user that the beams reach. No value is read on the host.
+
+    What is left out takes no beam: a user's search is that over the ids of all other items.
 
     Args:
         backbone: scores the digits.
@@ -164,6 +186,7 @@ def beam_search(
             prefixes the list is exact.
         scale: on which the digits' log-probabilities are added up and compared.
         groups, group_penalty: of diverse beam search, see `grouped_step`; at the last digit all groups are one.
+        left_out: items `[B, S]` that the user's list does without, 0 in places that are empty.
     """
     users = memory.bias.size(0)
     sizes = group_sizes(num_beams, groups)
@@ -175,6 +198,7 @@ def beam_search(
     tree = TokenTree(len(memory.layers), index.n_digits, rows)
     beams = Beams.root(users, memory.bias)
     slots = beams.nodes
+    used_up = [None] * len(index.levels) if left_out is None else index.used_up(left_out)
     for depth, columns in enumerate(digit_columns):
         tokens = index.levels[depth].token[beams.nodes]
         (log_probs,) = backbone.extend(memory, tree, [NewNodes(tokens, slots, depth, columns)])
@@ -182,12 +206,13 @@ def beam_search(
             is_nan = log_probs.isnan().any()
         first_slot = tree.slots - tokens.size(1)
         log_probs = scale(log_probs, beams.nodes, index, depth, columns.start)
+        without = used_up[depth + 1]
         if depth == len(digit_columns) - 1:
-            beams = step(beams, log_probs, index, depth, columns.start, k)
+            beams = step(beams, log_probs, index, depth, columns.start, k, without)
         elif len(sizes) > 1:
-            beams = grouped_step(beams, log_probs, index, depth, columns.start, sizes, group_penalty)
+            beams = grouped_step(beams, log_probs, index, depth, columns.start, sizes, group_penalty, without)
         else:
-            beams = step(beams, log_probs, index, depth, columns.start, num_beams)
+            beams = step(beams, log_probs, index, depth, columns.start, num_beams, without)
         slots = first_slot + beams.parents
     items = torch.where(beams.exist, index.leaf_items(beams.nodes), -1)
     pad = (0, k - items.size(1))

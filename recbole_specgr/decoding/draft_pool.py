@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import Tensor
 
+from recbole_specgr.evaluation.ranking import comparable
+
 
 class DraftPool:
     """The candidates that were not drafted yet, with the drafter's scores.
@@ -67,10 +69,12 @@ class DraftPool:
             may_be_drafted: which of `items` `[B, M]`; None: all.
 
         Returns:
-            Items `[B, n]`, -1 in places that are empty; n is at most `size`.
+            Items `[B, n]`, -1 in places that are empty; n is at most `size`. Of equal scores the smaller id comes
+            first, so that a pool of some items drafts as one of all does.
         """
         scores = self.scores if may_be_drafted is None else self.scores.masked_fill(~may_be_drafted, -torch.inf)
-        best, chosen = scores.topk(min(size, scores.size(1)), dim=1)
+        chosen = best_places(scores, self.items, size)
+        best = scores.gather(1, chosen)
         # What may not be drafted now may not be drafted later either: longer prefixes lie below shorter ones. So it
         # does no harm that such items, too, are taken out where there are too few others.
         self.scores = self.scores.scatter(1, chosen, -torch.inf)
@@ -103,3 +107,34 @@ class DraftPool:
             chosen.items, chosen.numbers = self.items[users], self.numbers[users]
         chosen.scores, chosen.all_scores, chosen._lowest = self.scores[users], self.all_scores[users], None
         return chosen
+
+
+def best_places(scores: Tensor, items: Tensor, size: int) -> Tensor:
+    """Where the best scores of each row are `[B, n]`, the highest first, of equal ones that of the smaller item; n is
+    `size`, or M if that is less. On a GPU no value is read on the host.
+
+    Args:
+        scores: `[B, M]`, compared as `comparable` says.
+        items: that they are of, `[B, M]` or `[1, M]`.
+    """
+    scores, size = comparable(scores), min(size, scores.size(1))
+    if scores.device.type != "cpu":
+        return _keys(scores, items).topk(size, dim=1).indices
+    # Keys of all would take a CPU five times as long. Only a tie over the end of the list makes a choice of it.
+    values, places = scores.topk(min(size + 1, scores.size(1)), dim=1)
+    if values.size(1) > size:
+        last, next_ = values[:, size - 1], values[:, size]
+        tied, places = ((last == next_) & next_.isfinite()).nonzero().squeeze(1), places[:, :size]
+        if len(tied):
+            places[tied] = _keys(scores[tied], items.expand(len(scores), -1)[tied]).topk(size, dim=1).indices
+    chosen, rows = items.expand(len(scores), -1).gather(1, places), scores.gather(1, places)
+    order = chosen.argsort(dim=1)
+    order = order.gather(1, rows.gather(1, order).sort(dim=1, descending=True, stable=True).indices)
+    return places.gather(1, order)
+
+
+def _keys(scores: Tensor, items: Tensor) -> Tensor:
+    """Whole numbers `[B, M]` in the order of the scores, float32, and of equal ones the larger for the smaller item."""
+    bits = (scores.float() + 0.0).view(torch.int32).long()  # + 0.0 makes one zero of two
+    bits = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # of negative numbers the larger bits are the lower number
+    return (bits << 32) - items

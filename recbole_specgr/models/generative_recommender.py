@@ -228,16 +228,25 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         return AS_TRAINED
 
     def beam_search(
-        self, users: EncodedUsers, index: PrefixIndex, k: int, num_beams: int, *settings: Any
+        self,
+        users: EncodedUsers,
+        index: PrefixIndex,
+        k: int,
+        num_beams: int,
+        *settings: Any,
+        left_out: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The k most probable items that the beams reach and their log-probabilities, `[B, k]`; the further `settings`
         are those of `beam_search`, in its order."""
 
-        def decode(memory: Memory) -> tuple[Tensor, ...]:
-            found = beam_search(self.backbone, memory, index, self.digit_columns, k, num_beams, *settings)
+        def decode(memory: Memory, *without: Tensor) -> tuple[Tensor, ...]:
+            given = {"left_out": without[0]} if without else {}
+            found = beam_search(self.backbone, memory, index, self.digit_columns, k, num_beams, *settings, **given)
             return found.items, found.scores, found.is_nan
 
-        result = BeamSearchResult(*self.run_decoding(decode, users, ("beam_search", index, k, num_beams, *settings)))
+        constants = "beam_search", index, k, num_beams, *settings
+        inputs = () if left_out is None or not left_out.size(1) else (left_out,)
+        result = BeamSearchResult(*self.run_decoding(decode, users, constants, *inputs))
         result.check()
         return result.items, result.scores
 

@@ -144,10 +144,12 @@ class LIGER(GenerativeRecommender):
     def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
         """Others are generated in the place of what is left out."""
         assert isinstance(users, EncodedUsers)
-        index, n, spare = self.index(candidates), self.decoding["num_generated"], left_out.size(1)
+        index, n = self.index(candidates), self.decoding["num_generated"]
         num_beams = max(self.decoding["num_beams"], n)
-        found = users.once((n + spare, num_beams), lambda: self.beam_search(users, index, n + spare, num_beams)[0])
-        generated = RankedList.unscored(found).without(left_out, n).items
+        generated = users.once(
+            (n, num_beams, left_out.size(1) > 0),
+            lambda: self.beam_search(users, index, n, num_beams, left_out=left_out)[0],
+        )
         vectors, new = self.user_vectors(users.tokens, users.encoded), candidates & ~self.seen
 
         def columns(items: Tensor, block: slice) -> Tensor:

@@ -26,14 +26,14 @@ class TIGER(GenerativeRecommender):
     def digit_scale(self) -> DigitScale:
         return DigitScale(self.decoding["normalizer"], self.decoding["beam_temperature"])
 
-    def generate(self, users: EncodedUsers, k: int, candidates: Tensor, spare: int = 0) -> RankedList:
-        """The `k + spare` most probable candidates that the beams of a list of k reach, -1 where these are fewer, with
-        the mean log-probabilities of their digits."""
+    def generate(self, users: EncodedUsers, k: int, candidates: Tensor, left_out: Tensor | None = None) -> RankedList:
+        """The k most probable candidates that the beams reach, -1 where these are fewer, with the mean
+        log-probabilities of their digits; without each user's `left_out` `[B, S]`."""
         num_beams = max(self.decoding["num_beams"], k)
         settings = self.digit_scale, self.decoding["beam_groups"], self.decoding["group_penalty"]
         items, total = users.once(
-            ("generated", k + spare, num_beams, *settings),
-            lambda: self.beam_search(users, self.index(candidates), k + spare, num_beams, *settings),
+            ("generated", k, num_beams, left_out is None, *settings),  # users are asked without the same items always
+            lambda: self.beam_search(users, self.index(candidates), k, num_beams, *settings, left_out=left_out),
         )
         return RankedList(items, total / len(self.digit_columns))
 
@@ -42,6 +42,6 @@ class TIGER(GenerativeRecommender):
         return self.generate(users, k, candidates)
 
     def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
-        """The same beams are searched, and only the last step keeps more items."""
+        """What is left out takes no beam."""
         assert isinstance(users, EncodedUsers)
-        return self.generate(users, k, candidates, spare=left_out.size(1)).without(left_out, k)
+        return self.generate(users, k, candidates, left_out)

@@ -33,7 +33,7 @@ class TIGER_C(TIGER):
     def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
         """Items are left out before the list is composed, so that new ones have their share of its k places."""
         assert isinstance(users, EncodedUsers)
-        generated = super().rank_without(users, k, candidates, left_out)
+        generated = self.generate(users, k, candidates, left_out)
         most = int(self.decoding["epsilon"] * k + 1e-9)
         items = append_unseen(generated.items, self.index(candidates), ~self.seen, most, left_out)
         scores = generated.scores.masked_fill(items == EMPTY, -torch.inf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -99,3 +100,27 @@ class PrefixIndex:
     def leaf_items(self, leaves: Tensor) -> Tensor:
         """The first item of each leaf `[...]`; of items with equal ids, the one with the lowest number."""
         return self.items[self.levels[-1].children[leaves]]
+
+    @cached_property
+    def leaves_below(self) -> list[Tensor]:
+        """For each depth, how many leaves there are below each prefix `[nodes]`."""
+        counts = [torch.ones_like(self.levels[-1].token)]
+        for level in reversed(self.levels[:-1]):
+            before = torch.nn.functional.pad(counts[0].cumsum(0), (1, 0))
+            counts.insert(0, before[level.children[1:]] - before[level.children[:-1]])
+        return counts
+
+    def used_up(self, items: Tensor) -> list[Tensor]:
+        """For each depth, the prefixes that lead to nothing but to `items` `[B, S]`: numbers `[B, S]`, -1 in places
+        that are empty. What is 0 or not indexed among the items counts for nothing."""
+        leaves = self.levels[-1].of_item[items]
+        leaves = leaves.masked_fill(self.leaf_items(leaves.clamp(min=0)) != items, -1).sort(1).values
+        again = torch.zeros_like(leaves, dtype=torch.bool)
+        again[:, 1:] = leaves[:, 1:] == leaves[:, :-1]
+        gone, found = leaves.masked_fill(again, -1), []
+        first = self.leaf_items(leaves.clamp(min=0))
+        for level, below in zip(self.levels, self.leaves_below, strict=True):
+            nodes = level.of_item[first].masked_fill(gone < 0, -1).sort(1).values
+            count = torch.searchsorted(nodes, nodes, right=True) - torch.searchsorted(nodes, nodes)
+            found.append(nodes.masked_fill(count != below[nodes], -1))
+        return found

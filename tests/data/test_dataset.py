@@ -40,12 +40,14 @@ class Oracle:
         self.seen = {item for _, item, time in kept if time < cuts[0]}
         self.valid_candidates = {item for item in self.interacted if self.first_seen[item] < cuts[1]}
         self.targets = {"train": {}, "valid": {}, "test": {}}
+        self.earlier = {}
         past = {}
         for user, item, time in kept:
             history = past.setdefault(user, [])
             if history:
                 phase = "train" if time < cuts[0] else "valid" if time < cuts[1] else "test"
                 self.targets[phase][user, item] = history[-LENGTH:]
+                self.earlier[user, item] = sorted(history)
             history.append(item)
 
 
@@ -53,7 +55,12 @@ def check(dataset, oracle):
     views = dataset.build()
     assert [view.phase for view in views] == ["train", "valid", "test"]
     for view in views:
-        assert targets_of(view) == oracle.targets[view.phase]
+        targets = targets_of(view)
+        assert targets == oracle.targets[view.phase]
+        if view.phase != "train":
+            rows = view[:]["earlier_item_id_list"]
+            earlier = [sorted(view.id2token("item_id", row[row > 0])) for row in rows]
+            assert dict(zip(targets, earlier, strict=True)) == {pair: oracle.earlier[pair] for pair in targets}
         assert tokens_of(view, view.seen) == oracle.seen
         assert not view.candidates[0]
     assert tokens_of(dataset, views[0].candidates) == oracle.seen
@@ -371,6 +378,16 @@ def test_any_index_gives_those_rows(views, index):
     for field in batch.columns:
         assert torch.equal(batch[field], whole[field][rows])
     assert set(view.__getitem__(index, join=False).columns) == set(batch.columns) - {"title", "genre"}
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_any_index_gives_all_that_the_user_has_had(views, index):
+    view = views[2]
+    whole, rows = view[:]["earlier_item_id_list"], view[index]["earlier_item_id_list"]
+    expected = whole[np.arange(len(view))[index.numpy() if isinstance(index, torch.Tensor) else index].copy()]
+    width = rows.size(-1)
+    assert torch.equal(rows, expected[..., :width]) and not expected[..., width:].any()
+    assert width & (width - 1) == 0, "few shapes"
 
 
 def test_a_boolean_mask_is_an_index_too(views):

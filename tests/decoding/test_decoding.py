@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recbole_specgr.decoding import token_verification
 from recbole_specgr.decoding.all_rounds import all_rounds
-from recbole_specgr.decoding.digit_scale import NORMALIZERS, DigitScale
+from recbole_specgr.decoding.digit_scale import AS_TRAINED, NORMALIZERS, DigitScale
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify_settings import ORDERS, DraftVerifySettings
 from recbole_specgr.decoding.prefix_store import PrefixStore
@@ -37,6 +37,32 @@ def test_beam_search_gives_the_oracles_lists(seed: int, k: int, num_beams: int, 
         expected = oracle.beam_search(user, world.tokens, index.items.tolist(), k, num_beams)
         assert result.items[row].tolist() == expected + [-1] * (k - len(expected))
         assert (result.scores[row] > float("-inf")).sum() == len(expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("groups", [1, 3])
+def test_what_is_left_out_takes_no_beam(seed: int, groups: int) -> None:
+    """A user's search is that over the ids of the other items, be it two items or nearly all that are left out."""
+    world = World(seed)
+    index, generator = PrefixIndex(world.tokens, world.subset), torch.Generator().manual_seed(seed)
+    left_out = torch.zeros(len(world.users), 64, dtype=torch.long)
+    for row, n in zip(left_out, (0, 2, 20, 40, 59), strict=True):  # the padding item among them, and one thing twice
+        items = torch.randperm(len(world.tokens), generator=generator)[:n]
+        row[: 2 * n] = items.repeat(2)[:64]
+    found = world.beam_search(index, 12, 6, AS_TRAINED, groups, 0.5, left_out=left_out).items
+    for row, without in enumerate(left_out):
+        stays = world.subset.clone()
+        stays[without] = False
+        if not stays[1:].any():
+            assert (found[row] == -1).all()
+            continue
+        alone = world.beam_search(PrefixIndex(world.tokens, stays), 12, 6, AS_TRAINED, groups, 0.5).items[row]
+        assert found[row].tolist() == alone.tolist()
+        if groups == 1:
+            others = [item for item in index.items.tolist() if stays[item]]
+            expected = oracle.beam_search(world.users[row], world.tokens, others, 12, 6)
+            assert [item for item in alone.tolist() if item > 0] == expected
 
 
 @torch.no_grad()

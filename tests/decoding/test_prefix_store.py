@@ -8,7 +8,7 @@ from decoding_worlds import ARCHITECTURES, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_specgr.decoding.draft_pool import DraftPool
+from recbole_specgr.decoding.draft_pool import DraftPool, _keys, best_places
 from recbole_specgr.decoding.prefix_store import PrefixStore, numbered
 from recbole_specgr.decoding.token_likelihood import log_likelihood
 from recbole_specgr.semantic_ids.prefix_index import PrefixIndex
@@ -102,3 +102,23 @@ def test_only_what_may_be_drafted_is_drafted() -> None:
     assert pool.draft(2, torch.tensor([[True, False, True]])).tolist() == [[2, 1]]
     seen = torch.tensor([False, True, False, True])
     assert DraftPool.of_candidates(torch.tensor([1, 3, 2]), torch.ones(1, 4)).without(~seen).draft(3, None)[0, -1] == -1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_of_equal_scores_the_smaller_item_is_drafted_first(dtype):
+    """Be the items in whatever order, be the tie within the list or over its end; on a CPU and on a GPU alike."""
+    generator = torch.Generator().manual_seed(0)
+    for size in (1, 3, 7, 12, 20):
+        scores = torch.randint(-2, 3, (40, 12), generator=generator).to(dtype) / 2
+        scores[scores == -1] = -torch.inf
+        scores[:, 3] *= -1.0  # zeros of both signs
+        items = torch.stack([torch.randperm(30, generator=generator)[:12] + 1 for _ in scores])
+        rows = zip(scores.tolist(), items.tolist(), strict=True)
+        expected = [sorted((-score, item) for score, item in zip(*row, strict=True))[:size] for row in rows]
+        places = best_places(scores, items, size), _keys(scores, items).topk(min(size, 12), dim=1).indices
+        for found in places:
+            there = scores.gather(1, found) > -torch.inf
+            assert [[item for score, item in row if score < torch.inf] for row in expected] == [
+                [item for item, is_there in zip(row, exists, strict=True) if is_there]
+                for row, exists in zip(items.gather(1, found).tolist(), there.tolist(), strict=True)
+            ]

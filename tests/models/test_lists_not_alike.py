@@ -80,7 +80,7 @@ def test_lists_are_chosen_from_the_models_own_and_are_less_alike(name, repeatabl
     apart = ~torch.eye(6, dtype=torch.bool)
     assert model.alike(unlike)[:, apart].mean() < model.alike(plain)[:, apart].mean()
     if not repeatable:
-        assert not (unlike[:, :, None] == batch["item_id_list"][:, None]).any()
+        assert not (unlike[:, :, None] == batch["earlier_item_id_list"][:, None]).any()
 
 
 def test_it_is_tuned_and_served_like_any_setting_of_inference(tmp_path):

@@ -23,7 +23,7 @@ from tiny_runs import TINY_SPECGR, TINY_T5, lists, run
 from recbole_specgr.backbones import T5, DecoderOnly
 from recbole_specgr.decoding.left_out import among
 from recbole_specgr.decoding.replay import Replay
-from recbole_specgr.evaluation.ranking import check_ranked, comparable
+from recbole_specgr.evaluation.ranking import check_ranked
 from recbole_specgr.models.generative_recommender import GenerativeRecommender
 from recbole_specgr.models.ranking import Ranker, rankable
 from recbole_specgr.models.speculative_recommender import OF_PREFIXES
@@ -327,9 +327,9 @@ class TestTIGER_C(GenerativeCase):
         view, k = test._dataset, 10
         model.eval().decoding["epsilon"] = 0.5
         batch, candidates = view[torch.arange(len(view))], view.candidates
-        history = batch["item_id_list"]
+        history = batch["earlier_item_id_list"]
         found = Ranker(model, view.seen, "keep", repeatable=False).rank(batch, k, candidates)
-        generated = model.generate(model.encode_users(batch), k, candidates, spare=history.size(1)).items
+        generated = model.generate(model.encode_users(batch), k, candidates, history).items
         items = candidates.nonzero().squeeze(1).tolist()
         for row, left_out in enumerate(history.tolist()):
             stays = [item for item in generated[row].tolist() if item > 0 and item not in left_out][:k]
@@ -355,20 +355,13 @@ class TestLIGER(GenerativeCase):
 
 @torch.no_grad()
 def assert_pool_drafts_what_all_scores_draft(path: str | Path) -> tuple:
-    """A pool of all items changes no list but for the order of items of equal scores, such as those of equal ids and
-    texts; a small one still gives candidates. Returns the model, a batch and these."""
+    """A pool of all items changes no list; a small one still gives candidates. Returns the model, a batch and these."""
     _, model, _, _, _, test = load_data_and_model(path)
     model = model.double().eval()
     batch, candidates = next(iter(test))[0], test._dataset.candidates
-
-    def lists_of(model) -> list[list[tuple[float, int]]]:
-        found = model.speculate(batch, 20, candidates)
-        pairs = zip(comparable(found.scores).tolist(), found.items.tolist(), strict=True)
-        return [sorted((-score, item) for score, item in zip(*row, strict=True) if item >= 0) for row in pairs]
-
-    expected = lists_of(model)
+    expected = model.full_sort_topk(batch, 20, candidates)
     model.draft_pool_size = model.n_items
-    assert lists_of(model) == expected
+    assert torch.equal(model.full_sort_topk(batch, 20, candidates), expected)
     model.draft_pool_size = 15  # more than is drafted in the first round, fewer than in all
     lists = model.full_sort_topk(batch, 20, candidates)
     assert candidates[lists[lists >= 0]].all()

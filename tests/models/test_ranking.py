@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from recbole.data.interaction import Interaction
@@ -17,10 +19,18 @@ SEEN = torch.tensor([False] + [True] * 7 + [False] * 4)
 ALL = torch.ones(N, dtype=torch.bool)  # the padding item among them
 
 
-def users(*histories: list[int]) -> Interaction:
-    longest = max(map(len, histories))
-    table = torch.tensor([history + [0] * (longest - len(history)) for history in histories])
-    return Interaction({"item_id_list": table, "item_length": torch.tensor([len(history) for history in histories])})
+def users(*histories: list[int], before: Sequence[list[int]] | None = None) -> Interaction:
+    """A batch; `before` is what each user had before the history that is read."""
+    earlier = [[*more, *history] for more, history in zip(before or [[]] * len(histories), histories, strict=True)]
+    lengths = torch.tensor([len(history) for history in histories])
+    return Interaction(
+        {"item_id_list": table(histories), "item_length": lengths, "earlier_item_id_list": table(earlier)}
+    )
+
+
+def table(lists: Sequence[list[int]]) -> Tensor:
+    longest = max(map(len, lists))
+    return torch.tensor([items + [0] * (longest - len(items)) for items in lists])
 
 
 class Fake:
@@ -45,18 +55,26 @@ class WithLists(Fake, RanksByList):
         return torch.nn.functional.pad(ranked, (0, k - ranked.size(1)), value=-1)
 
 
-def brute_force(history: list[int], k: int, inductive: bool, unseen_history: str, repeatable: bool) -> list[int]:
+def brute_force(
+    history: list[int],
+    k: int,
+    inductive: bool,
+    unseen_history: str,
+    repeatable: bool,
+    before: Sequence[int] = (),
+) -> list[int]:
     read = history
     if not inductive and unseen_history == "drop":
         read = [item for item in history if SEEN[item]] or history
     allowed = [item for item in range(1, N) if inductive or SEEN[item]]
     if not repeatable:
-        allowed = [item for item in allowed if item not in history]
+        allowed = [item for item in allowed if item not in history and item not in before]
     ranked = sorted(allowed, key=lambda item: (abs(item - sum(read) % N), item))[:k]
     return ranked + [-1] * (k - len(ranked))
 
 
 HISTORIES = [[3, 9], [8], [1, 2, 3, 4, 5], [10, 11, 7], [6]]
+BEFORE: list[list[int]] = [[4], [7, 1], [], [5, 6, 9], []]  # what the same users had before that
 
 
 @pytest.mark.parametrize("kind", [WithScores, WithLists])
@@ -66,8 +84,9 @@ HISTORIES = [[3, 9], [8], [1, 2, 3, 4, 5], [10, 11, 7], [6]]
 def test_lists_are_those_of_a_loop(kind, inductive, unseen_history, repeatable):
     model = kind()
     model.inductive = inductive
-    ranked = Ranker(model, SEEN, unseen_history, repeatable).rank(users(*HISTORIES), 6, ALL)
-    expected = [brute_force(history, 6, inductive, unseen_history, repeatable) for history in HISTORIES]
+    ranked = Ranker(model, SEEN, unseen_history, repeatable).rank(users(*HISTORIES, before=BEFORE), 6, ALL)
+    rules = inductive, unseen_history, repeatable
+    expected = [brute_force(history, 6, *rules, before) for history, before in zip(HISTORIES, BEFORE, strict=True)]
     assert ranked.items.tolist() == expected
 
 
@@ -195,7 +214,8 @@ def test_lists_without_the_history_are_another_protocol(model, tiny_dataset, tmp
     settings |= {"hidden_size": 8, "inner_size": 8} if model == "SASRec" else T5
     runs = [run_recbole(model, "tiny", config_dict={**settings, "repeatable": value}) for value in (True, False)]
     protocols = [run["record"]["protocol"] for run in runs]
-    assert "repeatable" not in protocols[0] and protocols[1] == {**protocols[0], "repeatable": False}
+    rule = {"repeatable": False, "left_out": "all that the user has had"}
+    assert "repeatable" not in protocols[0] and protocols[1] == {**protocols[0], **rule}
 
 
 def test_a_list_without_some_items_is_as_long_as_was_asked_for():

@@ -80,7 +80,7 @@ def test_whether_lists_hold_the_history_is_the_protocols(name, tiny_dataset):
     for repeatable in (True, False):
         items = Ranker(model, train.seen, "keep", repeatable).rank(batch, test.item_num - 1, test.candidates).items
         listed[repeatable] = [set(row) - {-1} for row in items.tolist()]
-    for history, every, fewer in zip(batch["item_id_list"].tolist(), listed[True], listed[False]):
+    for history, every, fewer in zip(batch["earlier_item_id_list"].tolist(), listed[True], listed[False]):
         assert set(history) & every and fewer == every - set(history)
 
 
