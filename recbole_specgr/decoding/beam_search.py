@@ -170,6 +170,7 @@ def beam_search(
     scale: DigitScale = AS_TRAINED,
     groups: int = 1,
     group_penalty: float = 0.0,
+    *,
     left_out: Tensor | None = None,
 ) -> BeamSearchResult:
     """The k most probable items of each user that the beams reach. No value is read on the host.

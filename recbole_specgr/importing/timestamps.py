@@ -139,20 +139,32 @@ def _refuse_dates(whole: np.ndarray, where: str) -> None:
     six digits one in eight ends with a month, and of more digits fewer are dates. Counters from 1 and epoch times of
     today lie outside of these years.
     """
+    found = _dates(whole)
+    if found is not None:
+        raise UserError(
+            f"{where}: all values are dates written as whole numbers, such as {whole[0]}, and would be taken for "
+            f"{_UNIT_NAMES[time_unit(whole)]}. Write them as texts, such as {found}."
+        )
+
+
+def is_date_number(text: str) -> bool:
+    """Whether digits read as a date of these years that is written as one number, such as 201407 or 2014070112."""
+    return text.isdecimal() and len(text) in _DATE_NUMBERS and _dates(np.array([int(text)])) is not None
+
+
+def _dates(whole: np.ndarray) -> str | None:
+    """How the first of the numbers [N] is written as a date; None where not all of them are dates of one form."""
     smallest, largest = (str(extreme) for extreme in (whole.min(), whole.max()))
     if len(smallest) != len(largest) or len(smallest) not in _DATE_NUMBERS:
-        return
+        return None
     if int(smallest[:4]) < _DATE_YEARS[0] or int(largest[:4]) > _DATE_YEARS[1]:
-        return
+        return None
     parts, form = _DATE_NUMBERS[len(smallest)]
     numbers = pd.Series(whole).astype(str)
     dates = pd.to_datetime(numbers.str.slice(0, 14), format=parts, errors="coerce")
-    if dates.notna().all():
-        text = dates[0].strftime(form) + (f".{numbers[0][14:]}" if numbers[0][14:] else "")
-        raise UserError(
-            f"{where}: all values are dates written as whole numbers, such as {whole[0]}, and would be taken for "
-            f"{_UNIT_NAMES[time_unit(whole)]}. Write them as texts, such as {text}."
-        )
+    if dates.isna().any():
+        return None
+    return dates[0].strftime(form) + (f".{numbers[0][14:]}" if numbers[0][14:] else "")
 
 
 def _check_told_apart(column: pd.Series, times: np.ndarray, unit: str, where: str) -> None:
@@ -219,11 +231,3 @@ def _refuse(column: pd.Series, wrong: np.ndarray | pd.Series, where: str, what: 
         f"{where}: {int(wrong.sum()):,} of {len(column):,} values are {what}; the first is "
         f"{shown(column.iloc[first])} in data row {column.index[first] + 1}."
     )
-
-
-def is_date_number(text: str) -> bool:
-    """Whether digits read as a date of these years that is written as one number, such as 201407 or 2014070112."""
-    form = _DATE_NUMBERS.get(len(text))
-    if form is None or not text.isdecimal() or not _DATE_YEARS[0] <= int(text[:4]) <= _DATE_YEARS[1]:
-        return False
-    return bool(pd.notna(pd.to_datetime(text[:14], format=form[0], errors="coerce")))

@@ -71,6 +71,7 @@ class Row:
         left_out: results of this model that have other settings.
         values: key as in the records -> value.
         comparisons: key -> comparison with the best baseline, for models of the group `ours` only.
+        mixes_precisions: the results were not all computed in the same precision.
         local: these are runs of whoever looks, and not published.
         shares_name: another model of the board has the same `display_name`.
         used: the records of the runs that its results took parameters from, as far as they are there.
@@ -79,16 +80,12 @@ class Row:
     model: str
     results: list[Result]
     left_out: list[Result]
+    mixes_precisions: bool = False
     local: bool = False
     shares_name: bool = False
     used: list[dict[str, Any]] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
-
-    @property
-    def mixes_precisions(self) -> bool:
-        """Its seeds were not all computed in the same precision."""
-        return any(differences_of_records(result.record, self.record) for result in self.results)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -285,17 +282,14 @@ def _row(model: str, results: list[Result]) -> Row:
     """A model's results, all with the settings of the one that finished last. In what precision they were computed may
     differ: that is the machine's doing (`precision: auto`), and matters less than the seed."""
     last = max(results, key=lambda result: result.finished).record
-    same = [not _beyond_precision(differences_of_records(result.record, last)) for result in results]
+    found = [differences_of_records(result.record, last) for result in results]
+    beyond = [any(not PRECISION.search(name) for name in names) for names in found]
     return Row(
         model,
-        [result for result, kept in zip(results, same) if kept],
-        [result for result, kept in zip(results, same) if not kept],
+        [result for result, other in zip(results, beyond) if not other],
+        [result for result, other in zip(results, beyond) if other],
+        mixes_precisions=any(names and not other for names, other in zip(found, beyond)),
     )
-
-
-def _beyond_precision(found: Iterable[str]) -> list[str]:
-    """The names of settings that are none of precision, of whichever stage or part."""
-    return [name for name in found if not PRECISION.search(name)]
 
 
 def _local_rows(results: list[Result]) -> list[Row]:

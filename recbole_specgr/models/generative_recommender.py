@@ -240,8 +240,8 @@ class GenerativeRecommender(ItemTables, Verifier, RanksByList, ReadsHistories):
         are those of `beam_search`, in its order."""
 
         def decode(memory: Memory, *without: Tensor) -> tuple[Tensor, ...]:
-            given = {"left_out": without[0]} if without else {}
-            found = beam_search(self.backbone, memory, index, self.digit_columns, k, num_beams, *settings, **given)
+            given, sizes = without[0] if without else None, (k, num_beams, *settings)
+            found = beam_search(self.backbone, memory, index, self.digit_columns, *sizes, left_out=given)
             return found.items, found.scores, found.is_nan
 
         constants = "beam_search", index, k, num_beams, *settings
