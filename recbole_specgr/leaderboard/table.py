@@ -47,7 +47,9 @@ def protocol_line(board: Board) -> str:
     if fewest := protocol.get("min_interactions"):
         line += f", at least {fewest['user']} interactions a user and {fewest['item']} an item"
     if not protocol.get("repeatable", True):
-        line += ", lists without the history's items"
+        line += ", lists without what users have had"
+        if "left_out" not in protocol:
+            line += f" (the last {protocol['max_item_list_length']} items)"
     return line
 
 

@@ -9,6 +9,6 @@ from recbole_specgr.models.contract import ScoresItems
 
 
 class TrainingFreeRecommender(ScoresItems, SequentialRecommender):
-    """Ranks by a score of every item. Whether lists hold the history is the protocol's (`repeatable`)."""
+    """Ranks by a score of every item. Whether lists hold what a user has had is the protocol's (`repeatable`)."""
 
     input_type = InputType.POINTWISE

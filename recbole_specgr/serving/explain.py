@@ -16,7 +16,7 @@ from recbole_specgr.system.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from recbole_specgr.serving.state import State
 
-IN_HISTORY = "It is in the history, and lists of this run leave out what the history holds (repeatable: False)."
+IN_HISTORY = "It is in the history, and lists of this run leave out what the user has had (repeatable: False)."
 ALIKE = "Items less like those before them took its place (mmr_weight)."
 
 

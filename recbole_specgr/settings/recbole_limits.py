@@ -8,7 +8,7 @@ from typing import Any
 
 from recbole_specgr.system.errors import UserError
 
-# RecBole knows its own metrics only, and refuses sequential models whose lists leave out the history.
+# RecBole knows its own metrics only, and refuses sequential models whose lists leave out what users have had.
 ACCEPTED = {"metrics": ["Recall"], "repeatable": True}
 
 
