@@ -83,6 +83,7 @@ class World:
         settings: DraftVerifySettings,
         pool: DraftPool | None = None,
         users_leave: bool = True,
+        left_out: Tensor | None = None,
     ) -> DraftVerifyResult:
         pool = pool or DraftPool.of_candidates(index.items, self.draft_scores)
         pool = pool.favouring(~self.seen, settings.drafting_bonus)
@@ -90,6 +91,8 @@ class World:
             pool = pool.without(~self.seen)
         prefixes = PrefixStore(self.backbone, self.memory, index, self.slices, 10, static=not users_leave)
         verification = TokenVerification(prefixes, self.seen, settings.for_verification(k))
+        if left_out is not None:
+            verification = verification.without(left_out)
         result = draft_verify(verification, pool, k, settings, users_leave)
         result.check()
         return result

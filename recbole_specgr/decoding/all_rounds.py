@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recbole_specgr.decoding.checks import check_draft_scores, check_probabilities
 from recbole_specgr.decoding.draft_pool import DraftPool
-from recbole_specgr.decoding.draft_verify import best_without, draft, ranked
+from recbole_specgr.decoding.draft_verify import draft, ranked
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
 from recbole_specgr.decoding.scored_drafts import ScoredDrafts
 from recbole_specgr.decoding.verification import Verification
@@ -55,9 +55,7 @@ class AllRounds:
         return F.pad(items, (0, k - items.size(1)), value=-1)
 
 
-def all_rounds(
-    verification: Verification, pool: DraftPool, settings: DraftVerifySettings, left_out: Tensor | None = None
-) -> AllRounds:
+def all_rounds(verification: Verification, pool: DraftPool, settings: DraftVerifySettings) -> AllRounds:
     """Run every round for every user, whatever is accepted.
 
     Neither drafts nor the verifier's prefixes depend on the threshold, which only says where a user stops. To tune it,
@@ -67,7 +65,6 @@ def all_rounds(
         verification: the verifier's judgement of B users, before its first round.
         pool: what may be drafted for them.
         settings: of them, only draft_size and guided_redrafting are used.
-        left_out: as `draft_verify` takes it.
 
     Raises:
         ValueError: where a draft score or a probability is NaN, which comes from a model that has diverged.
@@ -80,4 +77,4 @@ def all_rounds(
         verification.step()
     check_probabilities(verification.is_nan)
     guided = settings.guided_redrafting and verification.rounds > 1
-    return AllRounds(drafted, *best_without(verification, left_out), pool, verification.seen, guided)
+    return AllRounds(drafted, *verification.best(), pool, verification.seen, guided)

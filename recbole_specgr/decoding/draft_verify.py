@@ -14,7 +14,6 @@ from torch import Tensor
 from recbole_specgr.decoding.checks import check_draft_scores, check_probabilities
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
-from recbole_specgr.decoding.left_out import among
 from recbole_specgr.decoding.scored_drafts import ScoredDrafts
 from recbole_specgr.decoding.verification import Verification
 
@@ -75,7 +74,6 @@ def draft_verify(
     k: int,
     settings: DraftVerifySettings,
     users_leave: bool,
-    left_out: Tensor | None = None,
 ) -> DraftVerifyResult:
     """The K best items of each user by speculation.
 
@@ -86,8 +84,6 @@ def draft_verify(
         settings: sizes, threshold and switches.
         users_leave: users with K accepted items leave the batch. That saves work, but makes shapes depend on values,
             which a GPU's host has to wait for; without it, no value is read on the host. The lists are the same.
-        left_out: items `[B, S]` that do not fill up a user's list, 0 in places that are empty; the pool has none of
-            them. The verification is for lists of at least K + S.
     """
     users, like = len(pool.scores), pool.scores.new_empty(0, dtype=verification.dtype)
     result = DraftVerifyResult.empty(users, k, verification.rounds, like)
@@ -125,16 +121,9 @@ def draft_verify(
         verification.step()
 
     # 6. Where too few were accepted in all rounds, the verifier's own list fills up.
-    left_out = None if left_out is None else left_out[present]
-    accepted = accepted.fill(*best_without(verification, left_out), k)
+    accepted = accepted.fill(*verification.best(), k)
     result.write(present, ranked(accepted, pool, seen, k, settings))
     return result
-
-
-def best_without(verification: Verification, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The verifier's own list, items and scores `[B, m]`, with gaps where it has one of `left_out` `[B, S]`."""
-    items, scores = verification.best()
-    return items, scores if left_out is None else scores.masked_fill(among(items, left_out), -torch.inf)
 
 
 def draft(pool: DraftPool, verification: Verification, settings: DraftVerifySettings) -> Tensor:

@@ -70,8 +70,6 @@ class DraftVerifySettings:
         others, only say which drafts are accepted and how they are ordered."""
         return tuple(getattr(self, field.name) for field in fields(self) if field.name not in OF_ACCEPTANCE)
 
-    def for_verification(self, k: int, spare: int = 0) -> VerificationSettings:
-        """Those that the verifier depends on, for lists of k out of which `spare` more may be left."""
-        return VerificationSettings(
-            k + spare, self.draft_size, self.num_beams, self.score_adjustment, self.unseen_bonus
-        )
+    def for_verification(self, k: int) -> VerificationSettings:
+        """Those that the verifier depends on, for lists of k."""
+        return VerificationSettings(k, self.draft_size, self.num_beams, self.score_adjustment, self.unseen_bonus)

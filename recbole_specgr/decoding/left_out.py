@@ -6,11 +6,6 @@ import torch
 from torch import Tensor
 
 
-def spare(left_out: Tensor | None) -> int:
-    """How many places more a list needs, so that enough is left without `left_out` `[B, S]`; None: nothing is."""
-    return 0 if left_out is None else left_out.size(1)
-
-
 def among(items: Tensor, left_out: Tensor) -> Tensor:
     """Which of each user's `items` `[B, n]` are among the user's `left_out` `[B, S]`: bool `[B, n]`."""
     if not left_out.size(1):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor
 
+from recbole_specgr.decoding.left_out import among
 from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 from recbole_specgr.decoding.verification import VerificationSettings
 
@@ -30,6 +32,7 @@ class ParallelVerification:
         self.settings, self.rounds, self.dtype = settings, 1, log_probs.dtype
         self.bonus = settings.unseen_bonus * (~seen).to(log_probs)
         self.is_nan = log_probs.isnan().any()
+        self.left_out: Tensor | None = None  # what each user's list does without [B, S]
         self._of_candidates: list[Tensor] = []  # scores without a bonus [B, n], shared by all that `restart` gives
 
     def may_be_drafted(self, items: Tensor) -> Tensor | None:
@@ -46,15 +49,23 @@ class ParallelVerification:
         if not self._of_candidates:
             self._of_candidates.append(log_likelihood_of_all(self.log_probs, self.codes[self.candidates]))
         scores = self._of_candidates[0] + self.bonus[self.candidates]
+        if self.left_out is not None:
+            scores = scores.masked_fill(among(self.candidates.expand(len(scores), -1), self.left_out), -torch.inf)
         best, places = scores.topk(min(self.settings.k, len(self.candidates)), dim=1)
         return self.candidates[places], best
 
     def select(self, users: Tensor) -> ParallelVerification:
         chosen = copy.copy(self)
         chosen.log_probs, chosen._of_candidates = self.log_probs[users], []
+        chosen.left_out = None if self.left_out is None else self.left_out[users]
         return chosen
 
     def restart(self, settings: VerificationSettings) -> ParallelVerification:
         again = ParallelVerification(self.log_probs, self.codes, self.candidates, self.seen, settings)
         again._of_candidates = self._of_candidates
         return again
+
+    def without(self, left_out: Tensor) -> ParallelVerification:
+        chosen = copy.copy(self)
+        chosen.left_out = left_out
+        return chosen

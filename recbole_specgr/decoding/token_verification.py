@@ -42,6 +42,7 @@ class TokenVerification:
         self.beams = self.shorter_beams = Beams.root(like.size(0), like)
         self.places = self.beams.nodes
         self.accepted_enough = True
+        self.used_up: list[Tensor] | None = None  # for each depth, prefixes of nothing but what is left out [B, S]
 
     @property
     def is_nan(self) -> Tensor:
@@ -72,7 +73,8 @@ class TokenVerification:
         log_probs = self.prefixes.log_probs(self.depth, self.places)
         is_last = self.depth == self.rounds - 1
         width = max(self.settings.num_beams, self.settings.k) if is_last else self.settings.num_beams
-        longer = step(self.beams, log_probs, index, self.depth, first_token, width)
+        without = None if self.used_up is None else self.used_up[self.depth + 1]
+        longer = step(self.beams, log_probs, index, self.depth, first_token, width, without)
         self.depth, self.shorter_beams, self.beams = self.depth + 1, self.beams, longer
         if not is_last:
             parents = self.places.gather(1, longer.parents)
@@ -90,7 +92,13 @@ class TokenVerification:
         chosen = copy.copy(self)
         chosen.prefixes, chosen.places = self.prefixes.select(users), self.places[users]
         chosen.beams, chosen.shorter_beams = self.beams.select(users), self.shorter_beams.select(users)
+        chosen.used_up = None if self.used_up is None else [nodes[users] for nodes in self.used_up]
         return chosen
 
     def restart(self, settings: VerificationSettings) -> TokenVerification:
         return TokenVerification(self.prefixes, self.seen, settings)
+
+    def without(self, left_out: Tensor) -> TokenVerification:
+        chosen = copy.copy(self)
+        chosen.used_up = self.prefixes.index.used_up(left_out)
+        return chosen

@@ -81,5 +81,11 @@ class Verification(Protocol):
         ...
 
     def restart(self, settings: VerificationSettings) -> Verification:
-        """A verification of the same users from the first round on, under other settings; what was computed is kept."""
+        """A verification of the same users from the first round on, under other settings and with nothing left out;
+        what was computed is kept."""
+        ...
+
+    def without(self, left_out: Tensor) -> Verification:
+        """The verification whose prefixes and whose own list are those of all other items than each user's `left_out`
+        `[B, S]`, 0 in places that are empty. Asked before the first round; it takes the place of this one."""
         ...

@@ -15,7 +15,7 @@ from recbole_specgr.decoding.all_rounds import AllRounds, all_rounds
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify import DraftVerifyResult, draft_verify
 from recbole_specgr.decoding.draft_verify_settings import DraftVerifySettings
-from recbole_specgr.decoding.left_out import among, spare
+from recbole_specgr.decoding.left_out import among
 from recbole_specgr.evaluation.ranking import EMPTY, comparable
 from recbole_specgr.models.contract import RankedList, RanksByList, Users
 from recbole_specgr.models.explaining import Draft, Reasons
@@ -140,13 +140,14 @@ class SpeculativeRecommender(RanksByList):
     def all_rounds(self, users: ReadUsers, k: int, candidates: Tensor, left_out: Tensor | None = None) -> AllRounds:
         """What the lists of all thresholds can be read off, under the settings in `decoding`."""
         model, settings = self.verifier, self.draft_verify_settings
-        for_verification = settings.for_verification(k, spare(left_out))
+        for_verification = settings.for_verification(k)
         verification = users.once(
             "verification", lambda: model.verification(users.memory, candidates, for_verification)
         )
         nearest, scores = users.once("draftable", lambda: self.draftable(users, candidates))
         pool = draft_pool(nearest, scores, left_out, model.candidate_items(candidates), model.seen, settings)
-        return all_rounds(verification.restart(for_verification), pool, settings, left_out)
+        verification = verification.restart(for_verification)
+        return all_rounds(verification if left_out is None else verification.without(left_out), pool, settings)
 
     def _draft_verify(
         self, users: ReadUsers, k: int, candidates: Tensor, left_out: Tensor | None = None
@@ -158,13 +159,15 @@ class SpeculativeRecommender(RanksByList):
 
         given = {"nearest": nearest, "left_out": left_out}
         inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
-        for_verification = settings.for_verification(k, spare(left_out))
+        for_verification = settings.for_verification(k)
 
         def decode(memory: Any, scores: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
             now = dict(zip(inputs, more, strict=True))
             verification = model.verification(memory, candidates, for_verification, static=not users_leave)
-            pool = draft_pool(now.get("nearest"), scores, now.get("left_out"), items, seen, settings)
-            result = draft_verify(verification, pool, k, settings, users_leave, now.get("left_out"))
+            if (without := now.get("left_out")) is not None:
+                verification = verification.without(without)
+            pool = draft_pool(now.get("nearest"), scores, without, items, seen, settings)
+            result = draft_verify(verification, pool, k, settings, users_leave)
             return tuple(getattr(result, field.name) for field in fields(result))
 
         constants = "draft_verify", items, seen, k, settings, *inputs

@@ -11,6 +11,7 @@ import torch
 from decoding_worlds import ARCHITECTURES, DSIWorld, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from recbole_specgr.decoding import token_verification
 from recbole_specgr.decoding.all_rounds import all_rounds
@@ -45,11 +46,7 @@ def test_beam_search_gives_the_oracles_lists(seed: int, k: int, num_beams: int, 
 def test_what_is_left_out_takes_no_beam(seed: int, groups: int) -> None:
     """A user's search is that over the ids of the other items, be it two items or nearly all that are left out."""
     world = World(seed)
-    index, generator = PrefixIndex(world.tokens, world.subset), torch.Generator().manual_seed(seed)
-    left_out = torch.zeros(len(world.users), 64, dtype=torch.long)
-    for row, n in zip(left_out, (0, 2, 20, 40, 59), strict=True):  # the padding item among them, and one thing twice
-        items = torch.randperm(len(world.tokens), generator=generator)[:n]
-        row[: 2 * n] = items.repeat(2)[:64]
+    index, left_out = PrefixIndex(world.tokens, world.subset), left_out_of(world, seed)
     found = world.beam_search(index, 12, 6, AS_TRAINED, groups, 0.5, left_out=left_out).items
     for row, without in enumerate(left_out):
         stays = world.subset.clone()
@@ -63,6 +60,38 @@ def test_what_is_left_out_takes_no_beam(seed: int, groups: int) -> None:
             others = [item for item in index.items.tolist() if stays[item]]
             expected = oracle.beam_search(world.users[row], world.tokens, others, 12, 6)
             assert [item for item in alone.tolist() if item > 0] == expected
+
+
+def left_out_of(world: World, seed: int) -> Tensor:
+    """What each user of a world does without: nothing, some items, nearly all; the padding item, too, and things
+    twice."""
+    generator, left_out = torch.Generator().manual_seed(seed), torch.zeros(len(world.users), 64, dtype=torch.long)
+    for row, n in zip(left_out, (0, 2, 20, 40, 59), strict=True):
+        row[: 2 * n] = torch.randperm(len(world.tokens), generator=generator)[:n].repeat(2)[:64]
+    return left_out
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("users_leave", [True, False])
+@pytest.mark.parametrize("accept_threshold", [-1.2, -2.5])
+def test_speculation_without_some_items_is_that_over_the_others(seed, users_leave, accept_threshold) -> None:
+    """They are not drafted, do not guide, and do not fill up."""
+    world, settings = World(seed), DraftVerifySettings(draft_size=6, num_beams=5, accept_threshold=accept_threshold)
+    index, left_out = PrefixIndex(world.tokens, world.subset), left_out_of(world, seed)
+    scores = world.draft_scores.scatter(1, left_out, -torch.inf)
+    pool = DraftPool.of_candidates(index.items, scores)
+    found = world.draft_verify(index, 10, settings, pool, users_leave, left_out)
+    for row, without in enumerate(left_out):
+        stays = world.subset.clone()
+        stays[without] = False
+        if stays[1:].any():
+            alone = world.draft_verify(PrefixIndex(world.tokens, stays), 10, settings, users_leave=users_leave)
+            for name in ("items", "rounds", "drafted", "accepted", "round_of"):
+                assert getattr(found, name)[row].tolist() == getattr(alone, name)[row].tolist(), name
+            torch.testing.assert_close(found.scores[row], alone.scores[row])
+        else:
+            assert (found.items[row] == -1).all()
 
 
 @torch.no_grad()

@@ -180,3 +180,22 @@ def test_draft_verify_gives_the_oracles_lists(
         got = result.items[user].tolist()
         keys = {item: round(world.score(user, item), 9) for item in world.candidates.tolist()}
         assert [keys.get(item) for item in got] == [keys[item] for item in expected] + [None] * (k - len(expected))
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_its_own_list_does_without_what_each_user_is_to_do_without(chosen: bool) -> None:
+    world, n = World(0, digits=8), 6
+    everything = DraftVerifySettings().for_verification(len(world.candidates))
+    all_items, _ = ParallelVerification(world.log_probs, world.codes, world.candidates, world.seen, everything).best()
+    left_out = torch.zeros(len(world.log_probs), 8, dtype=torch.long)
+    for row in range(1, len(left_out)):
+        left_out[row, : 2 * row] = all_items[row, : 2 * row]
+    users = torch.arange(len(left_out)) % 2 == 0 if chosen else torch.ones(len(left_out), dtype=torch.bool)
+    verification = ParallelVerification(
+        world.log_probs, world.codes, world.candidates, world.seen, DraftVerifySettings().for_verification(n)
+    ).without(left_out)
+    found, scores = verification.select(users).best()
+    for items, without, listed in zip(all_items[users].tolist(), left_out[users].tolist(), found.tolist(), strict=True):
+        assert listed == [item for item in items if item not in without][:n]
+    assert scores.isfinite().all()
+    assert torch.equal(verification.restart(verification.settings).best()[0], all_items[:, :n])
