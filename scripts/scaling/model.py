@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from recbole_specgr.building.build import build_model
 from recbole_specgr.building.plan import plan_model
+from recbole_specgr.data.earlier_items import earlier_field
 from recbole_specgr.evaluation import ranking
 from recbole_specgr.items.catalogue import Catalogue
 from recbole_specgr.items.items import Items
@@ -94,11 +95,14 @@ def batch(config: Config, users: int, view: Catalogue) -> Interaction:
     """So many users with full histories of random seen items and a target each."""
     generator, longest = torch.Generator().manual_seed(1), config["MAX_ITEM_LIST_LENGTH"]
     field, seen = config["ITEM_ID_FIELD"], view.seen.nonzero().squeeze(1)
+    targets = seen[torch.randint(len(seen), (users,), generator=generator)]
+    histories = seen[torch.randint(len(seen), (users, longest), generator=generator)]
     return Interaction(
         {
             config["USER_ID_FIELD"]: torch.arange(1, users + 1),
-            field: seen[torch.randint(len(seen), (users,), generator=generator)],
-            field + config["LIST_SUFFIX"]: seen[torch.randint(len(seen), (users, longest), generator=generator)],
+            field: targets,
+            field + config["LIST_SUFFIX"]: histories,
+            earlier_field(field + config["LIST_SUFFIX"]): histories,
             config["TIME_FIELD"] + config["LIST_SUFFIX"]: torch.arange(longest).expand(users, -1),
             config["ITEM_LIST_LENGTH_FIELD"]: torch.full((users,), longest),
         }
