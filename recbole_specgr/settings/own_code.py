@@ -1,15 +1,18 @@
 """Digests of the code of a user's own classes: two runs whose class was changed between them are told apart.
 
-A digest is of the files in which the class stands and those of the user's classes that it derives from, and of what the
-setting says. What else these files import does not count, nor does the code of this package, of RecBole and of torch.
+A digest is of the files in which the class stands and those of the user's classes that it derives from, of the modules
+beside these that they import, and of what the setting says. What is installed does not count, nor does the code of this
+package, of RecBole and of torch.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
+import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,10 +76,14 @@ def _of_model(name: Any) -> list[type]:
 
 
 def _sources(classes: Iterable[type]) -> list[tuple[str, str]]:
-    """(name, digest of the file) of the user's classes among these and those that they derive from."""
+    """(name, digest of the file) of the user's classes among these and those that they derive from, and of the modules
+    that their files import."""
     theirs = {one: None for given in classes for one in given.__mro__ if not _is_known(one)}
     modules = {one: sys.modules.get(one.__module__) for one in theirs}
-    return [(one.__qualname__, digest) for one, module in modules.items() if module and (digest := _of_file(module))]
+    found = [(one.__qualname__, digest) for one, module in modules.items() if module and (digest := _of_file(module))]
+    files = {module.__name__: module for module in modules.values() if module}
+    helpers = {name: digest for module in files.values() for name, digest in _imported_by(module)}
+    return [*found, *sorted((name, digest) for name, digest in helpers.items() if name not in files)]
 
 
 def _is_known(one: type) -> bool:
@@ -89,3 +96,43 @@ def _of_file(module: ModuleType) -> str | None:
     that has none, such as a notebook's."""
     file = getattr(module, "__file__", None)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None
+
+
+@functools.cache
+def _imported_by(module: ModuleType) -> tuple[tuple[str, str], ...]:
+    """(name, digest of the file) of the modules beside a module, or below its folder, that it imports, and that these
+    import in turn; as they were when this was first asked."""
+    file = getattr(module, "__file__", None)
+    folder, found, left = Path(file or "").parent, dict[str, str](), [module]
+    while left:
+        for name in sorted(_imports(left.pop())):
+            other = sys.modules.get(name)
+            if other and name not in found and _is_beside(other, folder) and (digest := _of_file(other)):
+                found[name] = digest
+                left.append(other)
+    return tuple(found.items())
+
+
+def _imports(module: ModuleType) -> Iterator[str]:
+    """The names of all that a module's file may import as modules, wherever in it."""
+    file = getattr(module, "__file__", None)
+    if not file or not file.endswith(".py") or not Path(file).is_file():
+        return
+    for node in ast.walk(ast.parse(Path(file).read_bytes())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            package = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(package, module.__package__) if node.level else package
+            yield base
+            for alias in node.names:
+                yield f"{base}.{alias.name}"
+
+
+def _is_beside(module: ModuleType, folder: Path) -> bool:
+    """Whether a module's file lies in the folder or below it, and is not installed there."""
+    file = getattr(module, "__file__", None)
+    if not file or not Path(file).is_relative_to(folder):
+        return False
+    return not {"site-packages", "dist-packages"}.intersection(Path(file).relative_to(folder.parent).parts)

@@ -1,5 +1,6 @@
 """Runs of a class of the user's own are told apart by its code, and by the settings that its file declares."""
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -151,3 +152,36 @@ def test_a_setting_that_was_added_for_an_own_class_counts():
     assert not differences({**one, "base": "SASRec"}, {**other, "base": "SASRec"}), "it came with another version"
     assert not differences(one, {**one, "text_dim": 8}), "all models share it: it came with another version"
     assert not differences(one, {**one, "file_digests": {"base_model": "a"}}), "an earlier version kept none"
+
+
+@pytest.mark.parametrize("line", ["from theirs import helper", "from .helper import value", "import theirs.helper"])
+@pytest.mark.parametrize("where", ["at the top", "in a function"])
+def test_the_code_of_what_its_file_imports_counts(write, tiny_dataset, tmp_path, monkeypatch, line, where):
+    """Also what that imports in turn; but nothing that is installed, and nothing that is not imported."""
+    package = tmp_path / "theirs"
+    package.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    write("Mine.yaml", "base: theirs.model:Mine\n")
+    inside = "pass" if where == "at the top" else f"def read(self):\n        {line}"
+    files = {
+        "__init__": "",
+        "helper": "import numpy\nfrom theirs.further import value\n",
+        "further": "from theirs import helper\n\nvalue = 1\n",
+        "other": "value = 1\n",
+        "model": (f"{line}\n" if where == "at the top" else "") + MODEL.replace("pass", inside),
+    }
+
+    def configured(**changed: str) -> dict:
+        for name, text in {**files, **changed}.items():
+            (package / f"{name}.py").write_text(text)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "theirs"]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        for name in ("model", "helper", "further", "other"):
+            importlib.import_module(f"theirs.{name}")
+        return Config("Mine", "tiny", config_dict=tiny_dataset).to_dict()
+
+    before = configured()
+    assert not differences(before, configured(other="value = 22\n"))
+    changed = files["further"].replace("1", "22")
+    assert differences(before, configured(further=changed)).keys() == {"base_model"}
