@@ -7,8 +7,6 @@ import copy
 import torch
 from torch import Tensor
 
-from recbole_specgr.evaluation.ranking import comparable
-
 
 class DraftPool:
     """The candidates that were not drafted yet, with the drafter's scores.
@@ -114,10 +112,10 @@ def best_places(scores: Tensor, items: Tensor, size: int) -> Tensor:
     `size`, or M if that is less. On a GPU no value is read on the host.
 
     Args:
-        scores: `[B, M]`, compared as `comparable` says.
+        scores: `[B, M]`, float32, or float64 that was rounded to that.
         items: that they are of, `[B, M]` or `[1, M]`.
     """
-    scores, size = comparable(scores), min(size, scores.size(1))
+    size = min(size, scores.size(1))
     if scores.device.type != "cpu":
         return _keys(scores, items).topk(size, dim=1).indices
     # Keys of all would take a CPU five times as long. Only a tie over the end of the list makes a choice of it.

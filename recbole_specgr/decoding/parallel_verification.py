@@ -7,7 +7,6 @@ import copy
 import torch
 from torch import Tensor
 
-from recbole_specgr.decoding.left_out import among
 from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 from recbole_specgr.decoding.verification import VerificationSettings
 
@@ -50,7 +49,10 @@ class ParallelVerification:
             self._of_candidates.append(log_likelihood_of_all(self.log_probs, self.codes[self.candidates]))
         scores = self._of_candidates[0] + self.bonus[self.candidates]
         if self.left_out is not None:
-            scores = scores.masked_fill(among(self.candidates.expand(len(scores), -1), self.left_out), -torch.inf)
+            place = torch.full_like(self.seen, len(self.candidates), dtype=torch.long)
+            place[self.candidates] = torch.arange(len(self.candidates), device=place.device)
+            wider = torch.nn.functional.pad(scores, (0, 1))  # the last column is for what is no candidate
+            scores = wider.scatter(1, place[self.left_out], -torch.inf)[:, :-1]
         best, places = scores.topk(min(self.settings.k, len(self.candidates)), dim=1)
         return self.candidates[places], best
 

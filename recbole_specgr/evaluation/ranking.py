@@ -57,7 +57,23 @@ def blocks(total: int, each: int) -> Iterator[slice]:
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
 
 
-def rank_blocks(scores_of: Callable[[slice], Tensor], users: int, k: int, allowed: Tensor) -> tuple[Tensor, Tensor]:
+def scores_without(scores: Tensor, left_out: Tensor | None, first: int = 0) -> Tensor:
+    """The scores `[B, m]`, -inf for each user's `left_out` `[B, S]`, where there is any.
+
+    Args:
+        first: the item of the first column.
+    """
+    if left_out is None:
+        return scores
+    place = left_out - first
+    columns = place.where((place >= 0) & (place < scores.size(1)), scores.size(1))
+    wider = torch.nn.functional.pad(scores, (0, 1))  # the last column is for what stands in no other
+    return wider.scatter_(1, columns, -torch.inf)[:, :-1]
+
+
+def rank_blocks(
+    scores_of: Callable[[slice], Tensor], users: int, k: int, allowed: Tensor, left_out: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """`rank_scores` without ever holding the scores of all items: they are computed for a stretch of the items at a
     time, and each user's k best so far are kept.
 
@@ -65,6 +81,7 @@ def rank_blocks(scores_of: Callable[[slice], Tensor], users: int, k: int, allowe
         scores_of: a stretch of the items -> its scores `[users, m]`.
         users: number of rows.
         allowed: BoolTensor [n_items].
+        left_out: items `[users, S]` that each list does without; None: nothing.
 
     Returns:
         Items `[users, k]` as `rank_scores` gives them, and their scores `[users, k]`, -inf beside -1.
@@ -72,7 +89,7 @@ def rank_blocks(scores_of: Callable[[slice], Tensor], users: int, k: int, allowe
     items = torch.empty(users, 0, dtype=torch.long, device=allowed.device)
     scores = torch.empty(users, 0, device=allowed.device)
     for block in blocks(len(allowed), users):
-        of_block = scores_of(block)
+        of_block = scores_without(scores_of(block), left_out, block.start)
         best = rank_scores(of_block, k, allowed[block])
         missing = best == EMPTY
         values = of_block.gather(1, best.clamp(min=0)).masked_fill_(missing, -torch.inf)

@@ -27,7 +27,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_specgr.decoding.left_out import among
-from recbole_specgr.evaluation.ranking import EMPTY, blocks, check_ranked, rank_scores
+from recbole_specgr.evaluation.ranking import EMPTY, blocks, check_ranked, rank_scores, scores_without
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.system.errors import UserError
 
@@ -281,7 +281,8 @@ class ModelContract:
 
         Where nothing is left out, these are the lists of `rank_users`. The default takes what is left of a longer list.
         A model whose list of k is not the beginning of its longer ones says how it is made: one that searches or
-        speculates until it has k, or that is composed of two lists.
+        speculates until it has k, or that is composed of two lists. Where a class changes `rank_users` alone, its lists
+        are made by this default, whatever the class that it derives from does (`models.ranking`).
 
         Args:
             left_out: items `[B, S]`, 0 in places that are empty.
@@ -349,16 +350,23 @@ class ScoresItems(ModelContract):
         return torch.cat(scores).masked_fill(items < 0, -torch.inf)
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        return self._ranked(users, k, candidates, None)
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        return self._ranked(users, k, candidates, left_out)
+
+    def _ranked(self, users: Users, k: int, candidates: Tensor, left_out: Tensor | None) -> RankedList:
         def ranked() -> RankedList:
             lists, scores = [], []
             for part in blocks(len(users.interaction), self.n_items):
                 of_part = of_all_items(self, self.score_all(users.interaction[part]), len(candidates))
+                of_part = scores_without(of_part, None if left_out is None else left_out[part])
                 lists.append(rank_scores(of_part, k, candidates))
                 scores.append(of_part.gather(1, lists[-1].clamp(min=0)))
             items = torch.cat(lists)
             return RankedList(items, torch.cat(scores).masked_fill(items == EMPTY, -torch.inf))
 
-        return users.once(("list", k), ranked)
+        return users.once(("list", k, left_out is None), ranked)  # users are asked without the same items always
 
 
 def of_all_items(model: ModelContract, scores: Tensor, n_items: int) -> Tensor:

@@ -159,11 +159,10 @@ class LIGER(GenerativeRecommender):
 
         def scores(block: slice) -> Tensor:
             allowed = F.pad(new[block], (0, 1)).repeat(len(vectors), 1)
-            allowed = allowed.scatter(1, columns(generated, block), True)
-            allowed = allowed.scatter(1, columns(left_out, block), False)[:, :-1]
+            allowed = allowed.scatter(1, columns(generated, block), True)[:, :-1]
             return (vectors @ self.item_vectors(block).T).masked_fill(~allowed, -torch.inf)
 
-        return RankedList(*rank_blocks(scores, len(vectors), k, candidates))
+        return RankedList(*rank_blocks(scores, len(vectors), k, candidates, left_out))
 
 
 class Scale:

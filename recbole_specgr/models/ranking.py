@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +24,13 @@ def rankable(model: ModelContract, candidates: Tensor, seen: Tensor) -> Tensor:
     allowed = candidates.clone() if model.inductive else candidates & seen
     allowed[0] = False
     return allowed
+
+
+def way_without(model_class: type[ModelContract]) -> Callable[..., RankedList]:
+    """How a model makes lists that leave items out: its `rank_without`, or the contract's where the class has changed
+    `rank_users` and not that."""
+    changing = (one for one in model_class.__mro__ if {"rank_users", "rank_without"} & vars(one).keys())
+    return (model_class if "rank_without" in vars(next(changing)) else ModelContract).rank_without
 
 
 class Ranker:
@@ -98,7 +105,7 @@ class Ranker:
         if left_out is None:
             ranked = self.model.rank_users(users, pool, allowed)
         else:
-            ranked = self.model.rank_without(users, pool, allowed, left_out)
+            ranked = way_without(type(self.model))(self.model, users, pool, allowed, left_out)
         check_ranked(ranked.items, len(interaction), pool, allowed)
         if not weight:
             return ranked

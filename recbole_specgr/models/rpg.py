@@ -11,7 +11,7 @@ from torch import Tensor
 from recbole_specgr.decoding.graph_search import ItemGraph, graph_search
 from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 from recbole_specgr.evaluation.ranking import SCORES_AT_ONCE, rank_blocks
-from recbole_specgr.models.contract import RankedList, ScoresItems, Users
+from recbole_specgr.models.contract import ModelContract, RankedList, ScoresItems, Users
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.parallel_recommender import ParallelRecommender, PredictedDigits
@@ -52,11 +52,20 @@ class RPG(ParallelRecommender, ScoresItems):
 
     def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
         """The k best of all candidates, or of those that the graph-guided search finds."""
+        if not self.decoding["graph_search"]:
+            return self._best(users, k, candidates, None)
         assert isinstance(users, PredictedDigits)
+        beam, steps, graph = self.decoding["graph_beam"], self.decoding["graph_steps"], self.graph(candidates)
+        return RankedList(*graph_search(graph, users.log_probs, self.codes, self.bonus, k, beam, steps))
+
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """Of all candidates the others are ranked; the search finds a longer list."""
         if self.decoding["graph_search"]:
-            beam, steps = self.decoding["graph_beam"], self.decoding["graph_steps"]
-            graph = self.graph(candidates)
-            return RankedList(*graph_search(graph, users.log_probs, self.codes, self.bonus, k, beam, steps))
+            return ModelContract.rank_without(self, users, k, candidates, left_out)
+        return self._best(users, k, candidates, left_out)
+
+    def _best(self, users: Users, k: int, candidates: Tensor, left_out: Tensor | None) -> RankedList:
+        assert isinstance(users, PredictedDigits)
         bonus, few = self.bonus, len(users.log_probs) * self.n_items <= SCORES_AT_ONCE
 
         def likelihoods(items: slice) -> Tensor:
@@ -66,7 +75,7 @@ class RPG(ParallelRecommender, ScoresItems):
             kept = users.once(("scores", items.start), lambda: likelihoods(items)) if few else likelihoods(items)
             return kept + bonus[items]
 
-        return RankedList(*rank_blocks(scores, len(users.log_probs), k, candidates))
+        return RankedList(*rank_blocks(scores, len(users.log_probs), k, candidates, left_out))
 
     def score_items(self, interaction: Interaction, items: Tensor, candidates: Tensor) -> Tensor:
         scores = log_likelihood(self.read(interaction).log_probs, self.codes, items)

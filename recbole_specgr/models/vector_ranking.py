@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recbole_specgr.decoding.nearest import NearestItems
 from recbole_specgr.evaluation.ranking import EMPTY, rank_blocks
-from recbole_specgr.models.contract import RankedList, ScoresItems, Users
+from recbole_specgr.models.contract import ModelContract, RankedList, ScoresItems, Users
 
 ALL = slice(None)
 
@@ -65,12 +65,20 @@ class RanksByVectors(ScoresItems):
         vectors = users.once("vectors", lambda: self.user_vectors(users.interaction))
         return users.once(("list", k, self.unseen_bonus), lambda: self.nearest(vectors, k, candidates))
 
+    def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
+        """Exact lists are made of the other items' scores; an index is asked for longer ones."""
+        if self.ranking_index is not None:
+            return ModelContract.rank_without(self, users, k, candidates, left_out)
+        vectors = users.once("vectors", lambda: self.user_vectors(users.interaction))
+        # Users are asked without the same items always.
+        return users.once(("list without", k, self.unseen_bonus), lambda: self._exact(vectors, k, candidates, left_out))
+
     def nearest(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
         """The k candidates of the best scores for each user's vector `[B, d]`."""
         return self._exact(users, k, candidates) if self.ranking_index is None else self._found(users, k, candidates)
 
-    def _exact(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
-        return RankedList(*rank_blocks(lambda items: self.scores(users, items), len(users), k, candidates))
+    def _exact(self, users: Tensor, k: int, candidates: Tensor, left_out: Tensor | None = None) -> RankedList:
+        return RankedList(*rank_blocks(lambda items: self.scores(users, items), len(users), k, candidates, left_out))
 
     def _found(self, users: Tensor, k: int, candidates: Tensor) -> RankedList:
         items, scores = self._nearest_items(users, k, candidates).search(self._with_one(users), k)

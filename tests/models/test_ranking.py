@@ -10,6 +10,7 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
+from recbole_specgr.evaluation.ranking import scores_without
 from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, ScoresItems, Users, adapted
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.quick_start import run_recbole
@@ -186,6 +187,32 @@ def test_a_list_of_two_halves_keeps_both_without_what_is_left_out():
     assert Ranker(model, SEEN, "keep").rank(batch, 4, ALL).items.tolist() == [[1, 2, 7, 6]]
     assert Ranker(model, SEEN, "keep").rank(batch, 4, ALL, out).items.tolist() == [[2, 3, 6, 5]]
     assert Ranker(model, SEEN, "keep", repeatable=False).rank(batch, 4, ALL, out).items.tolist() == [[2, 4, 6, 5]]
+
+
+class Reversed(WithScores):
+    """Changes `rank_users` alone."""
+
+    def rank_users(self, users: Users, k: int, candidates: Tensor) -> RankedList:
+        everything = super().rank_users(users, N - 1, candidates).items
+        return RankedList.unscored(torch.tensor([[i for i in row if i > 0][::-1][:k] for row in everything.tolist()]))
+
+
+def test_a_class_that_changes_lists_has_them_without_what_is_left_out_too():
+    model, batch = Reversed(), users([3, 9])
+    assert Ranker(model, SEEN, "keep").rank(batch, 7, ALL).items.tolist() == [[7, 6, 5, 4, 3, 2, 1]]
+    assert Ranker(model, SEEN, "keep").rank(batch, 3, ALL, torch.tensor([[6, 1]])).items.tolist() == [[7, 5, 4]]
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_scores_without_some_items_are_those_of_a_loop(first):
+    scores = torch.arange(12.0).view(2, 6)
+    left_out = torch.tensor([[0, 3, 8, 5], [9, 4, 4, 0]])
+    expected = [
+        [-torch.inf if item in without else score for item, score in enumerate(row, first)]
+        for row, without in zip(scores.tolist(), left_out.tolist(), strict=True)
+    ]
+    assert scores_without(scores, left_out, first).tolist() == expected
+    assert scores_without(scores, None) is scores and scores.tolist() == torch.arange(12.0).view(2, 6).tolist()
 
 
 def test_a_class_that_is_only_recboles_gets_the_defaults():
