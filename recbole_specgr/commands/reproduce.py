@@ -89,6 +89,8 @@ class _Remaking:
         words = training_words(row["command"])
         if words is None:
             raise UserError(f"{name} was not made by training a model: {row['command']}")
+        if older := row.get("older"):
+            raise UserError(f"{name} can't be made again by this version: {older}")
         for setting, other in row.get("uses", {}).items():
             made = self._make(other)
             if made is None:

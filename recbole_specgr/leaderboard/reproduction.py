@@ -162,6 +162,7 @@ def _rows_of(board: Board, of_board: str) -> dict[str, dict[str, Any]]:
         name(result): {
             "command": command_of(result.record, used := uses(result.record)),
             **({"uses": used} if used else {}),
+            **({"older": older} if (older := older_rule(result.record)) else {}),
             "protocol": result.record["protocol_hash"],
             "expected": {
                 key: {"score": result.record["metrics"]["test"][key], "tolerance": _tolerance(row, key)}
@@ -174,8 +175,20 @@ def _rows_of(board: Board, of_board: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def older_rule(record: dict[str, Any]) -> str:
+    """Why this version can't make the result again; "" where it can."""
+    protocol = record["protocol"]
+    if protocol.get("repeatable", True) or "left_out" in protocol:
+        return ""
+    return (
+        f"its lists leave out the last {protocol['max_item_list_length']} items that a user had; those of this version "
+        f"leave out all. It was made at commit {record.get('git_commit') or 'unknown'}."
+    )
+
+
 def read_rows(leaderboards: Path, dataset: str) -> dict[str, dict[str, Any]]:
-    """Row -> command, the rows that it uses, protocol, expected. Raises UserError where there is no matrix."""
+    """Row -> command, the rows that it uses, what of it is an older rule, protocol, expected. Raises UserError where
+    there is no matrix."""
     path = leaderboards / dataset / FILE
     if not path.is_file():
         raise UserError(f"There is no {path}: render it with `recbole-specgr leaderboard --all`.")

@@ -781,9 +781,9 @@ def test_rows_of_every_board_can_be_made_again():
     """The first board's by model and seed, the others' with the protocol in their names, and what each takes from its
     own board."""
     first = [make_result(model=model) for model in ("TIGER", "SASRec")]
-    other = make_result(model="TIGER", repeatable=False)
+    other = make_result(model="TIGER", repeatable=False, left_out="all")
     part = {"backbone_run": {"record": other.record["digest"], "settings": {}}}
-    taking = make_result(model="TIGER_C", repeatable=False)
+    taking = make_result(model="TIGER_C", repeatable=False, left_out="all")
     taking = replace(taking, record={**taking.record, "taken": part})
     boards = summarise([*first, other, taking, make_result(model="DSI")])
     rows = yaml.safe_load(rows_yaml(boards))
@@ -794,6 +794,21 @@ def test_rows_of_every_board_can_be_made_again():
     assert rows[f"TIGER-seed1{of_other}"]["protocol"] == other.record["protocol_hash"]
     assert find_row(rows, "TIGER") == "TIGER-seed1" and find_row(rows, names[4]) == names[4]
     assert find_row(rows, "TIGER_C") == names[4], "a model that only another board has"
+
+
+def test_a_row_of_an_older_rule_says_so_and_is_not_made_again(tmp_path):
+    older = make_result(model="TIGER", repeatable=False, max_item_list_length=20)
+    newer = make_result(model="TIGER", repeatable=False, left_out="all that the user has had")
+    rows = yaml.safe_load(rows_yaml(summarise([make_result(model="TIGER"), older, newer])))
+    says = {name.partition("@")[2]: row.get("older") for name, row in rows.items()}
+    assert says.pop(older.record["protocol_hash"]).startswith("its lists leave out the last 20 items")
+    assert set(says.values()) == {None}
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "rows.yaml").write_text(yaml.safe_dump(rows))
+    name = f"TIGER-seed1@{older.record['protocol_hash']}"
+    with pytest.raises(UserError, match=rf"{name} can't be made again by this version: its lists .* at commit"):
+        reproduce([name, "--dataset=tiny", f"--leaderboards={tmp_path}", f"--runs={tmp_path / 'runs'}"])
+    assert not (tmp_path / "runs").exists()
 
 
 def test_seeds_made_of_other_runs_are_not_averaged():
