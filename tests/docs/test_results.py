@@ -33,10 +33,10 @@ def lines_of(heading: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("heading", "columns", "dataset"),
     [
-        ("Lists that may hold the history", slice(1, 5), BEAUTY),
-        ("Lists that may hold the history", slice(5, 9), GAMES),
-        ("Without the history", slice(1, 4), BEAUTY),
-        ("Without the history", slice(5, None), GAMES),
+        ("Lists that may hold what users have had", slice(1, 5), BEAUTY),
+        ("Lists that may hold what users have had", slice(5, 9), GAMES),
+        ("Without what users have had", slice(1, 5), GAMES),
+        ("Without what users have had", slice(5, None), BEAUTY),
         ("Amazon Beauty", slice(1, None), BEAUTY),
         ("Interactive fiction", slice(1, None), GAMES),
         ("MovieLens 100k", slice(1, None), MOVIES),
