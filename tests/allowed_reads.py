@@ -33,6 +33,7 @@ ALLOWED = {
     "models/parallel_recommender.py: candidate_items": CANDIDATES,
     "models/mostpop.py: best": CANDIDATES,
     "models/itemcocount.py: entries": "twice a batch: how many users the last items have, and how many items these",
+    "decoding/left_out.py: alike_in_number": "once a batch that a search leaves items out for: how many they are",
     "decoding/unseen_mix.py: append_unseen": "once a batch: which candidates are unseen",
     "decoding/checks.py": "once a batch, after decoding: whether a score was NaN",
     "evaluation/ranking.py: rank_scores": "once a batch: whether a score is NaN, and where a list ends in a tie",

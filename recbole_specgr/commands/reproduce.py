@@ -31,9 +31,13 @@ def run(words: list[str]) -> int:
     rows = read_rows(arguments.leaderboards, arguments.dataset)
     if arguments.list:
         for name, row in rows.items():
-            print(f"{name:30}{row['command']}")
+            print(f"{name:30}{row['command']}" + (f"  # older: {row['older']}" if "older" in row else ""))
         return 0
-    names = list(rows) if arguments.all else [find_row(rows, name) for name in arguments.rows]
+    names = [find_row(rows, name) for name in arguments.rows]
+    if arguments.all:
+        names = [name for name, row in rows.items() if "older" not in row]
+        if skipped := len(rows) - len(names):
+            print(f"Left out: {skipped} rows of rules that this version has no more (--list marks them).", flush=True)
     if not names:
         parser.error("name a row, or --all; --list shows them")
     remaking = _Remaking(rows, arguments, settings)

@@ -232,8 +232,8 @@ class InductiveDataset(LoadedDataset):
 
     def __getitem__(self, index: Index, join: bool = True) -> Interaction:
         """The rows of `index` as one batch: user_id, item_id [B], item_id_list [B, L] padded right, item_length [B],
-        and timestamp_list [B, L], the times of the history's interactions in whole seconds. Where lists are made, in
-        valid and test, also earlier_item_id_list [B, S], all that the user has had before, in the history or not."""
+        and timestamp_list [B, L], the times of the history's interactions in whole seconds. In valid and test also
+        earlier_item_id_list [B, S], what `earlier_items` gives, where lists do without that (`repeatable: False`)."""
         index = _as_tensor_index(index, len(self))
         batch = _take(self.inter_feat, index)
         place, inside, length = self._history_places(index)
@@ -242,9 +242,8 @@ class InductiveDataset(LoadedDataset):
             self.item_list_length_field: length,
             self.time_list_field: self._history_times[place].where(inside, 0),
         }
-        if self.phase in LISTED:
-            end, start = self.rows[index], self.starts[index]
-            history[earlier_field(self.item_id_list_field)] = earlier_items(self._history_items, start, end)
+        if self.phase in LISTED and not self.config["repeatable"]:
+            history[earlier_field(self.item_id_list_field)] = self.earlier_items(index)
         batch.update(Interaction(history))
         return self.join(batch) if join else batch
 
@@ -252,6 +251,10 @@ class InductiveDataset(LoadedDataset):
         """Item ids [..., L], padded with 0 on the right, and lengths [...] of the rows of `index` [...]."""
         place, inside, length = self._history_places(index)
         return self._history_items[place].where(inside, 0), length
+
+    def earlier_items(self, index: torch.Tensor) -> torch.Tensor:
+        """All items that the users of the rows of `index` [...] have had before, in the history or not: [..., S]."""
+        return earlier_items(self._history_items, self.starts[index], self.rows[index])
 
     def _history_places(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Where the histories of the rows `index` [...] lie among all interactions: places [..., L], whether there is

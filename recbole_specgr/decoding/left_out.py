@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
+
+
+def alike_in_number(left_out: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Users with about as many items to do without: which they are `[b]`, and a power of two that is not below their
+    numbers, 0 for those with nothing. What is asked for so many more items depends on the user alone.
+
+    Args:
+        left_out: items `[B, S]`, 0 in places that are empty.
+    """
+    powers = torch.cat([torch.zeros(1), 2.0 ** torch.arange(32)]).long().to(left_out.device)  # 0, 1, 2, 4, ...
+    width = powers[torch.searchsorted(powers, (left_out > 0).sum(1))]
+    for size in sorted(set(width.tolist())):
+        yield (width == size).nonzero().squeeze(1), size
 
 
 def among(items: Tensor, left_out: Tensor) -> Tensor:

@@ -123,8 +123,9 @@ class PrefixStore:
         number, first = numbered(nodes, missing)
         # 3. Give each number a new place.
         new = min(nodes.size(1), self.index.levels[depth].nodes) if self.static else int(number[:, -1].max()) + 1
-        if not new:
+        if not new and placed.places:
             return places
+        new = max(new, 1)  # where no user has any prefix left, an empty place is there to be looked up
         column = torch.where(first, number, new)
         filled = torch.arange(new, device=nodes.device) <= number[:, -1:]
         new_nodes = in_columns(nodes, column, new).masked_fill(~filled, -1)

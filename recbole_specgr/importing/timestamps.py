@@ -149,7 +149,9 @@ def _refuse_dates(whole: np.ndarray, where: str) -> None:
 
 def is_date_number(text: str) -> bool:
     """Whether digits read as a date of these years that is written as one number, such as 201407 or 2014070112."""
-    return text.isdecimal() and len(text) in _DATE_NUMBERS and _dates(np.array([int(text)])) is not None
+    if len(text) not in _DATE_NUMBERS or not text.isdecimal() or text.startswith("0"):
+        return False
+    return _dates(np.array([int(text)])) is not None
 
 
 def _dates(whole: np.ndarray) -> str | None:

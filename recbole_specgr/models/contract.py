@@ -26,7 +26,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_specgr.decoding.left_out import among
+from recbole_specgr.decoding.left_out import alike_in_number, among
 from recbole_specgr.evaluation.ranking import EMPTY, blocks, check_ranked, rank_scores, scores_without
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.system.errors import UserError
@@ -367,6 +367,24 @@ class ScoresItems(ModelContract):
             return RankedList(items, torch.cat(scores).masked_fill(items == EMPTY, -torch.inf))
 
         return users.once(("list", k, left_out is None), ranked)  # users are asked without the same items always
+
+
+def lists_without(listed: Callable[[Tensor, int], RankedList], k: int, left_out: Tensor) -> RankedList:
+    """The first k of longer lists that are not left out, for searches whose lists depend on how long they are. How much
+    longer depends on the user alone, and so no list on who else is in the batch.
+
+    Args:
+        listed: users' numbers `[b]` and a length -> their lists of that length.
+        left_out: items `[B, S]`, 0 in places that are empty.
+    """
+    items = torch.full((len(left_out), k), EMPTY, device=left_out.device)
+    found = None
+    for rows, more in alike_in_number(left_out):
+        part = listed(rows, k + more).without(left_out[rows], k)
+        if found is None:
+            found = RankedList(items, part.scores.new_full(items.shape, -torch.inf))
+        found.items[rows], found.scores[rows] = part.items, part.scores
+    return found or RankedList.unscored(items)
 
 
 def of_all_items(model: ModelContract, scores: Tensor, n_items: int) -> Tensor:

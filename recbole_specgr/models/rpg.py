@@ -11,7 +11,7 @@ from torch import Tensor
 from recbole_specgr.decoding.graph_search import ItemGraph, graph_search
 from recbole_specgr.decoding.parallel_likelihood import log_likelihood, log_likelihood_of_all
 from recbole_specgr.evaluation.ranking import SCORES_AT_ONCE, rank_blocks
-from recbole_specgr.models.contract import ModelContract, RankedList, ScoresItems, Users
+from recbole_specgr.models.contract import RankedList, ScoresItems, Users, lists_without
 from recbole_specgr.models.explaining import Reasons
 from recbole_specgr.models.learned_positions import learned_positions
 from recbole_specgr.models.parallel_recommender import ParallelRecommender, PredictedDigits
@@ -55,14 +55,19 @@ class RPG(ParallelRecommender, ScoresItems):
         if not self.decoding["graph_search"]:
             return self._best(users, k, candidates, None)
         assert isinstance(users, PredictedDigits)
-        beam, steps, graph = self.decoding["graph_beam"], self.decoding["graph_steps"], self.graph(candidates)
-        return RankedList(*graph_search(graph, users.log_probs, self.codes, self.bonus, k, beam, steps))
+        return self._search(users.log_probs, k, candidates)
 
     def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
-        """Of all candidates the others are ranked; the search finds a longer list."""
-        if self.decoding["graph_search"]:
-            return ModelContract.rank_without(self, users, k, candidates, left_out)
-        return self._best(users, k, candidates, left_out)
+        """Of all candidates the others are ranked; the search finds longer lists, from wider beams where it must."""
+        if not self.decoding["graph_search"]:
+            return self._best(users, k, candidates, left_out)
+        assert isinstance(users, PredictedDigits)
+        log_probs = users.log_probs
+        return lists_without(lambda rows, length: self._search(log_probs[rows], length, candidates), k, left_out)
+
+    def _search(self, log_probs: Tensor, k: int, candidates: Tensor) -> RankedList:
+        beam, steps, graph = self.decoding["graph_beam"], self.decoding["graph_steps"], self.graph(candidates)
+        return RankedList(*graph_search(graph, log_probs, self.codes, self.bonus, k, beam, steps))
 
     def _best(self, users: Users, k: int, candidates: Tensor, left_out: Tensor | None) -> RankedList:
         assert isinstance(users, PredictedDigits)

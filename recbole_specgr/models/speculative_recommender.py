@@ -205,6 +205,7 @@ def draft_pool(
         candidates: items `[n]`.
         seen: items of the training data `[n_items]`.
     """
+    scores = comparable(scores)
     if nearest is None:
         if left_out is not None:
             scores = scores.scatter(1, left_out, -torch.inf)

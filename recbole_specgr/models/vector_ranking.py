@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recbole_specgr.decoding.nearest import NearestItems
 from recbole_specgr.evaluation.ranking import EMPTY, rank_blocks
-from recbole_specgr.models.contract import ModelContract, RankedList, ScoresItems, Users
+from recbole_specgr.models.contract import RankedList, ScoresItems, Users, lists_without
 
 ALL = slice(None)
 
@@ -67,9 +67,9 @@ class RanksByVectors(ScoresItems):
 
     def rank_without(self, users: Users, k: int, candidates: Tensor, left_out: Tensor) -> RankedList:
         """Exact lists are made of the other items' scores; an index is asked for longer ones."""
-        if self.ranking_index is not None:
-            return ModelContract.rank_without(self, users, k, candidates, left_out)
         vectors = users.once("vectors", lambda: self.user_vectors(users.interaction))
+        if self.ranking_index is not None:
+            return lists_without(lambda rows, length: self._found(vectors[rows], length, candidates), k, left_out)
         # Users are asked without the same items always.
         return users.once(("list without", k, self.unseen_bonus), lambda: self._exact(vectors, k, candidates, left_out))
 

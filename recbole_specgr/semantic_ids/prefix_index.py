@@ -112,7 +112,8 @@ class PrefixIndex:
 
     def used_up(self, items: Tensor) -> list[Tensor]:
         """For each depth, the prefixes that lead to nothing but to `items` `[B, S]`: numbers `[B, S]`, -1 in places
-        that are empty. What is 0 or not indexed among the items counts for nothing."""
+        that are empty. What is 0 or not indexed among the items counts for nothing. Of items with equal ids the first
+        alone can be listed, and so that one alone counts."""
         leaves = self.levels[-1].of_item[items]
         leaves = leaves.masked_fill(self.leaf_items(leaves.clamp(min=0)) != items, -1).sort(1).values
         again = torch.zeros_like(leaves, dtype=torch.bool)

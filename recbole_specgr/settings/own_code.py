@@ -106,7 +106,7 @@ def _imported_by(module: ModuleType) -> tuple[tuple[str, str], ...]:
     folder, found, left = Path(file or "").parent, dict[str, str](), [module]
     while left:
         for name in sorted(_imports(left.pop())):
-            other = sys.modules.get(name)
+            other = None if name.partition(".")[0] in _NOT_THE_USERS else sys.modules.get(name)
             if other and name not in found and _is_beside(other, folder) and (digest := _of_file(other)):
                 found[name] = digest
                 left.append(other)
@@ -114,17 +114,25 @@ def _imported_by(module: ModuleType) -> tuple[tuple[str, str], ...]:
 
 
 def _imports(module: ModuleType) -> Iterator[str]:
-    """The names of all that a module's file may import as modules, wherever in it."""
+    """The names of all that a module's file may import as modules, wherever in it. Nothing of a file that is no Python
+    any more, and nothing of an import that can't be, such as a relative one outside of a package."""
     file = getattr(module, "__file__", None)
     if not file or not file.endswith(".py") or not Path(file).is_file():
         return
-    for node in ast.walk(ast.parse(Path(file).read_bytes())):
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name
         elif isinstance(node, ast.ImportFrom):
             package = "." * node.level + (node.module or "")
-            base = importlib.util.resolve_name(package, module.__package__) if node.level else package
+            try:
+                base = importlib.util.resolve_name(package, module.__package__) if node.level else package
+            except ImportError:
+                continue
             yield base
             for alias in node.names:
                 yield f"{base}.{alias.name}"

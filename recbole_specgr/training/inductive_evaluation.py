@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -11,10 +12,11 @@ from recbole.data.dataloader import FullSortEvalDataLoader
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_specgr.data.earlier_items import earlier_field
+from recbole_specgr.data.dataset import InductiveDataset
 from recbole_specgr.evaluation import Evaluator, RankCollector, check_topk
 from recbole_specgr.evaluation.collector import evaluated_rows
 from recbole_specgr.models.ranking import Ranker
+from recbole_specgr.runs.collecting import WITHOUT_EARLIER_ITEMS
 from recbole_specgr.system.interruption import Terminated, asked, safe_points
 from recbole_specgr.system.processes import any_process, from_all_processes, world
 from recbole_specgr.training.hidden_target import target_hidden_from, without_target
@@ -100,12 +102,13 @@ class InductiveEvaluation(TrainerMixin):
             dict(self.model.decoding),
             dataset.protocol,
             dataset.phase,
-            [self.config[key] for key in ("eval_batch_size", "topk", "metrics", "unseen_history", "repeatable")],
+            [self.config[key] for key in ("eval_batch_size", "topk", "metrics", "unseen_history")],
+            {} if self.config["repeatable"] else WITHOUT_EARLIER_ITEMS,
             *([dataset.rows.numpy()] if len(dataset) < dataset.phase_rows else []),
         )
         earlier, done = shards.found()
         seconds: dict[int, float] = {}
-        listed = ListedItems()
+        listed, batch_rows = ListedItems(), _rows_of_batches(eval_data)
         for number, kept in earlier.items():
             self.eval_collector.add(number, kept["rows"])
             seconds[number] = kept["seconds"]
@@ -122,7 +125,7 @@ class InductiveEvaluation(TrainerMixin):
                     if dataset.phase == "test":
                         if number == 0:
                             warn_of_unsteady_lists(ranker, interaction, ranked, candidates)
-                        listed.add(ranked, interaction[earlier_field(self.model.ITEM_SEQ)])
+                        listed.add(ranked, partial(_earlier_items, dataset, batch_rows[number]))
                     rows = self.eval_collector.rows(ranked.items, batch[0], *batch[2:])
                     self.eval_collector.add(number, rows)
                     shards.add(number, rows, seconds[number])
@@ -184,6 +187,11 @@ class InductiveEvaluation(TrainerMixin):
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return perf_counter()
+
+
+def _earlier_items(dataset: InductiveDataset, rows: Tensor, users: Tensor) -> Tensor:
+    """What some of the users of a batch have had: numbers `[b]` among its rows `[B]` -> items `[b, S]`."""
+    return dataset.earlier_items(rows[users])
 
 
 def _rows_of_batches(eval_data) -> tuple[Tensor, ...]:

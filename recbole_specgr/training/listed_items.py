@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from recbole_specgr.decoding.left_out import among
 from recbole_specgr.evaluation.ranking import EMPTY
 from recbole_specgr.models.contract import RankedList
 from recbole_specgr.system.processes import from_all_processes
+
+TOGETHER = 128  # users whose earlier items are looked up at a time
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,21 @@ class ListedItems:
         # Of each batch: drafts, or -1 from a model that makes none; items that the user has had; listed items.
         self._counts: list[Tensor] = []
 
-    def add(self, ranked: RankedList, earlier: Tensor) -> None:
+    def add(self, ranked: RankedList, earlier_of: Callable[[Tensor], Tensor]) -> None:
         """Count the lists of a batch.
 
         Args:
-            earlier: what the users have had `[B, S]`, 0 in places that are empty.
+            earlier_of: some of the batch's users, numbers `[b]` -> what they have had `[b, S]`, 0 in places that are
+                empty. It is asked for a few users at a time, for some may have had very much.
         """
         items, rounds = ranked.items, ranked.round_of
+        had = [
+            among(items[users.to(items.device)], earlier_of(users).to(items.device)).sum()
+            for users in torch.arange(len(items)).split(TOGETHER)
+        ]
         counts = [
             items.new_full((), -1) if rounds is None else (rounds >= 0).sum(),
-            among(items, earlier).sum(),
+            torch.stack(had).sum(),
             (items != EMPTY).sum(),
         ]
         self._counts.append(torch.stack(counts))

@@ -18,6 +18,7 @@ from recbole_specgr.decoding.all_rounds import all_rounds
 from recbole_specgr.decoding.digit_scale import AS_TRAINED, NORMALIZERS, DigitScale
 from recbole_specgr.decoding.draft_pool import DraftPool
 from recbole_specgr.decoding.draft_verify_settings import ORDERS, DraftVerifySettings
+from recbole_specgr.decoding.left_out import alike_in_number
 from recbole_specgr.decoding.prefix_store import PrefixStore
 from recbole_specgr.decoding.token_likelihood import log_likelihood
 from recbole_specgr.decoding.token_verification import TokenVerification
@@ -92,6 +93,25 @@ def test_speculation_without_some_items_is_that_over_the_others(seed, users_leav
             torch.testing.assert_close(found.scores[row], alone.scores[row])
         else:
             assert (found.items[row] == -1).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("users_leave", [True, False])
+def test_where_nobody_has_anything_left_the_lists_are_empty(users_leave) -> None:
+    world, settings = World(1), DraftVerifySettings(draft_size=4, num_beams=3)
+    subset = torch.zeros_like(world.subset)
+    subset[[3, 5, 9]] = True
+    index, left_out = PrefixIndex(world.tokens, subset), torch.tensor([[9, 3, 5, 0]] * len(world.users))
+    pool = DraftPool.of_candidates(index.items, world.draft_scores.scatter(1, left_out, -torch.inf))
+    assert (world.draft_verify(index, 2, settings, pool, users_leave, left_out).items == -1).all()
+    assert (world.beam_search(index, 2, 3, left_out=left_out).items == -1).all()
+
+
+def test_users_stand_together_whose_items_to_do_without_are_about_as_many() -> None:
+    numbers = [0, 1, 2, 3, 4, 5, 8, 9, 0, 3]
+    left_out = torch.stack([torch.arange(1, 17).where(torch.arange(16) < n, 0) for n in numbers])
+    found = {size: rows.tolist() for rows, size in alike_in_number(left_out[:, torch.randperm(16)])}
+    assert found == {0: [0, 8], 1: [1], 2: [2], 4: [3, 4, 9], 8: [5, 6], 16: [7]}
 
 
 @torch.no_grad()

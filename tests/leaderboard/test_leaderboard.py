@@ -796,7 +796,7 @@ def test_rows_of_every_board_can_be_made_again():
     assert find_row(rows, "TIGER_C") == names[4], "a model that only another board has"
 
 
-def test_a_row_of_an_older_rule_says_so_and_is_not_made_again(tmp_path):
+def test_a_row_of_an_older_rule_says_so_and_is_not_made_again(tmp_path, monkeypatch, capsys):
     older = make_result(model="TIGER", repeatable=False, max_item_list_length=20)
     newer = make_result(model="TIGER", repeatable=False, left_out="all that the user has had")
     rows = yaml.safe_load(rows_yaml(summarise([make_result(model="TIGER"), older, newer])))
@@ -809,6 +809,12 @@ def test_a_row_of_an_older_rule_says_so_and_is_not_made_again(tmp_path):
     with pytest.raises(UserError, match=rf"{name} can't be made again by this version: its lists .* at commit"):
         reproduce([name, "--dataset=tiny", f"--leaderboards={tmp_path}", f"--runs={tmp_path / 'runs'}"])
     assert not (tmp_path / "runs").exists()
+    made = []
+    monkeypatch.setattr("recbole_specgr.commands.reproduce._Remaking.holds", lambda _, name: made.append(name) or True)
+    assert reproduce(["--all", "--dataset=tiny", f"--leaderboards={tmp_path}"]) == 0
+    assert made == [row for row in rows if row != name] and "Left out: 1 rows" in capsys.readouterr().out
+    assert reproduce(["--list", "--dataset=tiny", f"--leaderboards={tmp_path}"]) == 0
+    assert capsys.readouterr().out.count("# older: its lists leave out") == 1
 
 
 def test_seeds_made_of_other_runs_are_not_averaged():

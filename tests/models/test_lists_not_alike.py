@@ -69,7 +69,9 @@ def test_lists_are_chosen_from_the_models_own_and_are_less_alike(name, repeatabl
         if name != "RPG"
         else {"tokenizer": {"codebook_size": 8, "levels": 4}}
     )
-    model, train, test = made(name, tiny_dataset, **(ids if name not in ("SASRec", "TextSASRec") else {}))
+    model, train, test = made(
+        name, tiny_dataset, repeatable=repeatable, **(ids if name not in ("SASRec", "TextSASRec") else {})
+    )
     ranker = Ranker(model, train.seen, "keep", repeatable)
     batch, candidates = test[torch.arange(40)], test.candidates
     pool, own = ranker.rank(batch, 20, candidates).items, ranker.rank(batch, 6, candidates).items

@@ -323,7 +323,7 @@ class TestTIGER_C(GenerativeCase):
     @torch.no_grad()
     def test_new_items_have_their_share_whatever_is_left_out(self, trained) -> None:
         """The list without the history is composed of what is left of it, and not cut off at its end."""
-        _, model, *_, test = load_data_and_model(trained["run_dir"])
+        _, model, *_, test = load_data_and_model(trained["run_dir"], {"repeatable": False})
         view, k = test._dataset, 10
         model.eval().decoding["epsilon"] = 0.5
         batch, candidates = view[torch.arange(len(view))], view.candidates

@@ -11,7 +11,15 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_specgr.evaluation.ranking import scores_without
-from recbole_specgr.models.contract import ModelContract, RankedList, RanksByList, ScoresItems, Users, adapted
+from recbole_specgr.models.contract import (
+    ModelContract,
+    RankedList,
+    RanksByList,
+    ScoresItems,
+    Users,
+    adapted,
+    lists_without,
+)
 from recbole_specgr.models.ranking import Ranker
 from recbole_specgr.quick_start import run_recbole
 
@@ -201,6 +209,23 @@ def test_a_class_that_changes_lists_has_them_without_what_is_left_out_too():
     model, batch = Reversed(), users([3, 9])
     assert Ranker(model, SEEN, "keep").rank(batch, 7, ALL).items.tolist() == [[7, 6, 5, 4, 3, 2, 1]]
     assert Ranker(model, SEEN, "keep").rank(batch, 3, ALL, torch.tensor([[6, 1]])).items.tolist() == [[7, 5, 4]]
+
+
+def test_how_far_a_search_goes_depends_on_the_user_alone():
+    """And not on who else in the batch has had much."""
+
+    def listed(rows: Tensor, length: int) -> RankedList:
+        """Longer lists are others."""
+        items = torch.arange(1, length + 1).flip(0).expand(len(rows), -1)
+        return RankedList(items, items.float())
+
+    left_out = torch.tensor([[0, 0, 0, 0, 0], [4, 0, 0, 0, 0], [9, 8, 7, 0, 0], [0, 0, 0, 0, 0]])
+    together = lists_without(listed, 3, left_out)
+    assert together.items.tolist() == [[3, 2, 1], [3, 2, 1], [6, 5, 4], [3, 2, 1]]
+    assert torch.equal(together.scores, together.items.float())
+    for row in range(4):
+        assert torch.equal(lists_without(listed, 3, left_out[row : row + 1]).items[0], together.items[row])
+    assert lists_without(listed, 3, left_out[:0]).items.shape == (0, 3)
 
 
 @pytest.mark.parametrize("first", [0, 3])

@@ -73,7 +73,9 @@ def test_co_occurrence_counts_common_users_of_the_last_item(tiny_dataset):
 
 @pytest.mark.parametrize("name", ["MostPop", "RecentPop", "ItemCoCount", "SemanticKNN"])
 def test_whether_lists_hold_the_history_is_the_protocols(name, tiny_dataset):
-    config = Config(name, "tiny", config_dict={**tiny_dataset, "topk": [10], "valid_metric": "NDCG@10"})
+    config = Config(
+        name, "tiny", config_dict={**tiny_dataset, "topk": [10], "valid_metric": "NDCG@10", "repeatable": False}
+    )
     train, _, test = InductiveDataset(config).build()
     model, batch = model_of(config, train), test[torch.arange(len(test))]
     listed = {}

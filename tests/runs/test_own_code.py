@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from tiny_runs import TINY_SASREC, run
 
 from recbole_specgr.runs.comparison import alike_records, differences
 from recbole_specgr.runs.configure import configure
 from recbole_specgr.runs.folder import write_config
+from recbole_specgr.settings import own_code
 from recbole_specgr.settings.config import Config
 from recbole_specgr.system.errors import UserError
 
@@ -185,3 +187,23 @@ def test_the_code_of_what_its_file_imports_counts(write, tiny_dataset, tmp_path,
     assert not differences(before, configured(other="value = 22\n"))
     changed = files["further"].replace("1", "22")
     assert differences(before, configured(further=changed)).keys() == {"base_model"}
+
+
+def test_imports_that_can_not_be_are_passed_over(write, tiny_dataset):
+    """Such as one for when the file is part of a package."""
+    guarded = "try:\n    from .helper import value\nexcept ImportError:\n    value = 1\n"
+    write("mine.py", f"{guarded}{MODEL}")
+    digests = Config("Mine", "tiny", config_dict=tiny_dataset).to_dict()["file_digests"]
+    assert re.fullmatch("[0-9a-f]{16}", digests["base_model"])
+
+
+def test_the_code_of_this_package_is_nobodys_helper(tmp_path, monkeypatch):
+    """Also where the user's file lies beside it."""
+    (tmp_path / "theirs_alone.py").write_text("import recbole_specgr.settings.registry\nimport json\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("theirs_alone")
+    names = list(own_code._imports(module))
+    assert names == ["recbole_specgr.settings.registry", "json"]
+    monkeypatch.setattr(own_code, "_imports", lambda _: names)
+    monkeypatch.setattr(module, "__file__", str(ROOT / "theirs_alone.py"))
+    assert own_code._imported_by(module) == ()

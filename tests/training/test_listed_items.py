@@ -23,7 +23,9 @@ def test_shares_are_those_of_plain_loops(drafts: bool) -> None:
         items[items == 0] = -1
         rounds = torch.where(items > 0, torch.randint(-1, 2, items.shape, generator=generator), -1)
         history = torch.randint(0, 9, (size, 4), generator=generator)
-        listed.add(RankedList(items, torch.zeros(items.shape), round_of=rounds if drafts else None), history)
+        listed.add(
+            RankedList(items, torch.zeros(items.shape), round_of=rounds if drafts else None), history.__getitem__
+        )
         for row in range(size):
             had = set(history[row].tolist()) - {0}
             lists += sum(item > 0 for item in items[row].tolist())
